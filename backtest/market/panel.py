@@ -1,0 +1,150 @@
+"""Bars as aligned arrays: one row per symbol, one column per session.
+
+For: turning a long, sorted frame into ``[symbol, time]`` arrays with a mask of tradable cells,
+and back to one symbol's own bars. Not for: cleaning (``quality``) or currencies of mixed
+panels, and never for filling a gap: a missing bar is a cell that cannot be traded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from backtest.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SymbolBars:
+    """One symbol's own bars without gaps, oldest first.
+
+    Parameters
+    ----------
+    symbol : str
+    at : int64, ``[bar]``
+        Column of each bar in the panel's session axis.
+    open, high, low, close : float64, ``[bar]``
+        Adjusted prices, finite and positive.
+    volume : float64, ``[bar]``
+        NaN where unknown.
+    """
+
+    symbol: str
+    at: npt.NDArray[np.int64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    @property
+    def size(self) -> int:
+        """Number of bars."""
+        return len(self.close)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A universe of bars on one session axis.
+
+    Parameters
+    ----------
+    symbols : tuple of str
+        Sorted; the symbol axis ``S``.
+    dates : datetime64[D], ``[time]``
+        Sessions, ascending, unique.
+    open, high, low, close, volume : float64, ``[symbol, time]``
+        NaN where there is no bar (volume also where unknown).
+    tradable : bool, ``[symbol, time]``
+        Where a bar exists and may be traded.
+    sectors : tuple of str
+        One per symbol, ``""`` where unknown.
+    periods_per_year : int
+    """
+
+    symbols: tuple[str, ...]
+    dates: npt.NDArray[np.datetime64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    tradable: npt.NDArray[np.bool_]
+    sectors: tuple[str, ...]
+    periods_per_year: int = 252
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of symbols and sessions."""
+        return len(self.symbols), len(self.dates)
+
+    def bars(self, symbol: int) -> SymbolBars:
+        """Return the tradable bars of the symbol in row ``symbol``."""
+        at = np.flatnonzero(self.tradable[symbol])
+        pick = [a[symbol, at] for a in (self.open, self.high, self.low, self.close, self.volume)]
+        return SymbolBars(self.symbols[symbol], at, *pick)
+
+    def until(self, stop: int) -> Panel:
+        """Cut to the first ``stop`` sessions; rows stay, also of symbols not yet listed."""
+        cut = {
+            f: getattr(self, f)[:, :stop]
+            for f in ("open", "high", "low", "close", "volume", "tradable")
+        }
+        return dataclasses.replace(self, dates=self.dates[:stop], **cut)
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame, *, periods_per_year: int = 252) -> Panel:
+        """Align a long frame with columns ``symbol, date, open, high, low, close, volume``.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Clean bars, at most one per symbol and date; optional column ``sector``.
+
+        Raises
+        ------
+        DataError
+            No rows, or a symbol and date that stand twice.
+        """
+        if frame.is_empty():
+            raise DataError("no bars", fix="give at least one symbol with bars")
+        frame = frame.sort("symbol", "date")
+        symbols = frame["symbol"].unique().sort()
+        dates = frame["date"].unique().sort()
+        row = symbols.search_sorted(frame["symbol"]).to_numpy()
+        column = dates.search_sorted(frame["date"]).to_numpy()
+        shape = (len(symbols), len(dates))
+        tradable = np.zeros(shape, dtype=bool)
+        tradable[row, column] = True
+        if int(tradable.sum()) != frame.height:
+            twice = frame.filter(pl.struct("symbol", "date").is_duplicated()).row(0, named=True)
+            raise DataError(
+                "two bars for one session",
+                where=f"{twice['symbol']} {twice['date']}",
+                fix="keep one of them",
+            )
+        arrays = {}
+        for name in ("open", "high", "low", "close", "volume"):
+            out = np.full(shape, np.nan)
+            if name in frame.columns:
+                values = frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+                out[row, column] = values
+            arrays[name] = out
+        sectors = [""] * shape[0]
+        if "sector" in frame.columns:
+            last = frame.group_by("symbol").agg(pl.col("sector").drop_nulls().last())
+            known = dict(last.iter_rows())
+            sectors = [known.get(s) or "" for s in symbols]
+        return cls(
+            symbols=tuple(symbols),
+            dates=dates.to_numpy().astype("datetime64[D]"),
+            tradable=tradable,
+            sectors=tuple(sectors),
+            periods_per_year=periods_per_year,
+            **arrays,
+        )

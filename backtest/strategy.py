@@ -1,0 +1,44 @@
+"""Socket of strategies: what a trading rule must offer, and the registry that finds them.
+
+For: the protocol that every file of ``strategies/`` fulfils. Not for: fills, costs or
+portfolios, which belong to the engine and the book.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.market.panel import SymbolBars
+from backtest.params import ParamGrid, Params
+from backtest.registry import Registry
+
+Targets = npt.NDArray[np.int8]
+
+
+class Strategy(Protocol):
+    """A pure function of one symbol's past bars, batched over parameter sets.
+
+    A target at bar ``t`` uses bars up to and including ``t`` and is filled at the open of the
+    symbol's next bar. ``+1`` is long, ``-1`` short, ``0`` flat. A comparison with an indicator
+    that is still missing is False, so the target stays what it was (flat at first).
+    """
+
+    params: ClassVar[type[Params]]
+
+    def targets(self, bars: SymbolBars, grid: ParamGrid) -> Targets:
+        """Return target positions at each close; int8, ``[param, bar]``."""
+        ...
+
+    def reference(self, bars: SymbolBars, params: Params) -> list[int]:
+        """Do the same for one set in plain Python, slowly: the judge of ``targets``; ``[bar]``."""
+        ...
+
+    def candidates(self) -> ParamGrid:
+        """Return the default grid that a decision chooses from (a few hundred sets at most)."""
+        ...
+
+
+STRATEGIES: Registry[Strategy] = Registry("strategy", "backtest.strategies")

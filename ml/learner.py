@@ -1,0 +1,83 @@
+"""Socket of learners: what turns past returns and the market's state into a mix of sets.
+
+For: the view that a learner may read, the protocol, and the registry. Not for: schedules,
+gates or exports, which belong to ``decision``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.params import ParamGrid
+from backtest.registry import Registry
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LearnerView:
+    """What is known after the close of the last column, for one strategy.
+
+    Parameters
+    ----------
+    grid : ParamGrid
+        Candidate sets ``[param]``.
+    returns : float64, ``[param, time]``
+        Net book return of each candidate up to and including the last session.
+    probabilities : float64, ``[time, state]``
+        Filtered by the model in force, relabelled over all history; row ``t`` is known at the
+        close of ``t``, so it is the return of ``t + 1`` that belongs to it.
+    regimes : tuple of str, ``[state]``
+    """
+
+    grid: ParamGrid
+    returns: Floats
+    probabilities: Floats
+    regimes: tuple[str, ...]
+
+    @property
+    def sessions(self) -> int:
+        """Number of sessions known."""
+        return self.returns.shape[1]
+
+
+class Selection(Protocol):
+    """What a learner keeps between two selections; immutable.
+
+    Attributes
+    ----------
+    scores : float64, ``[state, param]``
+        Score of each set in each regime, in Sharpe units per session; one row where the learner
+        knows no regimes.
+    sessions : float64, ``[state]``
+        Evidence behind each row, in effective sessions.
+    """
+
+    scores: Floats
+    sessions: Floats
+
+
+class Learner(Protocol):
+    """Select sets on a schedule, weigh them every session."""
+
+    def select(self, view: LearnerView) -> Selection:
+        """Score the candidates at a selection session."""
+        ...
+
+    def weigh(self, selection: Selection, view: LearnerView) -> Floats:
+        """Weights of the candidates ``[param]``, non-negative, sum at most 1; the rest is cash.
+
+        At most 16 are positive.
+        """
+        ...
+
+    def config(self) -> dict[str, Any]:
+        """Plain values that define the policy, for its hash."""
+        ...
+
+
+LEARNERS: Registry[type[Learner]] = Registry("learner", "ml.learners")
