@@ -1,0 +1,110 @@
+"""Nothing looks forward in time but the two rooms whose subject it is."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source_tree import FLOORS, modules, name_of, tree
+
+TIME_ROOMS = {"backtest/engine/fills.py", "ml/labels.py"}
+MOVES = {"shift", "diff", "roll", "pct_change"}
+BACKWARD = {"backward_fill", "bfill", "filtfilt", "savgol_filter", "interpolate"}
+FILLS = {"backward", "bfill", "mean", "min", "max", "nearest"}
+STRATEGIES = {
+    "fill_null": FILLS,
+    "fillna": FILLS,
+    "reindex": FILLS,
+    "join_asof": {"forward", "nearest"},
+}
+
+
+def called(node: ast.Call) -> str:
+    """Last part of the name that a call calls."""
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def is_negative(node: ast.expr) -> bool:
+    """Whether an expression is written with a minus in front."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return True
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, int | float)
+        and not isinstance(node.value, bool)
+        and node.value < 0
+    )
+
+
+def looks_forward(node: ast.Call) -> str | None:
+    """Why a call reads values later than its own row, or None."""
+    name, words = called(node), {k.arg: k.value for k in node.keywords}
+    if name in BACKWARD:
+        return f"{name} fills from later rows"
+    steps = {"n", "periods", "shift"}
+    if name in MOVES and any(
+        is_negative(v) for v in [*node.args[:2], *(v for k, v in words.items() if k in steps)]
+    ):
+        return f"{name} by a negative number"
+    centre = words.get("center")
+    if isinstance(centre, ast.Constant) and centre.value is True:
+        return f"{name}(center=True)"
+    for word in ("strategy", "method"):
+        value = words.get(word)
+        if isinstance(value, ast.Constant) and value.value in STRATEGIES.get(name, ()):
+            return f"{name}({word}={value.value!r})"
+    return None
+
+
+def forward_looks(module: ast.Module) -> list[str]:
+    """Every forward look of a module, with its line."""
+    calls = (node for node in ast.walk(module) if isinstance(node, ast.Call))
+    return [f"line {node.lineno}: {why}" for node in calls if (why := looks_forward(node))]
+
+
+@pytest.mark.parametrize("path", modules(*FLOORS), ids=name_of)
+def test_no_forward_look(path: Path):
+    if name_of(path) in TIME_ROOMS:
+        pytest.skip("a room whose subject is the future")
+    assert forward_looks(tree(path)) == []
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "pl.col('close').shift(-1)",
+        "frame.shift(n=-k)",
+        "np.roll(x, -1)",
+        "np.roll(x, shift=-1)",
+        "x.diff(-2)",
+        "pl.col('close').rolling_mean(5, center=True)",
+        "frame.rolling(5, center=True).mean()",
+        "frame.fill_null(strategy='backward')",
+        "frame.fillna(method='bfill')",
+        "frame.bfill()",
+        "frame.interpolate()",
+        "left.join_asof(right, on='date', strategy='forward')",
+        "left.join_asof(right, on='date', strategy='nearest')",
+        "frame.fill_null(strategy='mean')",
+    ],
+)
+def test_a_planted_leak_is_found(leak: str):
+    assert len(forward_looks(ast.parse(leak))) == 1
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        "pl.col('close').shift(1)",
+        "x.diff(1)",
+        "np.roll(x, 1)",
+        "frame.fill_null(strategy='forward')",
+        "left.join_asof(right, on='date', strategy='backward')",
+        "frame.rolling(5, center=False)",
+        "frame.fill_null(-1)",
+    ],
+)
+def test_what_looks_back_is_left_alone(clean: str):
+    assert forward_looks(ast.parse(clean)) == []
