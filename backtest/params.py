@@ -17,7 +17,6 @@ import annotated_types
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
-from scipy.stats import qmc
 
 from backtest.errors import ParameterError
 from backtest.registry import closest
@@ -259,6 +258,8 @@ class ParamGrid:
             The feasible ones among the ``n`` drawn.
         infeasible : int
         """
+        from scipy.stats import qmc  # a second and a half to import; only drawing needs it
+
         ranges, choices, whole = params.ranges(), params.choices(), params.integers()
         names = list(params.model_fields)
         if not names:

@@ -1,0 +1,249 @@
+"""Settings of one run: every room's own config class, composed and read from one TOML profile.
+
+For: profiles, ``section.key=value`` overrides and the content hash of what was set. Not for: the
+meaning of a setting, which stands beside the thing it configures, or where a run keeps its
+results (``home``).
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from backtest.errors import ConfigError
+from backtest.market.synthetic import FIRST_SESSION, WorldConfig
+from backtest.registry import closest
+
+PROFILES = Path(__file__).parents[1] / "profiles"
+DEFAULT_PROFILE = "demo"
+FILES_PROFILE = "files"
+
+
+class Section(BaseModel):
+    """Base of the sections that belong to no room of the lower floors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Where bars come from.
+
+    Parameters
+    ----------
+    provider : str
+        Name in ``PROVIDERS``.
+    path : pathlib.Path, optional
+        File or folder of the provider ``files``.
+    universe : str, optional
+        Name under which bars and results are kept; made from provider and source if missing.
+    symbols : tuple of str
+        The run uses only these; empty means all.
+    first_session : date
+        First session of a synthetic market.
+    calendar : str, optional
+        An exchange calendar, or ``data`` for the union of the dates present; by symbol if missing.
+    min_bars : int
+        A symbol with fewer bars is left out of the panel, and named.
+    """
+
+    provider: str = "synthetic"
+    path: Path | None = None
+    universe: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    symbols: tuple[str, ...] = ()
+    first_session: date = FIRST_SESSION
+    calendar: str | None = None
+    min_bars: Annotated[int, Field(ge=1)] = 60
+
+
+class StrategiesConfig(Section):
+    """Which strategies the run learns parameters for."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1)] = ("rsi_swing",)
+
+
+class BookConfig(Section):
+    """How positions become one portfolio."""
+
+    kind: Literal["long-only", "dollar-neutral", "sector-neutral"] = "dollar-neutral"
+
+
+class CostsConfig(Section):
+    """What trading costs, in basis points of traded notional per side."""
+
+    cost_bps: Annotated[float, Field(ge=0.0, lt=10_000.0)] = 5.0
+
+
+class TrackingConfig(Section):
+    """Where research runs are tracked; without a server, in a database under the home."""
+
+    uri: str | None = None
+    experiment: Annotated[str, Field(min_length=1)] = "weathervane"
+
+
+class Settings(Section):
+    """Everything that a run may be told.
+
+    Parameters
+    ----------
+    profile : str
+        Name of the profile it was read from.
+    seed : int
+        The one seed behind every random draw of the research; a synthetic market has its own.
+    """
+
+    profile: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataConfig = DataConfig()
+    world: WorldConfig = WorldConfig()
+    strategies: StrategiesConfig = StrategiesConfig()
+    book: BookConfig = BookConfig()
+    costs: CostsConfig = CostsConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @property
+    def universe(self) -> str:
+        """Name under which bars and results are kept in the store."""
+        if self.data.universe:
+            return self.data.universe
+        if self.data.path is not None:
+            stem = re.sub(r"[^A-Za-z0-9._-]+", "-", self.data.path.stem)[:40]
+            return f"{self.data.provider}-{stem}"
+        world = self.world
+        return f"{self.data.provider}-{world.world}-{world.symbols}-seed{world.seed}"
+
+    def hash(self) -> str:
+        """SHA-256 of what can change a result: not where the tracker is or where a file lies."""
+        content = self.model_dump(mode="json", exclude={"profile": True, "tracking": True})
+        content["data"].pop("path")
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def profile_names() -> tuple[str, ...]:
+    """Names of the profiles that come with the project, sorted."""
+    return tuple(sorted(path.stem for path in PROFILES.glob("*.toml")))
+
+
+def load_settings(
+    profile: str | None = None, *, data: Path | None = None, overrides: Sequence[str] = ()
+) -> Settings:
+    """Read a profile, then the data path, then the overrides, in this order.
+
+    Parameters
+    ----------
+    profile : str, optional
+        Name of a profile, or the path of a TOML file; ``demo`` if missing, ``files`` with
+        ``data``.
+    data : pathlib.Path, optional
+        File or folder with bars; implies the provider ``files``.
+    overrides : sequence of str
+        ``section.key=value`` with a TOML value; a bare word is a string.
+
+    Raises
+    ------
+    ConfigError
+        Unknown profile, section, key or value, with the closest known ones.
+
+    Examples
+    --------
+    >>> load_settings("demo", overrides=["costs.cost_bps=2"]).costs.cost_bps
+    2.0
+    """
+    name = profile or (FILES_PROFILE if data is not None else DEFAULT_PROFILE)
+    path = _profile_path(name)
+    values = _read_toml(path)
+    if data is not None:
+        values.setdefault("data", {}).update(provider="files", path=str(Path(data).resolve()))
+    elif values.get("data", {}).get("path"):
+        values["data"]["path"] = str((path.parent / values["data"]["path"]).resolve())
+    for override in overrides:
+        _apply(values, override)
+    values["profile"] = path.stem
+    _refuse_unknown(Settings, values, ())
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _explained(error, path) from None
+
+
+def _profile_path(name: str) -> Path:
+    """Path of a profile by name, or the file itself."""
+    if name in profile_names():
+        return PROFILES / f"{name}.toml"
+    path = Path(name).expanduser()
+    if path.suffix == ".toml" and path.is_file():
+        return path.resolve()
+    raise ConfigError(
+        f"unknown profile {name!r}", fix=closest(name, profile_names()) + " or give a .toml file"
+    )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file into plain values."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not a TOML file: {error}", where=str(path), fix="mend it") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Put one ``section.key=value`` into ``values``."""
+    key, separator, text = override.partition("=")
+    names = [part.strip() for part in key.split(".")]
+    if not separator or not all(names):
+        raise ConfigError(
+            f"{override!r} is no override", fix="write it as section.key=value", code="E_CONFIG"
+        )
+    at = values
+    for name in names[:-1]:
+        at = at.setdefault(name, {})
+        if not isinstance(at, dict):
+            raise ConfigError(f"{name!r} in {override!r} is a value, not a section")
+    at[names[-1]] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """Read a TOML value; what is none is taken as a bare word."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the config class that a field holds, also where it may be missing."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _refuse_unknown(model: type[BaseModel], values: Mapping[str, Any], at: tuple[str, ...]) -> None:
+    """Refuse the first unknown section or key, with the closest known ones."""
+    for name, value in values.items():
+        if name not in model.model_fields:
+            kind = "section" if isinstance(value, Mapping) else "setting"
+            dotted = ".".join((*at, name))
+            known = [field for field in model.model_fields if field != "profile"]
+            raise ConfigError(f"unknown {kind} {dotted!r}", fix=closest(name, known))
+        inner = _model_of(model.model_fields[name].annotation)
+        if inner is not None and isinstance(value, Mapping):
+            _refuse_unknown(inner, value, (*at, name))
+
+
+def _explained(error: ValidationError, path: Path) -> ConfigError:
+    """Make one line of the first validation error."""
+    first = error.errors()[0]
+    dotted = ".".join(str(part) for part in first["loc"])
+    fix = "mend the setting"
+    if first["type"] == "literal_error":
+        fix = closest(str(first["input"]), re.findall(r"'([^']+)'", str(first["ctx"]["expected"])))
+    return ConfigError(
+        f"setting {dotted!r} = {first['input']!r}: {first['msg']}", where=path.name, fix=fix
+    )

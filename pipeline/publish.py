@@ -1,0 +1,169 @@
+"""Files that are whole or not there: temporary name, fsync, rename, SHA-256 beside them.
+
+For: everything that people or other programs read from a home. Not for: the database. A file of
+equal content is not rewritten, so its time stamp says when it last changed.
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backtest.errors import StoreError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SIDECAR = ".sha256"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    sha256 : str
+        Of its bytes, lower-case hexadecimal.
+    written : bool
+        False where a file of equal content stood there already.
+    """
+
+    path: Path
+    sha256: str
+    written: bool
+
+
+def sidecar_of(path: Path) -> Path:
+    """Path of the file that holds the SHA-256 of ``path``."""
+    return path.with_name(path.name + SIDECAR)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``content`` under a temporary name, flush it to the disk, and rename it to ``path``.
+
+    Raises
+    ------
+    StoreError
+        ``E_HOME``: no space, a size limit, or no right to write. What stood there still stands.
+    """
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True) if name else None
+        raise StoreError(
+            f"a file cannot be written ({error.strerror or error})",
+            where=str(path),
+            fix="make room or give a writable folder by --home, then run again",
+            code="E_HOME",
+        ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a crash of the machine."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def publish_bytes(path: Path, content: bytes) -> Published:
+    """Publish ``content`` at ``path`` with its SHA-256 beside it.
+
+    Equal content, with an equal sidecar, is not rewritten. A crash between the two renames leaves
+    a file whose sidecar does not fit: reading refuses it and publishing again heals it.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    if _stands(path, content, digest):
+        return Published(path, digest, written=False)
+    replace_file(path, content)
+    replace_file(sidecar_of(path), f"{digest}  {path.name}\n".encode())
+    return Published(path, digest, written=True)
+
+
+def _stands(path: Path, content: bytes, digest: str) -> bool:
+    """Say whether ``path`` holds ``content`` already and its sidecar says so."""
+    try:
+        return _recorded(path) == digest and path.read_bytes() == content
+    except (OSError, StoreError):
+        return False
+
+
+def _recorded(path: Path) -> str:
+    """Read the SHA-256 that was recorded for ``path``."""
+    try:
+        return sidecar_of(path).read_text(encoding="ascii").split()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        raise StoreError(
+            "no SHA-256 stands beside the file",
+            where=str(path),
+            fix="run again to publish it anew",
+            code="E_CORRUPT",
+        ) from None
+
+
+def read_published(path: Path) -> bytes:
+    """Read a published file after checking its SHA-256.
+
+    Raises
+    ------
+    StoreError
+        ``E_MISSING``: no such file. ``E_CORRUPT``: the bytes are not those that were published.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"a published file cannot be read ({error.strerror or error})",
+            where=str(path),
+            fix="run again to publish it",
+            code="E_MISSING",
+        ) from None
+    found, recorded = hashlib.sha256(content).hexdigest(), _recorded(path)
+    if found != recorded:
+        raise StoreError(
+            f"the file's SHA-256 {found[:12]}... is not the recorded {recorded[:12]}...",
+            where=str(path),
+            fix="delete it with its .sha256 and run again",
+            code="E_CORRUPT",
+        )
+    return content
+
+
+def publish_frame(path: Path, frame: "pl.DataFrame") -> Published:
+    """Publish a frame as Parquet; the same rows in the same order make the same bytes."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=True)
+    return publish_bytes(path, buffer.getvalue())
+
+
+def read_frame(path: Path) -> "pl.DataFrame":
+    """Read a published Parquet file after checking its SHA-256."""
+    import polars as pl
+
+    return pl.read_parquet(io.BytesIO(read_published(path)))
+
+
+def damaged(folder: Path) -> list[str]:
+    """Check every published file under ``folder``; one line for each that cannot be trusted."""
+    found = []
+    for sidecar in sorted(folder.rglob(f"*{SIDECAR}")):
+        try:
+            read_published(sidecar.with_name(sidecar.name.removesuffix(SIDECAR)))
+        except StoreError as error:
+            found.append(str(error))
+    return found
