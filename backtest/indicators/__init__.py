@@ -1,0 +1,1 @@
+"""Indicators of one symbol. For: fast kernels and their slow twins. Not for: trading rules."""

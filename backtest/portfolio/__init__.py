@@ -1,0 +1,1 @@
+"""Portfolios. For: what a universe of positions weighs. Not for: simulating thousands of sets."""

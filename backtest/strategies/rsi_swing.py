@@ -1,0 +1,104 @@
+"""The strategy that synthetic worlds are judged with: swings of a smoothed RSI around 50.
+
+For: a rule that can follow or fade a move, fast or slowly, so that each regime of a world has
+sets that suit it. Not for: a claim that it earns anything on a real market.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numba import njit
+
+from backtest.indicators import plain
+from backtest.indicators.averages import ema
+from backtest.indicators.oscillators import rsi
+from backtest.market.panel import SymbolBars
+from backtest.params import ParamGrid, Params, Range
+from backtest.strategy import STRATEGIES, Targets
+
+
+class RsiSwingParams(Params):
+    """Whether to fade or follow, and how fast.
+
+    ``width`` is the distance from 50 at which a position opens; ``smoothing`` is the span of
+    the exponential average over the RSI, in bars (1 = none).
+    """
+
+    direction: Literal["reversion", "momentum"] = "reversion"
+    period: Annotated[int, Range(2, 60)] = 14
+    width: Annotated[float, Range(5.0, 25.0)] = 20.0
+    smoothing: Annotated[int, Range(1, 10)] = 1
+
+
+class RsiSwing:
+    """Long below ``50 - width``, short above ``50 + width``, flat again at 50; momentum negates.
+
+    With ``s = EMA(RSI(period), smoothing)``: +1 if ``s < 50 - width``; -1 if ``s > 50 + width``;
+    0 if the target was +1 and ``s > 50``, or was -1 and ``s < 50``; else unchanged.
+    """
+
+    params: ClassVar[type[Params]] = RsiSwingParams
+
+    def targets(self, bars: SymbolBars, grid: ParamGrid) -> Targets:
+        """Target positions at each close; int8, ``[param, bar]``."""
+        pairs, which = np.unique(
+            np.stack([grid["period"], grid["smoothing"]], axis=1), axis=0, return_inverse=True
+        )  # [K, 2], [P]
+        periods, source = np.unique(pairs[:, 0], return_inverse=True)
+        strength = ema(rsi(bars.close, periods), source, pairs[:, 1])  # [K, T]
+        sign = np.where(grid["direction"] == "momentum", -1, 1).astype(np.int8)
+        targets: Targets = _swing(strength, which.reshape(-1), grid["width"], sign)
+        return targets
+
+    def reference(self, bars: SymbolBars, params: Params) -> list[int]:
+        """Do the same for one set in plain Python; ``[bar]``."""
+        assert isinstance(params, RsiSwingParams)
+        sign = -1 if params.direction == "momentum" else 1
+        held, out = 0, []
+        for s in plain.ema(plain.rsi(bars.close.tolist(), params.period), params.smoothing):
+            if s is not None:
+                if s < 50.0 - params.width:
+                    held = 1
+                elif s > 50.0 + params.width:
+                    held = -1
+                elif (held == 1 and s > 50.0) or (held == -1 and s < 50.0):
+                    held = 0
+            out.append(sign * held)
+        return out
+
+    def candidates(self) -> ParamGrid:
+        """Return 140 sets: seven periods, five widths, two smoothings, two directions."""
+        return ParamGrid.product(
+            self.params,
+            {
+                "direction": ("reversion", "momentum"),
+                "period": (3, 5, 8, 14, 20, 28, 40),
+                "width": (5.0, 10.0, 15.0, 20.0, 25.0),
+                "smoothing": (1, 3),
+            },
+        )
+
+
+@njit(cache=True, nogil=True)
+def _swing(strength, which, width, sign):  # type: ignore[no-untyped-def]
+    """Walk the rule for every set; a NaN fails every comparison, so the target stays."""
+    bars = strength.shape[1]
+    out = np.zeros((which.size, bars), dtype=np.int8)
+    for p in range(which.size):
+        low, high = 50.0 - width[p], 50.0 + width[p]
+        held = 0
+        for t in range(bars):
+            s = strength[which[p], t]
+            if s < low:
+                held = 1
+            elif s > high:
+                held = -1
+            elif (held == 1 and s > 50.0) or (held == -1 and s < 50.0):
+                held = 0
+            out[p, t] = sign[p] * held
+    return out
+
+
+STRATEGIES.register("rsi_swing")(RsiSwing())
