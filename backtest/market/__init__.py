@@ -1,0 +1,1 @@
+"""Bars, calendars, panels, and markets with a planted truth."""

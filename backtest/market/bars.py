@@ -1,0 +1,290 @@
+"""Bars: the schema, and cleaning by named rules with every row accounted for.
+
+For: the one way from raw rows to bars that all other rooms may trust. Not for: reading files
+(``files``, whose ``read_bars`` is also offered here), storing bars, filling gaps (absent
+sessions are reported) or mending a wrong row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from backtest.errors import DataError
+from backtest.market import calendar as calendars
+from backtest.market import quality
+from backtest.market.files import LABELS, require_columns, typed
+from backtest.market.files import read_bars as read_bars
+from backtest.market.panel import Panel
+from backtest.registry import closest
+
+QUARANTINE = ("symbol", "date", "rule", "detail", *quality.PRICES, "volume")
+
+
+class Bars(dy.Schema):
+    """Clean bars: one row per symbol and date, adjusted prices, labels beside them."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
+    open = dy.Float64(min_exclusive=0.0)
+    high = dy.Float64(min_exclusive=0.0)
+    low = dy.Float64(min_exclusive=0.0)
+    close = dy.Float64(min_exclusive=0.0)
+    volume = dy.Float64(nullable=True, min=0.0)
+    close_raw = dy.Float64(min_exclusive=0.0)
+    currency = dy.String()
+
+    @dy.rule()
+    def high_not_below_low(cls) -> pl.Expr:
+        """Keep the high at or above the low."""
+        return ~quality.high_below_low()
+
+    @dy.rule()
+    def open_within_range(cls) -> pl.Expr:
+        """Keep the open between low and high, give or take the tolerance."""
+        return ~quality.outside_range("open")
+
+    @dy.rule()
+    def close_within_range(cls) -> pl.Expr:
+        """Keep the close between low and high, give or take the tolerance."""
+        return ~quality.outside_range("close")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What cleaning made of raw rows.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        Rows that keep every rule, as in ``Bars``, with the labels that the input has, sorted by
+        symbol then date.
+    quarantined : polars.DataFrame
+        ``symbol, date, rule, detail, open, high, low, close, volume``, as they came in.
+    missing : polars.DataFrame
+        ``symbol, date`` of sessions without a bar.
+    notes : tuple of str
+        What a reader of the report should know.
+    rows_in : int
+    """
+
+    bars: pl.DataFrame
+    quarantined: pl.DataFrame
+    missing: pl.DataFrame
+    notes: tuple[str, ...]
+    rows_in: int
+
+    def accounting(self) -> dict[str, int]:
+        """Count rows: ``rows_in``, ``rows_out``, and one entry per broken rule.
+
+        Raises
+        ------
+        DataError
+            The rows that came in are not the rows that went out plus those with a reason.
+        """
+        counts = self.quarantined.group_by("rule").len().sort("rule")
+        out = {"rows_in": self.rows_in, "rows_out": self.bars.height, **dict(counts.iter_rows())}
+        if self.rows_in != self.bars.height + self.quarantined.height:
+            raise DataError(f"rows do not add up: {out}", code="E_DATA_ROWS")
+        return out
+
+
+def prepare(
+    raw: pl.DataFrame, *, calendar: str | None = None, min_bars: int = quality.MIN_BARS
+) -> Prepared:
+    """Clean raw rows: adjust, quarantine by rule, report what is absent.
+
+    Parameters
+    ----------
+    raw : polars.DataFrame
+        As :func:`read_bars` returns, in any order.
+    calendar : str, optional
+        Calendar of all symbols, or ``data`` for the union of the dates present; by default each
+        symbol's own.
+    min_bars : int
+        Symbols with fewer bars are quarantined whole, unless no symbol could have more.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    DataError
+        A column is missing, or no row is left.
+    """
+    require_columns(raw.columns, where="raw bars")
+    frame = typed(raw).with_row_index("row")
+    stages = _Stages(frame)
+    stages.drop(quality.first_broken(quality.row_rules(frame.columns)))
+    stages.drop(quality.duplicates(stages.good))
+    notes = _order_note(stages.good)
+    stages.good = _adjusted(stages.good.sort("symbol", "date"))
+    notes += _off_calendar(stages, calendar)
+    held, confirming = quality.jumps(stages.good)
+    notes += _level_notes(stages.good.filter(pl.Series(confirming)))
+    stages.drop(pl.when(pl.Series(held)).then(pl.lit("jump_unconfirmed")).alias("rule"))
+    short = quality.too_short(stages.good, min_bars)
+    stages.drop(pl.when(short).then(pl.lit("too_short")).alias("rule"))
+    quarantined = stages.quarantined()
+    if stages.good.is_empty():
+        raise _nothing_left(quarantined)
+    bars = _labelled(stages.good, frame.columns)
+    missing = calendars.session_grid(bars, calendar).join(frame, on=["symbol", "date"], how="anti")
+    notes += _bar_notes(bars, missing)
+    prepared = Prepared(bars, quarantined, missing, tuple(notes), raw.height)
+    prepared.accounting()
+    return prepared
+
+
+def panel_of(
+    path: Path,
+    *,
+    symbols: Sequence[str] | None = None,
+    calendar: str | None = None,
+    min_bars: int = quality.MIN_BARS,
+) -> tuple[Panel, Prepared]:
+    """Read, clean and align: from a path to a panel.
+
+    Parameters
+    ----------
+    path : Path
+        As in :func:`read_bars`.
+    symbols : sequence of str, optional
+        Keep these alone.
+    calendar, min_bars
+        As in :func:`prepare`.
+
+    Raises
+    ------
+    DataError
+        As in :func:`read_bars` and :func:`prepare`, or a symbol that the files do not hold.
+    """
+    raw = read_bars(path)
+    if symbols is not None:
+        present = raw["symbol"].drop_nulls().unique().to_list()
+        for symbol in symbols:
+            if symbol not in present:
+                raise DataError(
+                    f"no bars of symbol {symbol!r}",
+                    where=str(path),
+                    fix=closest(symbol, present[:1000]),
+                    code="E_SYMBOL",
+                )
+        raw = raw.filter(pl.col("symbol").is_in(list(symbols)))
+    prepared = prepare(raw, calendar=calendar, min_bars=min_bars)
+    names = list(calendars.calendars_of(prepared.bars, calendar).values())
+    common = max(sorted(set(names)), key=names.count)
+    periods = calendars.periods_per_year(common)
+    return Panel.from_frame(prepared.bars, periods_per_year=periods), prepared
+
+
+class _Stages:
+    """Rows on their way through the rules: the good ones, and why the others left."""
+
+    def __init__(self, frame: pl.DataFrame):
+        self.frame = frame
+        self.good = frame
+        self.left: list[pl.DataFrame] = []
+
+    def drop(self, rule: pl.Expr | pl.Series) -> int:
+        """Take out the good rows for which ``rule`` is a name; return how many."""
+        judged = self.good.with_columns(rule.alias("rule"))
+        broken = judged.filter(pl.col("rule").is_not_null())
+        if broken.height:
+            named = broken.select("row", "rule", quality.detail().alias("detail"))
+            self.left.append(named)
+            self.good = judged.filter(pl.col("rule").is_null()).drop("rule")
+        return broken.height
+
+    def quarantined(self) -> pl.DataFrame:
+        """Rows that left, with their raw values."""
+        row = self.frame.schema["row"]
+        none = pl.DataFrame(schema={"row": row, "rule": pl.String, "detail": pl.String})
+        named = pl.concat([none, *self.left])
+        joined = self.frame.join(named, on="row", how="inner")
+        return joined.sort("symbol", "date", "row").select(QUARANTINE)
+
+
+def _adjusted(frame: pl.DataFrame) -> pl.DataFrame:
+    """Scale the four prices by adj_close / close and keep the raw close."""
+    frame = frame.with_columns(close_raw=pl.col("close"))
+    if "adj_close" not in frame.columns:
+        return frame
+    factor = (pl.col("adj_close") / pl.col("close")).fill_null(1.0)
+    return frame.with_columns(pl.col(quality.PRICES) * factor)
+
+
+def _off_calendar(stages: _Stages, calendar: str | None) -> list[str]:
+    """Take out fillers of closed days; note other bars of such days."""
+    grid = calendars.session_grid(stages.good, calendar)
+    outside = quality.closed_exchange_filler(grid, stages.good)
+    fillers = outside.filter("filler")["row"].implode()
+    rule = pl.when(pl.col("row").is_in(fillers)).then(pl.lit("closed_exchange_filler"))
+    kept = outside.height - stages.drop(rule)
+    if not kept:
+        return []
+    first = outside.filter(~pl.col("filler")).row(0, named=True)
+    return [
+        f"{kept} bars on days that are no session of their exchange were kept, "
+        f"first {first['symbol']} {first['date']}"
+    ]
+
+
+def _order_note(frame: pl.DataFrame) -> list[str]:
+    backwards = frame.select(pl.col("date").diff().over("symbol") < pl.duration(days=0))
+    count = backwards.sum().item()
+    return [f"{count} rows stood before an earlier date and were sorted"] if count else []
+
+
+def _level_notes(confirming: pl.DataFrame) -> list[str]:
+    return [
+        f"{symbol} moved to a new price level by {day}: an unadjusted split, or a real move"
+        for symbol, day in confirming.select("symbol", "date").head(20).iter_rows()
+    ]
+
+
+def _bar_notes(bars: pl.DataFrame, missing: pl.DataFrame) -> list[str]:
+    notes = []
+    if missing.height:
+        first = missing.row(0, named=True)
+        notes.append(
+            f"{missing.height} sessions without a bar in {missing['symbol'].n_unique()} symbols, "
+            f"not filled, first {first['symbol']} {first['date']}"
+        )
+    if unknown := bars["volume"].null_count():
+        notes.append(f"{unknown} bars without a volume")
+    slightly = quality.outside_range("open", 0.0) | quality.outside_range("close", 0.0)
+    if count := bars.filter(slightly).height:
+        notes.append(
+            f"{count} bars with the open or close outside low to high by at most "
+            f"{quality.RANGE_TOLERANCE:.0%} were kept"
+        )
+    return notes
+
+
+def _labelled(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Columns of ``Bars`` first, then the labels that the input has."""
+    own = calendars.calendars_of(frame)
+    money = {s: calendars.CURRENCIES.get(name, "USD") for s, name in own.items()}
+    default = pl.col("symbol").replace_strict(money, return_dtype=pl.String)
+    known = pl.col("currency") if "currency" in columns else pl.lit(None, pl.String)
+    frame = frame.with_columns(currency=pl.coalesce(known, default))
+    labels = [name for name in LABELS if name in columns and name != "currency"]
+    return frame.select(*Bars.column_names(), *labels)
+
+
+def _nothing_left(quarantined: pl.DataFrame) -> DataError:
+    counts = quarantined["rule"].value_counts(sort=True)
+    reasons = ", ".join(f"{rows} rows {rule}" for rule, rows in counts.iter_rows())
+    first = quarantined.row(0, named=True)
+    return DataError(
+        f"no bar is left ({reasons})",
+        where=f"first {first['symbol']} {first['date']} {first['detail']}".rstrip(),
+        fix=quality.RULES[counts["rule"][0]],
+        code="E_DATA_QUARANTINED",
+    )

@@ -1,0 +1,203 @@
+"""Reading bars from Parquet and CSV, as a person has them on disk.
+
+For: turning files into raw rows of known columns and types, with one clear line for a path, a
+file or a column that cannot be used. Not for: judging values, which is ``bars.prepare``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from backtest.errors import DataError
+from backtest.registry import closest
+
+logger = logging.getLogger(__name__)
+
+REQUIRED = ("symbol", "date", "open", "high", "low", "close")
+LABELS = ("sector", "region", "currency", "asset_class", "exchange")
+OPTIONAL = ("volume", "adj_close", *LABELS)
+SUFFIXES = (".parquet", ".csv")
+_NUMBERS = ("open", "high", "low", "close", "volume", "adj_close")
+_NEARLY = 2
+
+
+def read_bars(path: Path) -> pl.DataFrame:
+    """Read raw bars from one file, or from those files of a folder that carry the bar columns.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet or CSV with ``symbol, date`` (or ``ts``), ``open, high, low, close`` and
+        optionally ``volume, adj_close, sector, region, currency, asset_class, exchange``.
+
+    Returns
+    -------
+    polars.DataFrame
+        Known columns only, in the types of ``Bars``; values are not judged yet, and what cannot
+        be read as a number or a date is null.
+
+    Raises
+    ------
+    DataError
+        Nothing there, a file that cannot be read, a missing column (with the closest name), or
+        more than one bar a session.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(
+            "no such file or folder", where=str(path), fix="check the path", code="E_DATA_PATH"
+        )
+    columns = {file: _columns(file) for file in _files(path)}
+    absent = {file: absent_columns(names) for file, names in columns.items()}
+    used = [file for file in columns if not absent[file]]
+    if not used:
+        nearest = min(columns, key=lambda file: len(absent[file]))
+        require_columns(columns[nearest], where=str(nearest))
+    for file in columns:
+        if 0 < len(absent[file]) <= _NEARLY:
+            logger.warning("%s has no column %s and was left out", file, absent[file][0])
+    frame = pl.concat([_read(file, columns[file]) for file in used], how="diagonal")
+    if frame.is_empty():
+        raise DataError(
+            "no rows", where=str(path), fix="give at least one bar", code="E_DATA_EMPTY"
+        )
+    return frame
+
+
+def absent_columns(columns: Sequence[str]) -> list[str]:
+    """Bar columns that are not among ``columns``; ``ts`` stands in for ``date``."""
+    present = {*columns, "date"} if "ts" in columns else set(columns)
+    return [name for name in REQUIRED if name not in present]
+
+
+def require_columns(columns: Sequence[str], where: str) -> None:
+    """Refuse a frame without all bar columns.
+
+    Raises
+    ------
+    DataError
+        Naming the first absent column and the closest column that is there.
+    """
+    absent = absent_columns(columns)
+    if not absent:
+        return
+    spare = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)] or list(columns)
+    also = f" (and {', '.join(absent[1:])})" if absent[1:] else ""
+    raise DataError(
+        f"missing column {absent[0]!r}{also}",
+        where=where,
+        fix=closest(absent[0], spare),
+        code="E_DATA_COLUMN",
+    )
+
+
+def typed(raw: pl.DataFrame) -> pl.DataFrame:
+    """Keep the known columns, cast; what is no number or date becomes null, NaN volume too.
+
+    A frame without volume gets the column, all null.
+
+    Raises
+    ------
+    DataError
+        More than one ``ts`` for a symbol and date.
+    """
+    if "ts" in raw.columns:
+        raw = _session_bars(raw)
+    kept = raw.select(name for name in (*REQUIRED, *OPTIONAL) if name in raw.columns)
+    casts = [pl.col("symbol").cast(pl.String), _date(kept.schema["date"])]
+    for name in kept.columns:
+        if name in _NUMBERS:
+            casts.append(_number(name, kept.schema[name]))
+        elif name in LABELS:
+            casts.append(pl.col(name).cast(pl.String))
+    if "volume" not in kept.columns:
+        casts.append(pl.lit(None, pl.Float64).alias("volume"))
+    return kept.with_columns(casts)
+
+
+def _number(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if dtype == pl.String:
+        column = column.str.strip_chars()
+    column = column.cast(pl.Float64, strict=False)
+    return column.fill_nan(None) if name == "volume" else column
+
+
+def _date(dtype: pl.DataType) -> pl.Expr:
+    if dtype == pl.Date or dtype.base_type() == pl.Datetime:
+        return pl.col("date").cast(pl.Date)
+    text = pl.col("date").cast(pl.String).str.strip_chars().str.head(10)
+    return text.str.to_date("%Y-%m-%d", strict=False).alias("date")
+
+
+def _session_bars(raw: pl.DataFrame) -> pl.DataFrame:
+    """Give bars with ``ts`` their date, and refuse more than one close a session."""
+    if "date" not in raw.columns:
+        raw = raw.with_columns(date=pl.col("ts"))
+        raw = raw.with_columns(_date(raw.schema["date"]))
+    finer = raw.group_by("symbol", "date").agg(pl.col("ts").n_unique()).filter(pl.col("ts") > 1)
+    if finer.height:
+        symbol, day, count = finer.sort("symbol", "date").row(0)
+        raise DataError(
+            f"{count} bars in one session",
+            where=f"{symbol} {day}",
+            fix="give one bar a session",
+            code="E_DATA_FINER",
+        )
+    return raw
+
+
+def _files(path: Path) -> list[Path]:
+    """Files to try, sorted by name."""
+    if path.is_file():
+        return [path]
+    found = sorted(
+        file
+        for file in path.iterdir()
+        if file.is_file() and file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    )
+    if not found:
+        raise DataError(
+            "no Parquet or CSV file in the folder",
+            where=str(path),
+            fix="put bars there, or name another path",
+            code="E_DATA_EMPTY",
+        )
+    return found
+
+
+def _scan(file: Path) -> pl.LazyFrame:
+    if file.suffix.lower() == ".csv":
+        return pl.scan_csv(file, infer_schema=False, encoding="utf8-lossy")
+    return pl.scan_parquet(file)
+
+
+def _columns(file: Path) -> list[str]:
+    try:
+        return _scan(file).collect_schema().names()
+    except pl.exceptions.NoDataError:
+        return []
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
+    wanted = [name for name in (*REQUIRED, *OPTIONAL, "ts") if name in columns]
+    try:
+        return typed(_scan(file).select(wanted).collect())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return DataError(
+        f"cannot read the file ({reason[0][:120]})",
+        where=str(file),
+        fix="write it again as Parquet or CSV",
+        code="E_DATA_UNREADABLE",
+    )
