@@ -1,0 +1,222 @@
+"""Commands that answer a question from files, without any state.
+
+For: backtest, sweep, walk-forward, regimes, metrics, market. Not for: the daily chain.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.frame import (
+    Progress,
+    answer,
+    bars_option,
+    cost_option,
+    json_option,
+    out_option,
+)
+
+BOOKS = click.Choice(["long-only", "dollar-neutral", "sector-neutral"])
+WORLDS = click.Choice(["clear", "murky", "null", "constant", "trend-only", "structural-break"])
+
+
+def _names(_context: click.Context, _option: click.Parameter, text: str | None) -> list[str] | None:
+    """Split ``A,B`` into names."""
+    if text is None:
+        return None
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+symbols_option = click.option(
+    "--symbols", callback=_names, help="Only these symbols, separated by commas."
+)
+calendar_option = click.option(
+    "--calendar",
+    help="Exchange calendar of all symbols (XNYS, XETR, ...), or `data` for the dates present.",
+)
+path = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--strategy", required=True, help="See `weathervane list strategies`.")
+@click.option("--params", required=True, help="One parameter set, as JSON or @FILE.")
+@bars_option
+@symbols_option
+@calendar_option
+@cost_option
+@click.option(
+    "--engine",
+    type=click.Choice(["events", "lanes", "reference", "execution"]),
+    default="events",
+    show_default=True,
+)
+@out_option
+@json_option
+def backtest(
+    strategy: str, params: str, source: Path, out: Path, as_json: bool, **rest: Any
+) -> None:
+    """Backtest one parameter set, per symbol and over all."""
+    from pipeline.commands.backtests import run_backtest
+    from pipeline.commands.files import json_argument
+
+    metrics = run_backtest(strategy, json_argument(params), source, out=out, **rest)
+    total = metrics["all"]
+    lines = [f"{len(metrics) - 1} symbols, equal weight:"]
+    lines += [f"  {name:<20} {_number(total.get(name))}" for name in _SHOWN if name in total]
+    lines.append(f"files: {out}")
+    answer(metrics, lines, as_json=as_json)
+
+
+_SHOWN = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown", "trades", "win_rate")
+
+
+@click.command()
+@click.option("--strategy", required=True, help="See `weathervane list strategies`.")
+@click.option("--grid", type=path, help="JSON: a list of sets, or lists of values by parameter.")
+@click.option("--samples", type=int, help="Draw this many sets by a scrambled Sobol sequence.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples.")
+@bars_option
+@symbols_option
+@calendar_option
+@cost_option
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--book", type=BOOKS, help="Also one portfolio per set, of this kind.")
+@click.option("--top", type=int, help="Books of the N best sets only.")
+@out_option
+@json_option
+def sweep(
+    strategy: str,
+    grid: Path | None,
+    samples: int | None,
+    seed: int,
+    source: Path,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Backtest many parameter sets on every symbol."""
+    from pipeline.commands.sweeps import Asked, run_sweep
+
+    if (grid is None) == (samples is None):
+        raise click.UsageError("give either --grid FILE.json or --samples N")
+    done = run_sweep(
+        strategy, Asked(grid, samples, seed), source, progress=Progress("sweep"), **rest
+    )
+    found = done.summary
+    lines = [
+        f"{found['sets']} sets x {found['symbols']} symbols in {found['seconds']} s"
+        f" ({found['infeasible']} infeasible sets dropped)",
+        "best by mean Sharpe ratio over symbols:",
+        *(f"  {row['mean_sharpe']:+.3f}  {_values(row)}" for row in done.best),
+        f"files: {rest['out']}",
+    ]
+    answer(found, lines, as_json=as_json)
+
+
+@click.command("walk-forward")
+@bars_option
+@symbols_option
+@calendar_option
+@click.option(
+    "--strategies", default="rsi_swing", show_default=True, callback=_names, help="Names, by comma."
+)
+@click.option("--book", type=BOOKS, default="dollar-neutral", show_default=True)
+@click.option(
+    "--train", type=int, default=756, show_default=True, help="Sessions before the first decision."
+)
+@click.option("--step", type=int, default=5, show_default=True, help="Sessions between selections.")
+@click.option(
+    "--refit", type=int, default=125, show_default=True, help="Sessions between regime fits."
+)
+@click.option(
+    "--window", type=click.Choice(["anchored", "rolling"]), default="anchored", show_default=True
+)
+@cost_option
+@click.option("--incumbent", type=path, help="JSON: the parameters that you run today.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@out_option
+@json_option
+def walk_forward(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
+    """Give the whole evidence on a panel: decisions, returns of every variant, the gate."""
+    from pipeline.commands.walks import run_walk_forward
+
+    done = run_walk_forward(source, out=out, progress=Progress("walk-forward"), **rest)
+    answer(done.summary, done.lines, as_json=as_json)
+
+
+@click.command()
+@bars_option
+@symbols_option
+@calendar_option
+@click.option("--model", default="hmm", show_default=True, help="See `weathervane list regimes`.")
+@click.option(
+    "--train", type=int, default=756, show_default=True, help="Sessions before the first fit."
+)
+@click.option("--refit", type=int, default=125, show_default=True, help="Sessions between fits.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=path, required=True, help="Parquet file to write.")
+@json_option
+def regimes(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
+    """Write the regime probabilities as each close was told them."""
+    from pipeline.commands.regimes import write_regimes
+
+    found = write_regimes(source, out=out, **rest)
+    lines = [f"{found['sessions']} sessions, {found['fits']} fits"]
+    lines += [f"  {name:<28} {count} sessions" for name, count in found["regimes"].items()]
+    lines.append(f"file: {out}")
+    answer(found, lines, as_json=as_json)
+
+
+@click.command()
+@click.option("--returns", type=path, required=True, help="CSV with the header date,return.")
+@click.option("--benchmark", type=path, help="CSV of the same form.")
+@click.option("--periods", type=int, default=252, show_default=True, help="Periods per year.")
+@click.option("--risk-free", type=float, default=0.0, show_default=True, help="Annual, decimal.")
+@click.option("--json", "as_json", is_flag=True, help="Accepted; the answer is JSON anyway.")
+def metrics(returns: Path, as_json: bool, **rest: Any) -> None:
+    """Print every metric of a series of returns, as JSON."""
+    from pipeline.commands.metrics import metrics_of_file
+
+    answer(metrics_of_file(returns, **rest), [], as_json=True)
+
+
+@click.command()
+@click.option("--world", type=WORLDS, required=True, help="What is planted.")
+@click.option("--symbols", type=int, default=100, show_default=True)
+@click.option("--sessions", type=int, default=3024, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--overnight-share",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of a session's variance that falls before the open.",
+)
+@out_option
+@json_option
+def market(world: str, as_json: bool, **rest: Any) -> None:
+    """Write a synthetic market and the truth planted in it."""
+    from pipeline.commands.markets import write_market
+
+    made = write_market(world, **rest)
+    lines = [
+        f"synthetic market {world!r}, seed {made['seed']}: {made['symbols']} symbols, "
+        f"{made['sessions']} sessions, {made['first']} to {made['last']}",
+        f"files: {rest['out']}",
+    ]
+    answer(made, lines, as_json=as_json)
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:+.4f}"
+
+
+def _values(row: dict[str, Any]) -> str:
+    shown = {name: value for name, value in row.items() if name not in ("set", "mean_sharpe")}
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in shown.items()
+    )
+
+
+COMMANDS = (backtest, sweep, walk_forward, regimes, metrics, market)

@@ -1,0 +1,1 @@
+"""The public functions behind the commands, one per command, for notebooks as well."""

@@ -1,0 +1,118 @@
+"""Files that a person hands in, and folders of results that they get back.
+
+For: JSON and CSV files read with one clear line for what is wrong in them, and results written
+whole or not at all. Not for: bars (``backtest.market.bars``) or the home (``pipeline.home``).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backtest.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    DataError
+        ``E_JSON``: no such file, or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            "no such file", where=str(path), fix="check the path", code="E_JSON"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"not JSON: {error}", where=str(path), fix="mend the file", code="E_JSON"
+        ) from None
+
+
+def json_argument(text: str) -> Any:
+    """Read JSON given on the command line, or ``@FILE``.
+
+    Raises
+    ------
+    ParameterError
+        The text is not JSON.
+    """
+    if text.startswith("@"):
+        return read_json(Path(text[1:]))
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ParameterError(
+            f"not JSON: {error}", where=text[:60], fix='write {"name": value} or @FILE'
+        ) from None
+
+
+def results_folder(path: Path) -> Path:
+    """Make the folder for results.
+
+    Raises
+    ------
+    DataError
+        ``E_OUT``: it cannot be made or written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    if not os.access(path, os.W_OK):
+        raise _unwritable(path, PermissionError("no right to write"))
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all; keys stay in their order, NaN is refused."""
+    text = json.dumps(value, indent=2, default=str, allow_nan=False, ensure_ascii=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes, whole or not at all."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def write_parquet(path: Path, frame: "pl.DataFrame") -> None:
+    """Write a frame as Parquet, whole or not at all."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        frame.write_parquet(fresh)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def write_csv(path: Path, frame: "pl.DataFrame") -> None:
+    """Write a frame as CSV, whole or not at all."""
+    write_text(path, frame.write_csv())
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot be written ({error.strerror or error})",
+        where=str(path),
+        fix="give another folder or make room",
+        code="E_OUT",
+    )

@@ -1,0 +1,80 @@
+"""Write a synthetic market and its planted truth.
+
+For: ``weathervane market``. Not for: the provider ``synthetic``, which makes the same market for
+the daily chain.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from backtest.errors import ConfigError
+from pipeline.commands.files import results_folder
+
+
+def write_market(
+    world: str,
+    *,
+    symbols: int,
+    sessions: int,
+    seed: int,
+    out: Path,
+    overnight_share: float = 0.0,
+) -> dict[str, Any]:
+    """Generate a market on the first ``sessions`` sessions of XNYS from 2010-01-04 on.
+
+    Parameters
+    ----------
+    world : str
+        ``clear``, ``murky``, ``null``, ``constant``, ``trend-only`` or ``structural-break``.
+    overnight_share : float
+        Share of a session's variance that falls between the previous close and the open.
+
+    Returns
+    -------
+    dict
+        What was written: the configuration, the span and the files.
+
+    Raises
+    ------
+    ConfigError
+        ``E_WORLD``: an unknown world or a number out of range.
+    """
+    from pydantic import ValidationError
+
+    from backtest.market.calendar import sessions as sessions_of
+    from backtest.market.synthetic import FIRST_SESSION, WorldConfig, generate, write_world
+
+    if not 1 <= sessions <= 10_000:
+        raise ConfigError(
+            f"sessions = {sessions}", fix="give a number from 1 to 10000", code="E_WORLD"
+        )
+    try:
+        config = WorldConfig.model_validate(
+            {"world": world, "symbols": symbols, "seed": seed, "overnight_share": overnight_share}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{first['loc'][0]} = {first['input']!r}: {first['msg']}", code="E_WORLD"
+        ) from None
+    # 253 sessions a year at most, and a month to spare.
+    end = FIRST_SESSION + timedelta(days=int(sessions * 1.5) + 31)
+    days = sessions_of("XNYS", FIRST_SESSION, end)[:sessions]
+    if len(days) < sessions:
+        raise ConfigError(
+            f"the calendar of XNYS holds {len(days)} sessions from {FIRST_SESSION} on",
+            fix="ask for fewer",
+            code="E_WORLD",
+        )
+    made = generate(config, days)
+    folder = results_folder(out)
+    write_world(made, folder)
+    return {
+        "synthetic": True,
+        **config.model_dump(),
+        "sessions": sessions,
+        "first": str(days[0]),
+        "last": str(days[-1]),
+        "files": [str(folder / name) for name in ("bars.parquet", "truth.parquet", "market.json")],
+    }

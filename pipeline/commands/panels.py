@@ -1,0 +1,74 @@
+"""From a path with bars to an aligned panel, with what was set aside.
+
+For: the first line of every command that reads bars. Not for: the daily chain, which reads the
+store.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.commands.files import write_csv
+
+if TYPE_CHECKING:
+    from backtest.market.bars import Prepared
+    from backtest.market.panel import Panel
+
+logger = logging.getLogger(__name__)
+
+QUARANTINE = "quarantine.csv"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A panel and the account of how it came about.
+
+    Parameters
+    ----------
+    panel : Panel
+    prepared : Prepared
+        Clean bars, and rows that were set aside with the name of the rule.
+    """
+
+    panel: "Panel"
+    prepared: "Prepared"
+
+    def about(self) -> dict[str, Any]:
+        """Plain values for a result's description."""
+        symbols, sessions = self.panel.shape
+        return {
+            "symbols": symbols,
+            "sessions": sessions,
+            "first": str(self.panel.dates[0]),
+            "last": str(self.panel.dates[-1]),
+            "rows": self.prepared.accounting(),
+        }
+
+    def write_quarantine(self, folder: Path) -> None:
+        """Write ``quarantine.csv`` where rows were set aside, and say so in one log line."""
+        set_aside = self.prepared.quarantined
+        if set_aside.is_empty():
+            (folder / QUARANTINE).unlink(missing_ok=True)
+            return
+        write_csv(folder / QUARANTINE, set_aside)
+        counts = set_aside["rule"].value_counts(sort=True)
+        said = ", ".join(f"{rule} {count}" for rule, count in counts.iter_rows())
+        logger.warning("%d rows set aside (%s): %s", set_aside.height, said, QUARANTINE)
+
+
+def load_panel(
+    source: Path, *, symbols: Sequence[str] | None = None, calendar: str | None = None
+) -> Loaded:
+    """Read, judge and align bars.
+
+    Raises
+    ------
+    DataError
+        Nothing that can be read as bars, or no such symbol.
+    """
+    from backtest.market.bars import panel_of
+
+    panel, prepared = panel_of(Path(source), symbols=symbols, calendar=calendar)
+    return Loaded(panel, prepared)

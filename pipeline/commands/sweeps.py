@@ -1,0 +1,232 @@
+"""Many parameter sets over a panel, with their files.
+
+For: ``weathervane sweep``. Not for: choosing a set, which is the business of the decision path.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backtest.errors import EngineUnavailable, ParameterError
+from pipeline.commands.files import read_json, results_folder, write_json, write_parquet
+from pipeline.commands.panels import load_panel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from backtest.market.panel import Panel
+    from backtest.params import ParamGrid
+    from backtest.strategy import Strategy
+
+WIDEST_BOOK = 4096
+"""Most parameter sets whose book returns fit one table."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which parameter sets a sweep is asked to run: a file, or a number of samples and a seed."""
+
+    grid: Path | None = None
+    samples: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found.
+
+    Parameters
+    ----------
+    summary : dict
+        Content of ``sweep.json``.
+    best : list of dict
+        The sets with the highest mean Sharpe ratio over symbols, best first.
+    """
+
+    summary: dict[str, Any]
+    best: list[dict[str, Any]]
+
+
+def run_sweep(
+    strategy: str,
+    asked: Asked,
+    source: Path,
+    *,
+    out: Path,
+    cost_bps: float = 5.0,
+    device: str = "cpu",
+    book: str | None = None,
+    top: int | None = None,
+    symbols: Sequence[str] | None = None,
+    calendar: str | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Backtest every set on every symbol and write the tables.
+
+    Parameters
+    ----------
+    book : str, optional
+        Also one portfolio per set: ``long-only``, ``dollar-neutral`` or ``sector-neutral``.
+    top : int, optional
+        Keep only the books of the ``top`` sets with the highest mean Sharpe ratio.
+
+    Raises
+    ------
+    ParameterError
+        ``E_TOO_WIDE``: more sets than a book table holds; or a grid that cannot be used.
+    EngineUnavailable
+        A device that this installation does not have.
+    """
+    from backtest.engine.costs import cost_per_side
+    from backtest.engine.sweep import sweep_metrics
+    from backtest.strategy import STRATEGIES
+
+    started = time.perf_counter()
+    if device != "cpu":
+        raise EngineUnavailable(
+            f"no engine for device {device!r} yet", fix="use --device cpu", code="E_DEVICE"
+        )
+    rule = STRATEGIES.get(strategy)
+    cost = cost_per_side(cost_bps)
+    grid, infeasible = grid_of(rule, asked)
+    _refuse_too_wide(grid.size, book, top)
+    loaded = load_panel(source, symbols=symbols, calendar=calendar)
+    columns = sweep_metrics(loaded.panel, rule, grid, cost=cost, progress=progress)
+    sets = parameters_frame(grid)
+    table = metrics_frame(loaded.panel, sets, columns)
+    folder = results_folder(out)
+    write_parquet(folder / "parameters.parquet", sets)
+    write_parquet(folder / "metrics.parquet", table)
+    ranked = ranking(sets, columns)
+    summary = {
+        "strategy": strategy,
+        "sets": grid.size,
+        "infeasible": infeasible,
+        "cost_bps": cost_bps,
+        "engine": "events",
+        "device": device,
+        "backtests": grid.size * loaded.panel.shape[0],
+        "samples": asked.samples,
+        "seed": asked.seed if asked.samples is not None else None,
+        **loaded.about(),
+    }
+    if book is not None:
+        keep = sorted(row["set"] for row in ranked[: top or grid.size])
+        written = _write_book(
+            loaded.panel, rule, grid, keep, kind=book, cost=cost, path=folder, progress=progress
+        )
+        summary |= {"book": book, "book_sets": written}
+    summary["seconds"] = round(time.perf_counter() - started, 3)
+    write_json(folder / "sweep.json", summary)
+    loaded.write_quarantine(folder)
+    return Sweep(summary, ranked[: top or 5])
+
+
+def grid_of(rule: "Strategy", asked: Asked) -> tuple["ParamGrid", int]:
+    """Build the grid that was asked for, and count the infeasible sets that were dropped."""
+    from backtest.params import ParamGrid
+
+    if asked.samples is not None:
+        if asked.samples < 1:
+            raise ParameterError(f"samples = {asked.samples}", fix="give at least 1")
+        return ParamGrid.sobol(rule.params, asked.samples, seed=asked.seed)
+    assert asked.grid is not None
+    rows = _rows(read_json(asked.grid), asked.grid)
+    return ParamGrid.parse(rule.params, rows)
+
+
+def _rows(content: Any, path: Path) -> list[dict[str, Any]]:
+    """Turn a grid file into plain rows: a list of sets, or lists of values by parameter."""
+    if isinstance(content, list) and all(isinstance(row, dict) for row in content):
+        return content
+    if isinstance(content, dict) and all(isinstance(v, list) for v in content.values()):
+        return [
+            dict(zip(content, values, strict=True))
+            for values in itertools.product(*content.values())
+        ]
+    raise ParameterError(
+        "a grid is a list of parameter objects, or an object of lists of values",
+        where=str(path),
+        fix='for example {"period": [5, 10, 20]}',
+    )
+
+
+def _refuse_too_wide(sets: int, book: str | None, top: int | None) -> None:
+    if top is not None and top < 1:
+        raise ParameterError(f"--top {top}", fix="give at least 1")
+    if book is not None and min(sets, top or sets) > WIDEST_BOOK:
+        raise ParameterError(
+            f"{min(sets, top or sets)} sets, a book table holds at most {WIDEST_BOOK}",
+            where="--book",
+            fix=f"keep the best by --top N with N up to {WIDEST_BOOK}",
+            code="E_TOO_WIDE",
+        )
+
+
+def parameters_frame(grid: "ParamGrid") -> "pl.DataFrame":
+    """One row per set: ``set`` and one column per parameter."""
+    import numpy as np
+    import polars as pl
+
+    return pl.DataFrame({"set": np.arange(grid.size), **grid.columns})
+
+
+def metrics_frame(
+    panel: "Panel", sets: "pl.DataFrame", columns: dict[str, "np.ndarray"]
+) -> "pl.DataFrame":
+    """One row per symbol and set: ``symbol, set``, the parameters and the metrics; NaN as null."""
+    import numpy as np
+    import polars as pl
+
+    symbols = pl.Series("symbol", panel.symbols)
+    repeated = pl.DataFrame(
+        {"symbol": symbols.gather(np.repeat(np.arange(len(symbols)), len(sets)))}
+    )
+    tiled = sets.select(pl.all().gather(np.tile(np.arange(len(sets)), len(symbols))))
+    values = {
+        name: pl.Series(np.ascontiguousarray(v.T).ravel(), nan_to_null=True)  # [S * P]
+        for name, v in columns.items()
+    }
+    return repeated.hstack(tiled).with_columns(**values)
+
+
+def ranking(sets: "pl.DataFrame", columns: dict[str, "np.ndarray"]) -> list[dict[str, Any]]:
+    """Rank sets by their mean Sharpe ratio over symbols, best first; ties in the order of ``set``."""
+    import polars as pl
+
+    mean = pl.Series("mean_sharpe", columns["sharpe"].mean(axis=1))
+    ranked = sets.with_columns(mean).sort("mean_sharpe", "set", descending=[True, False])
+    return ranked.to_dicts()
+
+
+def _write_book(
+    panel: "Panel",
+    rule: "Strategy",
+    grid: "ParamGrid",
+    keep: list[int],
+    *,
+    kind: str,
+    cost: float,
+    path: Path,
+    progress: Progress | None,
+) -> list[int] | str:
+    """Write the book returns of the sets kept; the sets by number, or ``all``."""
+    import numpy as np
+    import polars as pl
+
+    from backtest.engine.sweep import sweep_book
+
+    chosen = grid.take(np.array(keep))
+    result = sweep_book(panel, rule, chosen, kind=kind, cost=cost, progress=progress)
+    frame = pl.DataFrame(
+        {"date": pl.Series(panel.dates).cast(pl.Date)}
+        | {f"p{p}": result.net_return[i] for i, p in enumerate(keep)}
+    )
+    write_parquet(path / "book.parquet", frame)
+    return "all" if len(keep) == grid.size else keep
