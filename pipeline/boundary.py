@@ -1,0 +1,103 @@
+"""Where the pure rooms meet Dagster: errors become retries or failures, frames become metadata.
+
+For: the one decorator that every asset wears, column schemas, and plots for an asset's page. Not
+for: anything that an asset computes.
+"""
+
+import base64
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import dagster as dg
+
+from backtest.errors import ProviderUnavailable, WeathervaneError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+OWNERS = ["team:weathervane"]
+RETRIES = 3
+FIRST_WAIT_S = 5.0
+"""Seconds before the first retry; each later one waits twice as long."""
+
+
+def at_boundary(body: Callable[P, R]) -> Callable[P, R]:
+    """Map the house's errors to what Dagster should do about them.
+
+    A source that does not answer is tried again, up to ``RETRIES`` times with doubling waits. Any
+    other error that a person can act on ends the run at once, with its one line. What is no error
+    of the house keeps its traceback.
+    """
+
+    @functools.wraps(body)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        context = args[0] if args else kwargs.get("context")
+        try:
+            return body(*args, **kwargs)
+        except ProviderUnavailable as error:
+            tried = getattr(context, "retry_number", 0)
+            if tried >= RETRIES:
+                raise _failure(error) from error
+            wait = FIRST_WAIT_S * 2**tried
+            raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from error
+        except WeathervaneError as error:
+            raise _failure(error) from error
+
+    return guarded
+
+
+def _failure(error: WeathervaneError) -> dg.Failure:
+    return dg.Failure(str(error), metadata={"code": error.code}, allow_retries=False)
+
+
+def table_schema(
+    columns: Mapping[str, tuple[str, str]], *, unique: bool = False
+) -> dict[str, dg.TableSchema]:
+    """Metadata that shows an asset's columns.
+
+    Parameters
+    ----------
+    columns : mapping of str to (str, str)
+        Type and meaning (with its unit) by name.
+    unique : bool
+        Whether the first column alone identifies a row.
+    """
+    made = [
+        dg.TableColumn(
+            name,
+            type=kind,
+            description=meaning,
+            constraints=dg.TableColumnConstraints(unique=unique and i == 0),
+        )
+        for i, (name, (kind, meaning)) in enumerate(columns.items())
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns=made)}
+
+
+def schema_of(
+    frame: "pl.DataFrame", meanings: Mapping[str, str] | None = None
+) -> dict[str, dg.TableSchema]:
+    """Metadata that shows the columns of a frame as it is."""
+    known = meanings or {}
+    return table_schema({n: (str(t), known.get(n, "")) for n, t in frame.schema.items()})
+
+
+def sample_of(frame: "pl.DataFrame", rows: int = 5) -> dg.TableMetadataValue:
+    """Last rows of a frame as a table of an asset's page."""
+    records = [
+        dg.TableRecord(
+            {n: v if isinstance(v, int | float | bool) else str(v) for n, v in r.items()}
+        )
+        for r in frame.tail(rows).iter_rows(named=True)
+    ]
+    return dg.MetadataValue.table(records, schema=schema_of(frame)["dagster/column_schema"])
+
+
+def picture(png: bytes, caption: str) -> dg.MarkdownMetadataValue:
+    """Show a PNG on an asset's page."""
+    coded = base64.b64encode(png).decode("ascii")
+    return dg.MetadataValue.md(f"![{caption}](data:image/png;base64,{coded})")
