@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backtest.errors import ConfigError
+from backtest.market import quality
 from backtest.market.synthetic import FIRST_SESSION, WorldConfig
 from backtest.registry import closest
 
@@ -49,7 +50,7 @@ class DataConfig(Section):
     calendar : str, optional
         An exchange calendar, or ``data`` for the union of the dates present; by symbol if missing.
     min_bars : int
-        A symbol with fewer bars is left out of the panel, and named.
+        A symbol with fewer bars is quarantined whole.
     """
 
     provider: str = "synthetic"
@@ -58,7 +59,7 @@ class DataConfig(Section):
     symbols: tuple[str, ...] = ()
     first_session: date = FIRST_SESSION
     calendar: str | None = None
-    min_bars: Annotated[int, Field(ge=1)] = 60
+    min_bars: Annotated[int, Field(ge=1)] = quality.MIN_BARS
 
 
 class StrategiesConfig(Section):
@@ -131,7 +132,7 @@ def profile_names() -> tuple[str, ...]:
 
 
 def load_settings(
-    profile: str | None = None, *, data: Path | None = None, overrides: Sequence[str] = ()
+    profile: str | None = None, *, path: Path | None = None, overrides: Sequence[str] = ()
 ) -> Settings:
     """Read a profile, then the data path, then the overrides, in this order.
 
@@ -139,8 +140,8 @@ def load_settings(
     ----------
     profile : str, optional
         Name of a profile, or the path of a TOML file; ``demo`` if missing, ``files`` with
-        ``data``.
-    data : pathlib.Path, optional
+        ``path``.
+    path : pathlib.Path, optional
         File or folder with bars; implies the provider ``files``.
     overrides : sequence of str
         ``section.key=value`` with a TOML value; a bare word is a string.
@@ -155,21 +156,22 @@ def load_settings(
     >>> load_settings("demo", overrides=["costs.cost_bps=2"]).costs.cost_bps
     2.0
     """
-    name = profile or (FILES_PROFILE if data is not None else DEFAULT_PROFILE)
-    path = _profile_path(name)
-    values = _read_toml(path)
-    if data is not None:
-        values.setdefault("data", {}).update(provider="files", path=str(Path(data).resolve()))
-    elif values.get("data", {}).get("path"):
-        values["data"]["path"] = str((path.parent / values["data"]["path"]).resolve())
+    name = profile or (FILES_PROFILE if path is not None else DEFAULT_PROFILE)
+    file = _profile_path(name)
+    values = _read_toml(file)
+    section = values.setdefault("data", {})
+    if path is not None:
+        section.update(provider="files", path=str(Path(path).resolve()))
+    elif isinstance(section, dict) and section.get("path"):
+        section["path"] = str((file.parent / section["path"]).resolve())
     for override in overrides:
         _apply(values, override)
-    values["profile"] = path.stem
+    values["profile"] = file.stem
     _refuse_unknown(Settings, values, ())
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise _explained(error, path) from None
+        raise _explained(error, file) from None
 
 
 def _profile_path(name: str) -> Path:

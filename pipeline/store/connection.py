@@ -1,0 +1,127 @@
+"""Connections that open late and close early, and the database's errors in the house's words.
+
+For: ``reading`` and ``writing``, the only two ways to the database file. Not for: SQL.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from backtest.errors import StoreError
+from pipeline.store.lock import held, locked, unwritable
+from pipeline.store.schema import VERSION, migrate, version_of
+
+# Nothing may be fetched from a network, and one process should not take the whole machine.
+_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_FULL = re.compile(r"no space left|file too large|disk quota|out of disk|EFBIG|ENOSPC", re.I)
+_HELD = re.compile(r"could not set lock|conflicting lock", re.I)
+_REFUSED = re.compile(r"permission denied|read-only file system", re.I)
+_PID = re.compile(r"PID (\d+)")
+
+
+@contextmanager
+def reading(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the database at ``path`` for reading, made and brought up to date where needed.
+
+    Raises
+    ------
+    StoreError
+        As :func:`explained`, and ``E_STORE_NEWER`` for the file of a later version.
+    """
+    if not path.exists():
+        with writing(path, wait_s=wait_s):
+            pass
+    with held(path.parent, writing=False, wait_s=wait_s), _opened(path, read_only=True) as found:
+        if _current(found, path):
+            yield found
+            return
+    with writing(path, wait_s=wait_s):
+        pass
+    with held(path.parent, writing=False, wait_s=wait_s), _opened(path, read_only=True) as later:
+        yield later
+
+
+@contextmanager
+def writing(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the database for one transaction: all of it is kept, or nothing if anything fails.
+
+    Raises
+    ------
+    StoreError
+        As :func:`explained`, and ``E_STORE_NEWER`` for the file of a later version.
+    """
+    with held(path.parent, writing=True, wait_s=wait_s), _opened(path, read_only=False) as made:
+        if not _current(made, path):
+            migrate(made)
+        made.execute("begin transaction")
+        yield made
+        made.execute("commit")
+
+
+@contextmanager
+def _opened(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open and close one connection; an open transaction ends unkept."""
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+    except duckdb.Error as error:
+        raise explained(error, path) from error
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+    except duckdb.Error as error:
+        raise explained(error, path) from error
+    finally:
+        connection.close()
+
+
+def _current(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Say whether the file has this program's schema; refuse that of a later program."""
+    found = version_of(connection)
+    if found > VERSION:
+        raise StoreError(
+            f"the store has schema version {found}, this program knows {VERSION}",
+            where=str(path),
+            fix="update the program, or give another folder by --home",
+            code="E_STORE_NEWER",
+        )
+    return found == VERSION
+
+
+def explained(error: duckdb.Error, path: Path) -> StoreError:
+    """Say in one line what the database's error means to the person who must act.
+
+    Returns
+    -------
+    StoreError
+        ``E_STORE_LOCKED``, ``E_STORE_FULL``, ``E_HOME``, ``E_STORE_CORRUPT`` or ``E_STORE``.
+    """
+    text = str(error)
+    first = text.strip().splitlines()[0][:200]
+    if _HELD.search(text):
+        return locked(path.parent, [int(pid) for pid in _PID.findall(text)])
+    if _FULL.search(text):
+        return StoreError(
+            "no room to write the store",
+            where=str(path),
+            fix="free space or raise the size limit, then run again; earlier rows are untouched",
+            code="E_STORE_FULL",
+        )
+    if _REFUSED.search(text):
+        return unwritable(path.parent, OSError(first))
+    if isinstance(error, duckdb.FatalException | duckdb.SerializationException) or re.search(
+        r"not a valid DuckDB|checksum|corrupt|deserializ", text, re.I
+    ):
+        return StoreError(
+            f"the store's file is damaged ({first})",
+            where=str(path),
+            fix="move it aside and run again: it is built anew from the provider",
+            code="E_STORE_CORRUPT",
+        )
+    return StoreError(
+        f"the store refused ({first})",
+        where=str(path),
+        fix="earlier rows are untouched; mend the cause and run again",
+    )

@@ -1,0 +1,108 @@
+"""Between the frames that other rooms speak and the rows that tables hold.
+
+For: labels of symbols, quarantined rows, sessions and raw states. Not for: SQL of versions.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date, datetime
+
+import duckdb
+import polars as pl
+
+LABELS = ("sector", "region", "asset_class", "exchange")
+_QUARANTINED = ("symbol", "date", "rule", "detail", "open", "high", "low", "close", "volume")
+
+
+def symbols_of(bars: pl.DataFrame, *, source: str, synthetic: bool) -> pl.DataFrame:
+    """One row per symbol: its first session, its labels, where it came from."""
+    labels = [
+        pl.col(name).drop_nulls().last() if name in bars.columns else _none(name) for name in LABELS
+    ]
+    return (
+        bars.group_by("symbol", maintain_order=True)
+        .agg(pl.col("date").min().alias("first"), *labels)
+        .with_columns(pl.lit(source).alias("source"), pl.lit(synthetic).alias("synthetic"))
+    )
+
+
+def _none(name: str) -> pl.Expr:
+    return pl.lit(None, dtype=pl.String).alias(name)
+
+
+def quarantine_rows(quarantined: pl.DataFrame) -> pl.DataFrame:
+    """Give each row held back an identity of its own, also where symbol or date are missing.
+
+    The identity is a hash of the row's content and of how many equal rows came before it, so the
+    same file gives the same identities again.
+    """
+    rows = quarantined.select(_QUARANTINED)
+    texts = [pl.col(name).cast(pl.String).fill_null("\0") for name in _QUARANTINED]
+    named = rows.with_columns(pl.concat_str(texts, separator="\x1f").alias("_text"))
+    named = named.with_columns(pl.int_range(pl.len()).over("_text").alias("_occurrence"))
+    hashes = [
+        hashlib.sha256(f"{text}\x1f{n}".encode()).hexdigest()
+        for text, n in named.select("_text", "_occurrence").iter_rows()
+    ]
+    return rows.with_columns(pl.Series("row_hash", hashes, dtype=pl.String))
+
+
+def session_rows(calendar: str, closes: Mapping[date, datetime]) -> pl.DataFrame:
+    """Rows of the table ``sessions``."""
+    return pl.DataFrame(
+        {"calendar": [calendar] * len(closes), "date": list(closes), "close_at": closes.values()},
+        schema={
+            "calendar": pl.String,
+            "date": pl.Date,
+            "close_at": pl.Datetime("us", "UTC"),
+        },
+    )
+
+
+def pack_states(published: pl.DataFrame) -> pl.DataFrame:
+    """Put the columns ``state_0..`` into one list.
+
+    Zeros at its end are cut, because a later model with more states widens all earlier rows.
+    """
+    names = sorted(
+        (n for n in published.columns if n.removeprefix("state_").isdigit()),
+        key=lambda n: int(n.removeprefix("state_")),
+    )
+    lists = [_trimmed(row) for row in published.select(names).iter_rows()]
+    packed = pl.Series("state_probabilities", lists, dtype=pl.List(pl.Float64))
+    return published.drop(names).with_columns(packed, pl.col("state").cast(pl.Int32))
+
+
+def _trimmed(row: tuple[float | None, ...]) -> list[float] | None:
+    """Probabilities without the zeros at their end; nothing where there is none."""
+    known = [value or 0.0 for value in row]
+    while known and known[-1] == 0.0:
+        known.pop()
+    return known or None
+
+
+def unpack_states(rows: pl.DataFrame) -> pl.DataFrame:
+    """Put the list of state probabilities back into the columns ``state_0..``."""
+    packed = rows["state_probabilities"].to_list()
+    width = max((len(row) for row in packed if row), default=0)
+    columns = [
+        pl.Series(
+            f"state_{k}",
+            [None if row is None else row[k] if k < len(row) else 0.0 for row in packed],
+            dtype=pl.Float64,
+        )
+        for k in range(width)
+    ]
+    wide = rows.drop("state_probabilities").with_columns(pl.col("state").cast(pl.Int64))
+    return wide.with_columns(*columns)
+
+
+def counted(open_store: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int]:
+    """Rows that a table holds, and rows that its batches say they wrote."""
+    written = "new" if name == "trials" else "new + restated + withdrawn"
+    held = open_store.execute(f"select count(*) from {name}").fetchall()
+    promised = open_store.execute(
+        f"select cast(coalesce(sum({written}), 0) as bigint) from batches where table_name = ?",
+        [name],
+    ).fetchall()
+    return int(held[0][0]), int(promised[0][0])

@@ -1,0 +1,179 @@
+"""What is kept: the tables, their keys, and the steps from one version of the file to the next.
+
+For: the layout of the database. Not for: reading or writing rows. A step that was released is
+never changed; a new one is added at the end of ``MIGRATIONS``.
+"""
+
+from dataclasses import dataclass
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table whose rows are kept in every version that was ever known.
+
+    Parameters
+    ----------
+    name : str
+    key : tuple of str
+        What identifies a row inside its universe.
+    values : tuple of str
+        What a later version may change.
+    session : str
+        Column of the session a row speaks of.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    values: tuple[str, ...]
+    session: str = "date"
+
+
+_KNOWN = """
+    vintage varchar not null check (vintage in ('live', 'backfill', 'restated', 'withdrawn')),
+    known_at timestamptz not null,
+    ingested_at timestamptz not null,
+    run_id varchar not null"""
+_PRICE = "double not null check ({0} > 0 and not isnan({0}) and not isinf({0}))"
+
+BARS = Table(
+    "bars",
+    ("symbol", "date"),
+    ("open", "high", "low", "close", "volume", "close_raw", "currency"),
+)
+QUARANTINE = Table(
+    "quarantine",
+    ("row_hash",),
+    ("symbol", "date", "rule", "detail", "open", "high", "low", "close", "volume"),
+)
+UNIVERSE = Table(
+    "universe",
+    ("symbol",),
+    ("first", "sector", "region", "asset_class", "exchange", "source", "synthetic"),
+    session="first",
+)
+SESSIONS = Table("sessions", ("calendar", "date"), ("close_at",))
+REGIMES = Table(
+    "regimes",
+    ("model", "date"),
+    (
+        "regime",
+        "p_bull",
+        "p_sideways",
+        "p_bear",
+        "p_volatile",
+        "p_heavy",
+        "state",
+        "state_probabilities",
+    ),
+)
+DECISIONS = Table(
+    "decisions",
+    ("strategy", "date"),
+    ("parameters", "mix", "by_regime", "confidence", "action"),
+)
+RETURNS = Table("returns", ("strategy", "variant", "date"), ("net_return", "turnover"))
+EVIDENCE = Table("evidence", ("date",), ("document", "snapshot", "settings"))
+TRIALS = Table(
+    "trials",
+    ("kind", "strategy", "config_hash", "span_start"),
+    ("span_end", "sharpe", "observations"),
+    session="span_end",
+)
+VERSIONED = (BARS, QUARANTINE, UNIVERSE, SESSIONS, REGIMES, DECISIONS, RETURNS, EVIDENCE)
+
+
+def _create(table: Table, columns: str) -> str:
+    """Statement that makes a versioned table of the given columns."""
+    key = ", ".join(table.key)
+    return (
+        f"create table {table.name} (universe varchar not null, {columns}, {_KNOWN},"
+        f" primary key (universe, {key}, known_at))"
+    )
+
+
+_FIRST = (
+    _create(
+        BARS,
+        "symbol varchar not null, date date not null, "
+        + ", ".join(f"{n} {_PRICE.format(n)}" for n in ("open", "high", "low", "close"))
+        + ", volume double check (volume >= 0 and not isnan(volume)), close_raw "
+        + _PRICE.format("close_raw")
+        + ", currency varchar not null, check (high >= low)",
+    ),
+    _create(
+        QUARANTINE,
+        "row_hash varchar not null, symbol varchar, date date, rule varchar not null,"
+        " detail varchar, open double, high double, low double, close double, volume double",
+    ),
+    _create(
+        UNIVERSE,
+        "symbol varchar not null, first date not null, sector varchar, region varchar,"
+        " asset_class varchar, exchange varchar, source varchar not null, synthetic bool not null",
+    ),
+    _create(
+        SESSIONS,
+        "calendar varchar not null, date date not null, close_at timestamptz not null",
+    ),
+    _create(
+        REGIMES,
+        "model varchar not null, date date not null, regime varchar, p_bull double,"
+        " p_sideways double, p_bear double, p_volatile double, p_heavy double, state integer,"
+        " state_probabilities double[]",
+    ),
+    _create(
+        DECISIONS,
+        "strategy varchar not null, date date not null, parameters varchar, mix varchar,"
+        " by_regime varchar, confidence double, action varchar not null",
+    ),
+    _create(
+        RETURNS,
+        "strategy varchar not null, variant varchar not null, date date not null,"
+        " net_return double, turnover double",
+    ),
+    _create(
+        EVIDENCE,
+        "date date not null, document varchar not null, snapshot varchar not null,"
+        " settings varchar not null",
+    ),
+    """create table trials (
+    universe varchar not null, kind varchar not null check (kind in ('candidate', 'policy')),
+    strategy varchar not null, config_hash varchar not null, span_start date not null,
+    span_end date not null, sharpe double, observations bigint not null,
+    known_at timestamptz not null, ingested_at timestamptz not null, run_id varchar not null,
+    primary key (universe, kind, strategy, config_hash, span_start))""",
+    """create table batches (
+    batch_id varchar primary key, universe varchar not null, table_name varchar not null,
+    source varchar, rows_in bigint not null, new bigint not null, restated bigint not null,
+    withdrawn bigint not null, unchanged bigint not null, reasons varchar not null,
+    known_at timestamptz not null, ingested_at timestamptz not null, run_id varchar not null)""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+VERSION = len(MIGRATIONS)
+
+
+def version_of(connection: duckdb.DuckDBPyConnection) -> int:
+    """Read the schema version of an open file; 0 for an empty one."""
+    known = connection.execute(
+        "select count(*) from duckdb_tables() where table_name = 'schema_versions'"
+    ).fetchall()
+    if not known[0][0]:
+        return 0
+    found = connection.execute("select coalesce(max(version), 0) from schema_versions").fetchall()
+    return int(found[0][0])
+
+
+def migrate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring the file to ``VERSION``, each step in a transaction of its own."""
+    for number in range(version_of(connection) + 1, VERSION + 1):
+        connection.execute("begin transaction")
+        connection.execute(
+            "create table if not exists schema_versions"
+            " (version integer primary key, known_at timestamptz not null)"
+        )
+        for statement in MIGRATIONS[number - 1]:
+            connection.execute(statement)
+        connection.execute("insert into schema_versions values (?, now())", [number])
+        connection.execute("commit")

@@ -1,0 +1,394 @@
+"""What the store keeps, slice by slice: each is written in one transaction and read as of a day.
+
+For: the methods that the asset graph and the command line call. Not for: SQL of versions
+(``upsert``), connections (``connection``) or when a row became known (``knowledge``).
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import polars as pl
+
+from backtest.errors import StoreError
+from backtest.market.calendar import DEFAULT_CALENDAR, calendars_of
+from backtest.market.calendar import sessions as sessions_between
+from pipeline.store import connection, frames, schema
+from pipeline.store.knowledge import first_known, knowledge_cut, session_closes
+from pipeline.store.schema import Table
+from pipeline.store.snapshot import content_hash
+from pipeline.store.trials import extend_trials
+from pipeline.store.upsert import RowAccount, Slice, latest, upsert
+
+if TYPE_CHECKING:
+    from backtest.market.bars import Prepared
+    from pipeline.config import Home
+
+WAIT_S = 30.0
+
+
+class Store:
+    """The bars and results of one universe in one home.
+
+    A connection is opened for each call and closed at its end, so that several processes can
+    take turns; compute outside, hand over finished frames.
+
+    Parameters
+    ----------
+    home : Home
+    universe : str
+        Everything written and read belongs to it.
+    calendar : str, optional
+        One exchange calendar for all symbols, or ``data``; each symbol's own if missing.
+    wait_s : float
+        How long a call waits for other processes, seconds.
+
+    Raises
+    ------
+    StoreError
+        From every method: ``E_STORE_LOCKED``, ``E_STORE_FULL``, ``E_STORE_NEWER``,
+        ``E_STORE_CORRUPT``, ``E_STORE_ROWS``, ``E_HOME`` or ``E_STORE``. Earlier rows are
+        untouched, and the same call heals when its cause is gone.
+    """
+
+    def __init__(
+        self, home: "Home", *, universe: str, calendar: str | None = None, wait_s: float = WAIT_S
+    ):
+        self.home = home
+        self.universe = universe
+        self.calendar = calendar
+        self.wait_s = wait_s
+
+    @property
+    def main_calendar(self) -> str:
+        """Calendar of results that belong to no single symbol."""
+        return self.calendar or DEFAULT_CALENDAR
+
+    def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the database for reading, under the shared lock."""
+        return connection.reading(self.home.database, wait_s=self.wait_s)
+
+    def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the database for one transaction, under the lock for one alone."""
+        return connection.writing(self.home.database, wait_s=self.wait_s)
+
+    def write_bars(
+        self,
+        prepared: "Prepared",
+        *,
+        run_id: str,
+        source: str,
+        until: date,
+        synthetic: bool = False,
+        arrived: datetime | None = None,
+    ) -> RowAccount:
+        """Write a provider's whole history up to ``until``: bars, symbols and quarantined rows.
+
+        Parameters
+        ----------
+        prepared : Prepared
+            All there is up to ``until``; what is known and not among it is withdrawn.
+        run_id : str
+        source : str
+            Where the rows came from, for people.
+        until : date
+        synthetic : bool
+        arrived : datetime, optional
+            With a time zone; now if missing.
+
+        Returns
+        -------
+        RowAccount
+            Of the table ``bars``; its reasons are the rules that rows were quarantined by.
+        """
+        part = self._slice(run_id, arrived, until=until, source=source)
+        counts = prepared.accounting()
+        reasons = {k: n for k, n in counts.items() if k not in ("rows_in", "rows_out")}
+        calendars = calendars_of(prepared.bars, self.calendar)
+        bars = self._known(schema.BARS, prepared.bars, part, calendars)
+        symbols = frames.symbols_of(prepared.bars, source=source, synthetic=synthetic)
+        symbols = self._known(schema.UNIVERSE, symbols, part, calendars)
+        bad = frames.quarantine_rows(prepared.quarantined)
+        bad = self._known(schema.QUARANTINE, bad, part, calendars)
+        with self.writing() as open_store:
+            upsert(open_store, schema.UNIVERSE, symbols, part=part)
+            upsert(open_store, schema.QUARANTINE, bad, part=part)
+            account = upsert(open_store, schema.BARS, bars, part=part, reasons=reasons)
+            self._prove(open_store, schema.BARS, until, bars.height)
+            self._prove(open_store, schema.QUARANTINE, until, bad.height)
+        return account
+
+    def write_sessions(
+        self, first: date, last: date, *, run_id: str, arrived: datetime | None = None
+    ) -> RowAccount:
+        """Write the sessions that must exist from ``first`` to ``last``, with their closes."""
+        days = sessions_between(self.main_calendar, first, last)
+        closes = session_closes(self.main_calendar, days)
+        rows = frames.session_rows(self.main_calendar, closes)
+        return self._write(schema.SESSIONS, rows, run_id, arrived, until=None)
+
+    def write_regimes(
+        self,
+        published: pl.DataFrame,
+        *,
+        model: str,
+        run_id: str,
+        until: date,
+        arrived: datetime | None = None,
+    ) -> RowAccount:
+        """Write the published regime probabilities of one model up to ``until``."""
+        rows = frames.pack_states(published).with_columns(pl.lit(model).alias("model"))
+        scope = {"model": model}
+        return self._write(schema.REGIMES, rows, run_id, arrived, until=until, scope=scope)
+
+    def write_decisions(
+        self,
+        decisions: pl.DataFrame,
+        *,
+        run_id: str,
+        until: date,
+        arrived: datetime | None = None,
+    ) -> RowAccount:
+        """Write the walk-forward's decisions up to ``until``."""
+        return self._write(schema.DECISIONS, decisions, run_id, arrived, until=until)
+
+    def write_returns(
+        self,
+        returns: pl.DataFrame,
+        *,
+        run_id: str,
+        until: date,
+        arrived: datetime | None = None,
+    ) -> RowAccount:
+        """Write the out-of-sample returns of every strategy and variant up to ``until``."""
+        return self._write(schema.RETURNS, returns, run_id, arrived, until=until)
+
+    def write_evidence(
+        self,
+        session: date,
+        *,
+        document: str,
+        snapshot: str,
+        settings: str,
+        run_id: str,
+        arrived: datetime | None = None,
+    ) -> RowAccount:
+        """Write the evidence of one session: a JSON text, what it saw, and what was set."""
+        values = {"document": document, "snapshot": snapshot, "settings": settings}
+        rows = pl.DataFrame([{"date": session, **values}])
+        return self._write(schema.EVIDENCE, rows, run_id, arrived, until=None)
+
+    def write_trials(
+        self, trials: pl.DataFrame, *, run_id: str, arrived: datetime | None = None
+    ) -> RowAccount:
+        """Count trials: a new key is added, a known one has its span extended.
+
+        Parameters
+        ----------
+        trials : polars.DataFrame
+            ``kind, strategy, config_hash, span_start, span_end, sharpe, observations``.
+        """
+        part = self._slice(run_id, arrived)
+        with self.writing() as open_store:
+            return extend_trials(open_store, trials, part=part)
+
+    def read_bars(
+        self,
+        *,
+        until: date | None = None,
+        as_of: date | datetime | None = None,
+        symbols: Sequence[str] = (),
+    ) -> pl.DataFrame:
+        """Read bars with their symbols' labels, sorted by symbol then date.
+
+        Parameters
+        ----------
+        until : date, optional
+            Last session.
+        as_of : date or datetime, optional
+            Only versions that the decision of that session could know; of a date, also only bars
+            up to it.
+        symbols : sequence of str
+            Keep these alone; all if empty.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``symbol, date, open, high, low, close, volume, close_raw, currency, sector, region,
+            asset_class, exchange``.
+        """
+        with self.reading() as open_store:
+            bars = self._latest(open_store, schema.BARS, until=until, as_of=as_of)
+            labels = self._latest(open_store, schema.UNIVERSE, as_of=as_of)
+        if symbols:
+            bars = bars.filter(pl.col("symbol").is_in(list(symbols)))
+        labels = labels.select("symbol", *frames.LABELS)
+        return bars.join(labels, on="symbol", how="left").sort("symbol", "date")
+
+    def symbols(self, *, as_of: date | datetime | None = None) -> pl.DataFrame:
+        """Symbols with their labels, source, and whether they are synthetic."""
+        with self.reading() as open_store:
+            return self._latest(open_store, schema.UNIVERSE, as_of=as_of)
+
+    def quarantine(
+        self, *, until: date | None = None, as_of: date | datetime | None = None
+    ) -> pl.DataFrame:
+        """Rows held back now (or as of a session), each with the rule that it broke."""
+        with self.reading() as open_store:
+            rows = self._latest(open_store, schema.QUARANTINE, until=until, as_of=as_of)
+        return rows.drop("row_hash").sort("symbol", "date", "rule")
+
+    def sessions(self, *, calendar: str | None = None) -> pl.DataFrame:
+        """Sessions that must exist: ``calendar, date, close_at``."""
+        with self.reading() as open_store:
+            rows = self._latest(open_store, schema.SESSIONS)
+        return rows.filter(pl.col("calendar") == (calendar or self.main_calendar))
+
+    def read_regimes(
+        self, *, model: str, until: date | None = None, as_of: date | datetime | None = None
+    ) -> pl.DataFrame:
+        """Read published regime probabilities, with one column per raw state."""
+        with self.reading() as open_store:
+            rows = self._latest(open_store, schema.REGIMES, until=until, as_of=as_of)
+        return frames.unpack_states(rows.filter(pl.col("model") == model).drop("model"))
+
+    def read_decisions(
+        self, *, until: date | None = None, as_of: date | datetime | None = None
+    ) -> pl.DataFrame:
+        """Decisions by strategy and session."""
+        with self.reading() as open_store:
+            return self._latest(open_store, schema.DECISIONS, until=until, as_of=as_of)
+
+    def read_returns(
+        self, *, until: date | None = None, as_of: date | datetime | None = None
+    ) -> pl.DataFrame:
+        """Out-of-sample returns by strategy, variant and session."""
+        with self.reading() as open_store:
+            return self._latest(open_store, schema.RETURNS, until=until, as_of=as_of)
+
+    def read_evidence(
+        self, *, until: date | None = None, as_of: date | datetime | None = None
+    ) -> pl.DataFrame:
+        """Evidence by session: ``date, document, snapshot, settings``."""
+        with self.reading() as open_store:
+            return self._latest(open_store, schema.EVIDENCE, until=until, as_of=as_of)
+
+    def read_trials(self) -> pl.DataFrame:
+        """Every trial that was ever counted in this universe."""
+        return self._table("trials", "kind, strategy, config_hash, span_start")
+
+    def batches(self) -> pl.DataFrame:
+        """Accounts of all slices that changed something, oldest first."""
+        return self._table("batches", "ingested_at, table_name")
+
+    def snapshot_hash(
+        self, *, until: date | None = None, as_of: date | datetime | None = None
+    ) -> str:
+        """Content hash of the bars and labels that a run with these limits sees."""
+        return content_hash(self.read_bars(until=until, as_of=as_of))
+
+    def findings(self) -> list[str]:
+        """Say what is wrong with the store; empty when every table holds what was committed."""
+        found = []
+        with self.reading() as open_store:
+            for table in (*schema.VERSIONED, schema.TRIALS):
+                held, promised = frames.counted(open_store, table.name)
+                if held != promised:
+                    found.append(
+                        f"E_STORE_LOST: table {table.name} holds {held} rows and its batches"
+                        f" wrote {promised}, {self.home.database}, move it aside and run again"
+                    )
+        return found
+
+    def _slice(
+        self,
+        run_id: str,
+        arrived: datetime | None,
+        *,
+        until: date | None = None,
+        scope: Mapping[str, str] | None = None,
+        source: str | None = None,
+    ) -> Slice:
+        return Slice(
+            universe=self.universe,
+            run_id=run_id,
+            arrived=arrived or datetime.now(UTC),
+            until=until,
+            scope=scope or {},
+            source=source,
+        )
+
+    def _known(
+        self, table: Table, rows: pl.DataFrame, part: Slice, calendars: Mapping[str, str] | str
+    ) -> pl.DataFrame:
+        """Keep the table's columns and add when each row became known."""
+        return first_known(
+            rows.select(*table.key, *table.values),
+            session=table.session,
+            arrived=part.arrived,
+            calendars=calendars,
+        )
+
+    def _write(
+        self,
+        table: Table,
+        rows: pl.DataFrame,
+        run_id: str,
+        arrived: datetime | None,
+        *,
+        until: date | None,
+        scope: Mapping[str, str] | None = None,
+    ) -> RowAccount:
+        part = self._slice(run_id, arrived, until=until, scope=scope)
+        known = self._known(table, rows, part, self.main_calendar)
+        with self.writing() as open_store:
+            return upsert(open_store, table, known, part=part)
+
+    def _latest(
+        self,
+        open_store: duckdb.DuckDBPyConnection,
+        table: Table,
+        *,
+        until: date | None = None,
+        as_of: date | datetime | None = None,
+    ) -> pl.DataFrame:
+        """Rows as last known (before the cut), without versions, in the order of the key."""
+        values: dict[str, Any] = {"universe": self.universe}
+        if as_of is not None:
+            values["cut"] = knowledge_cut(as_of, self.main_calendar)
+        last = min((d for d in (until, _session(as_of)) if d is not None), default=None)
+        names = list(dict.fromkeys((*table.key, *table.values)))
+        query = (
+            f"select {', '.join(names)} from ({latest(table, cut=as_of is not None)})"
+            " where vintage <> 'withdrawn'"
+        )
+        if last is not None:
+            query += f" and ({table.session} is null or {table.session} <= $last)"
+            values["last"] = last
+        return open_store.sql(f"{query} order by {', '.join(table.key)}", params=values).pl()
+
+    def _prove(
+        self, open_store: duckdb.DuckDBPyConnection, table: Table, until: date, rows: int
+    ) -> None:
+        """Refuse to commit unless the table now reads back exactly the rows of the slice."""
+        found = self._latest(open_store, table, until=until).height
+        if found != rows:
+            raise StoreError(
+                f"{rows} rows were handed over and {found} can be read back",
+                where=f"table {table.name} up to {until}",
+                fix="nothing was written; check that no row is later than that session",
+                code="E_STORE_ROWS",
+            )
+
+    def _table(self, name: str, order: str) -> pl.DataFrame:
+        query = f"select * exclude (universe) from {name} where universe = $universe"
+        with self.reading() as open_store:
+            found = open_store.sql(f"{query} order by {order}", params={"universe": self.universe})
+            return found.pl()
+
+
+def _session(as_of: date | datetime | None) -> date | None:
+    """Last session that an ``as_of`` given as a date can see."""
+    return None if isinstance(as_of, datetime) else as_of

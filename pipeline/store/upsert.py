@@ -1,0 +1,265 @@
+"""One slice of rows into one table: only what changed is written, and every row is accounted for.
+
+For: the versioned upsert behind every ``write_*`` of the store. Not for: what the rows mean.
+A changed row is added as a new version, never overwritten, so that a read as of an earlier time
+finds what was known then. A row that the source no longer has is withdrawn, also as a version.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+import duckdb
+import polars as pl
+
+from backtest.errors import StoreError
+from pipeline.store.schema import Table
+
+
+@dataclass(frozen=True)
+class RowAccount:
+    """What became of the rows of one slice.
+
+    Parameters
+    ----------
+    table : str
+    rows_in : int
+        Rows that came in, good and bad.
+    new, restated, unchanged : int
+        Rows written for the first time, rows written as a later version, rows known already.
+    withdrawn : int
+        Rows known before that the source no longer has; not among ``rows_in``.
+    reasons : dict of str to int
+        Rows that were not written to the table, by the name of the rule.
+    """
+
+    table: str
+    rows_in: int
+    new: int
+    restated: int
+    unchanged: int
+    withdrawn: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def written(self) -> int:
+        """Rows written: new, restated and withdrawn versions."""
+        return self.new + self.restated + self.withdrawn
+
+    @property
+    def quarantined(self) -> int:
+        """Rows left out with a named reason."""
+        return sum(self.reasons.values())
+
+    def check(self) -> "RowAccount":
+        """Refuse an account that does not add up.
+
+        Raises
+        ------
+        StoreError
+            ``E_STORE_ROWS``.
+        """
+        out = self.new + self.restated + self.unchanged
+        if self.rows_in != out + self.quarantined:
+            raise StoreError(
+                f"{self.rows_in} rows came in, {out} went out and {self.quarantined} have a"
+                f" reason {self.reasons}",
+                where=f"table {self.table}",
+                fix="nothing was written; report this",
+                code="E_STORE_ROWS",
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Where a slice of rows belongs and what it stands for.
+
+    Parameters
+    ----------
+    universe : str
+    run_id : str
+    arrived : datetime
+        With a time zone.
+    until : date, optional
+        The rows are all there are up to this session: known rows that are not among them are
+        withdrawn. Without it the rows are only added.
+    scope : mapping of str to str
+        Column values that limit what may be withdrawn.
+    source : str, optional
+    """
+
+    universe: str
+    run_id: str
+    arrived: datetime
+    until: date | None = None
+    scope: Mapping[str, str] = field(default_factory=dict)
+    source: str | None = None
+
+
+def upsert(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows: pl.DataFrame,
+    *,
+    part: Slice,
+    reasons: Mapping[str, int] | None = None,
+) -> RowAccount:
+    """Write the new and changed rows of a slice inside the open transaction.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        In a transaction.
+    table : Table
+    rows : polars.DataFrame
+        Key and value columns, with ``first_known_at`` and ``first_vintage``.
+    part : Slice
+    reasons : mapping of str to int, optional
+        Rows that came in beside ``rows`` and were left out, by rule.
+
+    Raises
+    ------
+    StoreError
+        ``E_STORE_ROWS``: a key stands twice, or the counts do not add up.
+    """
+    left_out = dict(reasons or {})
+    refuse_twins(table, rows)
+    connection.register("incoming", rows)
+    try:
+        parameters = {"universe": part.universe, "until": part.until, **part.scope}
+        connection.execute(_change(table, part), _used(_change(table, part), parameters))
+        counts = dict(
+            connection.execute("select status, count(*) from change group by status").fetchall()
+        )
+        account = RowAccount(
+            table=table.name,
+            rows_in=rows.height + sum(left_out.values()),
+            new=counts.get("new", 0),
+            restated=counts.get("restated", 0),
+            unchanged=counts.get("unchanged", 0),
+            withdrawn=counts.get("withdrawn", 0),
+            reasons=left_out,
+        ).check()
+        if account.written:
+            _insert(connection, table, part, account)
+        connection.execute("drop table change")
+    finally:
+        connection.unregister("incoming")
+    return account
+
+
+def latest(table: Table, *, cut: bool = False) -> str:
+    """Query for the latest known version of every row of ``$universe``, withdrawn ones too.
+
+    With ``cut``, only versions known before ``$cut``.
+    """
+    known = " and known_at < $cut" if cut else ""
+    return (
+        f"select * from {table.name} where universe = $universe{known} qualify row_number()"
+        f" over (partition by {', '.join(table.key)} order by known_at desc) = 1"
+    )
+
+
+def refuse_twins(table: Table, rows: pl.DataFrame) -> None:
+    """Refuse rows whose key stands twice."""
+    twins = rows.select(table.key).is_duplicated()
+    if twins.any():
+        first = rows.select(table.key).filter(twins).row(0)
+        raise StoreError(
+            f"{int(twins.sum())} rows share their key",
+            where=f"table {table.name}, first {', '.join(str(part) for part in first)}",
+            fix="nothing was written; give each key once",
+            code="E_STORE_ROWS",
+        )
+
+
+def _change(table: Table, part: Slice) -> str:
+    """Statement that says of every row whether it is new, restated, unchanged or withdrawn."""
+    differ = " or ".join(f"i.{name} is distinct from k.{name}" for name in table.values)
+    columns = ", ".join(
+        f"case when i.first_vintage is null then k.{name} else i.{name} end as {name}"
+        for name in (*table.key, *table.values)
+    )
+    same = " and ".join(f"i.{name} = k.{name}" for name in table.key)
+    gone = "false"
+    if part.until is not None:
+        gone = " and ".join(
+            [
+                "i.first_vintage is null",
+                "k.vintage <> 'withdrawn'",
+                f"(k.{table.session} is null or k.{table.session} <= $until)",
+                *(f"k.{name} = ${name}" for name in part.scope),
+            ]
+        )
+    return (
+        f"create temp table change as with known as ({latest(table)})"
+        f" select {columns}, i.first_known_at, i.first_vintage, k.known_at as was_known_at,"
+        " case when i.first_vintage is null then 'withdrawn'"
+        " when k.vintage is null then 'new'"
+        f" when k.vintage = 'withdrawn' or {differ} then 'restated'"
+        " else 'unchanged' end as status"
+        f" from incoming i full join known k on {same}"
+        f" where i.first_vintage is not null or ({gone})"
+    )
+
+
+def _used(statement: str, parameters: Mapping[str, object]) -> dict[str, object]:
+    """Keep the parameters that a statement names: the database refuses others."""
+    return {name: value for name, value in parameters.items() if f"${name}" in statement}
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: Table, part: Slice, account: RowAccount
+) -> None:
+    """Add the changed rows and their batch, and count them again in the table itself."""
+    before = _count(connection, table)
+    columns = ", ".join((*table.key, *table.values))
+    # A clock that went backwards must not hide a later version behind an earlier one.
+    later = "greatest($arrived, was_known_at + interval 1 microsecond)"
+    connection.execute(
+        f"insert into {table.name} by name select $universe as universe, {columns},"
+        " case when status = 'new' then first_vintage else status end as vintage,"
+        f" case when status = 'new' then first_known_at else {later} end as known_at,"
+        " $arrived as ingested_at, $run_id as run_id from change where status <> 'unchanged'",
+        {"universe": part.universe, "arrived": part.arrived, "run_id": part.run_id},
+    )
+    added = _count(connection, table) - before
+    if added != account.written:
+        raise StoreError(
+            f"{account.written} rows were to be written and {added} were",
+            where=f"table {table.name}",
+            fix="nothing was kept; report this",
+            code="E_STORE_ROWS",
+        )
+    record_batch(connection, part, account)
+
+
+def record_batch(connection: duckdb.DuckDBPyConnection, part: Slice, account: RowAccount) -> None:
+    """Keep the account of a slice that changed something."""
+    connection.execute(
+        "insert into batches by name select $batch_id as batch_id, $universe as universe,"
+        " $table_name as table_name, $source as source, $rows_in as rows_in, $new as new,"
+        " $restated as restated, $withdrawn as withdrawn, $unchanged as unchanged,"
+        " $reasons as reasons, $arrived as known_at, $arrived as ingested_at, $run_id as run_id",
+        {
+            "batch_id": uuid.uuid4().hex,
+            "universe": part.universe,
+            "table_name": account.table,
+            "source": part.source,
+            "rows_in": account.rows_in,
+            "new": account.new,
+            "restated": account.restated,
+            "withdrawn": account.withdrawn,
+            "unchanged": account.unchanged,
+            "reasons": json.dumps(account.reasons, sort_keys=True),
+            "arrived": part.arrived,
+            "run_id": part.run_id,
+        },
+    )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    return int(connection.execute(f"select count(*) from {table.name}").fetchall()[0][0])
