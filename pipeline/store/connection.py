@@ -4,6 +4,7 @@ For: ``reading`` and ``writing``, the only two ways to the database file. Not fo
 """
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ _CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions":
 _FULL = re.compile(r"no space left|file too large|disk quota|out of disk|EFBIG|ENOSPC", re.I)
 _HELD = re.compile(r"could not set lock|conflicting lock", re.I)
 _REFUSED = re.compile(r"permission denied|read-only file system", re.I)
+_RETRY_S = 0.1
 _PID = re.compile(r"PID (\d+)")
 
 
@@ -31,17 +33,17 @@ def reading(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     StoreError
         As :func:`explained`, and ``E_STORE_NEWER`` for the file of a later version.
     """
-    if not path.exists():
-        with writing(path, wait_s=wait_s):
-            pass
-    with held(path.parent, writing=False, wait_s=wait_s), _opened(path, read_only=True) as found:
-        if _current(found, path):
-            yield found
-            return
-    with writing(path, wait_s=wait_s):
-        pass
-    with held(path.parent, writing=False, wait_s=wait_s), _opened(path, read_only=True) as later:
-        yield later
+    for behind in (not path.exists(), True):
+        if behind:
+            with writing(path, wait_s=wait_s):
+                pass
+        with (
+            held(path.parent, writing=False, wait_s=wait_s),
+            _opened(path, read_only=True, wait_s=wait_s) as found,
+        ):
+            if _current(found, path):
+                yield found
+                return
 
 
 @contextmanager
@@ -53,7 +55,10 @@ def writing(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     StoreError
         As :func:`explained`, and ``E_STORE_NEWER`` for the file of a later version.
     """
-    with held(path.parent, writing=True, wait_s=wait_s), _opened(path, read_only=False) as made:
+    with (
+        held(path.parent, writing=True, wait_s=wait_s),
+        _opened(path, read_only=False, wait_s=wait_s) as made,
+    ):
         if not _current(made, path):
             migrate(made)
         made.execute("begin transaction")
@@ -62,12 +67,9 @@ def writing(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]
 
 
 @contextmanager
-def _opened(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+def _opened(path: Path, *, read_only: bool, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open and close one connection; an open transaction ends unkept."""
-    try:
-        connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
-    except duckdb.Error as error:
-        raise explained(error, path) from error
+    connection = _connected(path, read_only=read_only, wait_s=wait_s)
     try:
         connection.execute("set TimeZone = 'UTC'")
         yield connection
@@ -75,6 +77,18 @@ def _opened(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnectio
         raise explained(error, path) from error
     finally:
         connection.close()
+
+
+def _connected(path: Path, *, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnection:
+    """Connect; a program that opened the file without our lock is waited for as well."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+        except duckdb.Error as error:
+            if not _HELD.search(str(error)) or time.monotonic() >= deadline:
+                raise explained(error, path) from error
+        time.sleep(_RETRY_S)
 
 
 def _current(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:

@@ -8,7 +8,14 @@ import duckdb
 import polars as pl
 
 from pipeline.store.schema import TRIALS
-from pipeline.store.upsert import RowAccount, Slice, record_batch, refuse_twins
+from pipeline.store.upsert import (
+    RowAccount,
+    Slice,
+    account_of,
+    put_away,
+    record_batch,
+    refuse_twins,
+)
 
 _SAME = " and ".join(f"i.{name} = t.{name}" for name in TRIALS.key)
 _DIFFER = " or ".join(f"i.{name} is distinct from t.{name}" for name in TRIALS.values)
@@ -46,24 +53,12 @@ def extend_trials(
     rows = trials.select(*TRIALS.key, *TRIALS.values)
     refuse_twins(TRIALS, rows)
     connection.register("incoming", rows)
-    try:
-        connection.execute(_CHANGE, {"universe": part.universe})
-        counts = dict(
-            connection.execute("select status, count(*) from change group by status").fetchall()
-        )
-        account = RowAccount(
-            table=TRIALS.name,
-            rows_in=rows.height,
-            new=counts.get("new", 0),
-            restated=counts.get("restated", 0),
-            unchanged=counts.get("unchanged", 0),
-        ).check()
-        if account.written:
-            values = {"universe": part.universe, "arrived": part.arrived, "run_id": part.run_id}
-            connection.execute(_ADD, values)
-            connection.execute(_EXTEND, values)
-            record_batch(connection, part, account)
-        connection.execute("drop table change")
-    finally:
-        connection.unregister("incoming")
+    connection.execute(_CHANGE, {"universe": part.universe})
+    account = account_of(connection, TRIALS, rows.height, {})
+    if account.written:
+        values = {"universe": part.universe, "arrived": part.arrived, "run_id": part.run_id}
+        connection.execute(_ADD, values)
+        connection.execute(_EXTEND, values)
+        record_batch(connection, part, account)
+    put_away(connection)
     return account

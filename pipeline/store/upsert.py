@@ -125,30 +125,41 @@ def upsert(
     StoreError
         ``E_STORE_ROWS``: a key stands twice, or the counts do not add up.
     """
-    left_out = dict(reasons or {})
     refuse_twins(table, rows)
     connection.register("incoming", rows)
-    try:
-        parameters = {"universe": part.universe, "until": part.until, **part.scope}
-        connection.execute(_change(table, part), _used(_change(table, part), parameters))
-        counts = dict(
-            connection.execute("select status, count(*) from change group by status").fetchall()
-        )
-        account = RowAccount(
-            table=table.name,
-            rows_in=rows.height + sum(left_out.values()),
-            new=counts.get("new", 0),
-            restated=counts.get("restated", 0),
-            unchanged=counts.get("unchanged", 0),
-            withdrawn=counts.get("withdrawn", 0),
-            reasons=left_out,
-        ).check()
-        if account.written:
-            _insert(connection, table, part, account)
-        connection.execute("drop table change")
-    finally:
-        connection.unregister("incoming")
+    statement = _change(table, part)
+    given = {"universe": part.universe, "until": part.until, **part.scope}
+    # The database refuses a parameter that the statement does not name.
+    connection.execute(statement, {k: v for k, v in given.items() if f"${k}" in statement})
+    account = account_of(connection, table, rows.height, dict(reasons or {}))
+    if account.written:
+        _insert(connection, table, part, account)
+    put_away(connection)
     return account
+
+
+def account_of(
+    connection: duckdb.DuckDBPyConnection, table: Table, rows: int, reasons: dict[str, int]
+) -> RowAccount:
+    """Count the table ``change`` by status, and refuse what does not add up."""
+    counts = dict(
+        connection.execute("select status, count(*) from change group by status").fetchall()
+    )
+    return RowAccount(
+        table=table.name,
+        rows_in=rows + sum(reasons.values()),
+        new=counts.get("new", 0),
+        restated=counts.get("restated", 0),
+        unchanged=counts.get("unchanged", 0),
+        withdrawn=counts.get("withdrawn", 0),
+        reasons=reasons,
+    ).check()
+
+
+def put_away(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what a slice was compared with; after a failure the connection is closed instead."""
+    connection.execute("drop table change")
+    connection.unregister("incoming")
 
 
 def latest(table: Table, *, cut: bool = False) -> str:
@@ -204,11 +215,6 @@ def _change(table: Table, part: Slice) -> str:
         f" from incoming i full join known k on {same}"
         f" where i.first_vintage is not null or ({gone})"
     )
-
-
-def _used(statement: str, parameters: Mapping[str, object]) -> dict[str, object]:
-    """Keep the parameters that a statement names: the database refuses others."""
-    return {name: value for name, value in parameters.items() if f"${name}" in statement}
 
 
 def _insert(
