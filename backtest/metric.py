@@ -99,3 +99,49 @@ def evaluate(given: MetricInput) -> tuple[dict[str, float | None], dict[str, str
         else:
             values[name] = float(value)
     return values, reasons
+
+
+def excess(given: MetricInput) -> Floats:
+    """Subtract the risk-free rate, spread geometrically over the year; float64, ``[time]``."""
+    daily = (1.0 + given.risk_free) ** (1.0 / given.periods_per_year) - 1.0
+    return given.returns - daily
+
+
+def deviation(values: Floats) -> float:
+    """Sample standard deviation (n - 1); exactly 0 for values that are all the same.
+
+    Examples
+    --------
+    >>> deviation(np.array([0.1, 0.1, 0.1]))
+    0.0
+    """
+    return 0.0 if np.ptp(values) == 0.0 else float(values.std(ddof=1))
+
+
+def compound(returns: Floats) -> float:
+    """Total compounded return.
+
+    Examples
+    --------
+    >>> round(compound(np.array([0.1, -0.5])), 12)
+    -0.45
+    """
+    return float(np.prod(1.0 + returns) - 1.0)
+
+
+def annual_growth(given: MetricInput) -> float:
+    """Compounded return per year, ``(1 + total) ** (periods_per_year / n) - 1``."""
+    years = given.returns.size / given.periods_per_year
+    return float((1.0 + compound(given.returns)) ** (1.0 / years) - 1.0)
+
+
+def drawdown(returns: Floats) -> float:
+    """Largest fall of compounded equity that starts at 1, as a positive magnitude.
+
+    Examples
+    --------
+    >>> drawdown(np.array([-0.1, 0.2, -0.5]))
+    0.5
+    """
+    equity = np.concatenate([[1.0], np.cumprod(1.0 + returns)])
+    return float((1.0 - equity / np.maximum.accumulate(equity)).max())

@@ -1,8 +1,10 @@
 """Many parameter sets over a whole universe in one pass.
 
-For: book returns of every set (``sweep_book``) and of mixes that change from session to session
-(``mix_book``). Everything here is causal: the return of a session depends on bars up to that
-session only, so one sweep over all history serves every past decision. Not for: choosing.
+For: one set with its trades (``backtest``), the account metrics of every set
+(``sweep_metrics``), book returns of every set (``sweep_book``) and of mixes that change from
+session to session (``mix_book``). Everything here is causal: the return of a session depends on
+bars up to that session only, so one sweep over all history serves every past decision. Not for:
+choosing.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from backtest.engine import streams
+from backtest.engine import events, reference, streams
 from backtest.engine.costs import checked_cost
 from backtest.engine.fills import deciding_bar, legs
+from backtest.errors import EngineUnavailable, UnknownNameError
 from backtest.market.panel import Panel, SymbolBars
-from backtest.params import ParamGrid
+from backtest.params import ParamGrid, Params
 from backtest.portfolio.book import (
     GROSS_FLOOR,
     MIN_MEMBERS,
@@ -24,7 +27,8 @@ from backtest.portfolio.book import (
     checked_kind,
     groups,
 )
-from backtest.result import BookResult
+from backtest.registry import closest
+from backtest.result import Account, BookResult
 from backtest.strategy import Strategy, Targets
 
 Floats = npt.NDArray[np.float64]
@@ -34,6 +38,102 @@ Progress = Callable[[int, int], None]
 
 BLOCK_BYTES = 128 * 2**20
 """Memory that the working arrays ``[param, time]`` of one block of sets may take."""
+
+ENGINES = ("events", "reference")
+LATER_ENGINES = ("lanes", "execution")
+
+
+def backtest(
+    panel: Panel, strategy: Strategy, params: Params, *, cost: float, engine: str = "events"
+) -> list[Account]:
+    """Trade every symbol with its own account under one parameter set.
+
+    Parameters
+    ----------
+    panel : Panel
+    strategy : Strategy
+    params : Params
+    cost : float
+        Decimal of traded notional, per side.
+    engine : str
+        ``events`` (fast) or ``reference`` (slow, the judge; it also takes the targets from the
+        strategy's slow twin).
+
+    Returns
+    -------
+    list of Account
+        In the order of ``panel.symbols``.
+
+    Raises
+    ------
+    EngineUnavailable
+        ``E_ENGINE`` for an engine that this installation does not have.
+    UnknownNameError
+        For a name that is no engine.
+    """
+    cost, engine = checked_cost(cost), checked_engine(engine)
+    grid = ParamGrid.of(strategy.params, [params.model_dump()])
+    accounts = []
+    for s in range(panel.shape[0]):
+        bars = panel.bars(s)
+        if engine == "reference":
+            accounts.append(reference.account(bars, strategy.reference(bars, params), cost=cost))
+        else:
+            accounts.append(events.account(bars, strategy.targets(bars, grid)[0], cost=cost))
+    return accounts
+
+
+def checked_engine(engine: str) -> str:
+    """Return ``engine`` if it can run here.
+
+    Raises
+    ------
+    EngineUnavailable
+        It is an engine, but not of this installation.
+    UnknownNameError
+        It is none.
+    """
+    if engine in LATER_ENGINES:
+        raise EngineUnavailable(
+            f"engine {engine!r} is not part of this version",
+            fix=f"use one of {', '.join(ENGINES)}",
+        )
+    if engine not in ENGINES:
+        known = (*ENGINES, *LATER_ENGINES)
+        raise UnknownNameError(f"unknown engine {engine!r}", fix=closest(engine, known))
+    return engine
+
+
+def sweep_metrics(
+    panel: Panel,
+    strategy: Strategy,
+    grid: ParamGrid,
+    *,
+    cost: float,
+    progress: Progress | None = None,
+) -> dict[str, Floats]:
+    """Measure the account of every set on every symbol.
+
+    Returns
+    -------
+    dict of str to float64, ``[param, symbol]``
+        The columns of ``events.COLUMNS``; NaN where undefined, but a Sharpe without deviation
+        is 0.
+    """
+    cost = checked_cost(cost)
+    table = np.empty((len(events.COLUMNS), grid.size, panel.shape[0]))  # [M, P, S]
+    tick = _counter(progress, panel.shape[0])
+    for s in range(panel.shape[0]):
+        bars = panel.bars(s)
+        for start, block in _blocks(grid, panel.shape[1]):
+            table[:, start : start + block.size, s] = events.metrics(
+                bars,
+                strategy.targets(bars, block),
+                cost=cost,
+                periods_per_year=panel.periods_per_year,
+            ).T
+        tick()
+    return dict(zip(events.COLUMNS, table, strict=True))
 
 
 def sweep_book(

@@ -6,7 +6,7 @@ sets that suit it. Not for: a claim that it earns anything on a real market.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -82,7 +82,7 @@ class RsiSwing:
 
 
 @njit(cache=True, nogil=True)
-def _swing(strength, which, width, sign):  # type: ignore[no-untyped-def]
+def _swing(strength: Any, which: Any, width: Any, sign: Any) -> Any:
     """Walk the rule for every set; a NaN fails every comparison, so the target stays."""
     bars = strength.shape[1]
     out = np.zeros((which.size, bars), dtype=np.int8)
