@@ -4,6 +4,7 @@ For: everything that people or other programs read from a home. Not for: the dat
 equal content is not rewritten, so its time stamp says when it last changed.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SIDECAR = ".sha256"
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises
     ------
     StoreError
-        ``E_HOME``: no space, a size limit, or no right to write. What stood there still stands.
+        ``E_STORE_FULL``: no space or a size limit; ``E_HOME``: no right to write. What stood
+        there still stands.
     """
     name = ""
     try:
@@ -63,12 +66,13 @@ def replace_file(path: Path, content: bytes) -> None:
         os.replace(name, path)
         _flush_folder(path.parent)
     except OSError as error:
-        Path(name).unlink(missing_ok=True) if name else None
+        if name:
+            Path(name).unlink(missing_ok=True)
         raise StoreError(
             f"a file cannot be written ({error.strerror or error})",
             where=str(path),
             fix="make room or give a writable folder by --home, then run again",
-            code="E_HOME",
+            code="E_STORE_FULL" if error.errno in _FULL else "E_HOME",
         ) from error
 
 

@@ -16,10 +16,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backtest.errors import ConfigError
+from backtest.errors import ConfigError, UnknownNameError
 from backtest.market import quality
 from backtest.market.synthetic import FIRST_SESSION, WorldConfig
 from backtest.registry import closest
+from backtest.strategy import STRATEGIES
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 DEFAULT_PROFILE = "demo"
@@ -169,9 +170,11 @@ def load_settings(
     values["profile"] = file.stem
     _refuse_unknown(Settings, values, ())
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise _explained(error, file) from None
+    _refuse_unknown_parts(settings)
+    return settings
 
 
 def _profile_path(name: str) -> Path:
@@ -237,6 +240,15 @@ def _refuse_unknown(model: type[BaseModel], values: Mapping[str, Any], at: tuple
         inner = _model_of(model.model_fields[name].annotation)
         if inner is not None and isinstance(value, Mapping):
             _refuse_unknown(inner, value, (*at, name))
+
+
+def _refuse_unknown_parts(settings: Settings) -> None:
+    """Refuse a part that no registry holds before anything is computed with the others."""
+    for name in settings.strategies.names:
+        try:
+            STRATEGIES.get(name)
+        except UnknownNameError as error:
+            raise ConfigError(error.what, where="strategies.names", fix=error.fix) from None
 
 
 def _explained(error: ValidationError, path: Path) -> ConfigError:
