@@ -1,0 +1,35 @@
+"""Named selections of assets: what people and schedules start.
+
+For: ``ingest``, ``research`` and ``daily``. Not for: when they run (``schedules``).
+"""
+
+import dagster as dg
+
+from pipeline.partitions import SESSIONS
+
+INGEST = dg.AssetSelection.groups("ingest")
+EXPORT = dg.AssetSelection.assets("regime_parameters")
+
+ingest = dg.define_asset_job(
+    "ingest",
+    selection=INGEST,
+    description="Fetch bars, judge them and keep the good ones in the store.",
+    executor_def=dg.in_process_executor,
+)
+
+research = dg.define_asset_job(
+    "research",
+    selection=dg.AssetSelection.all() - EXPORT,
+    description="From bars to the evidence, the registered models and the report.",
+    executor_def=dg.in_process_executor,
+)
+
+daily = dg.define_asset_job(
+    "daily",
+    selection=dg.AssetSelection.all(),
+    partitions_def=SESSIONS,
+    description="The whole chain up to the parameter document of one session.",
+    executor_def=dg.in_process_executor,
+)
+
+JOBS = (ingest, research, daily)
