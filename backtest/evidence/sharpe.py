@@ -1,0 +1,141 @@
+"""Closed forms about Sharpe ratios: how sure, how lucky, how long.
+
+For: probabilistic and deflated Sharpe ratios, the expected maximum of many, and the shortest
+track record or backtest that can carry a claim. Sharpe ratios are per period, kurtosis is not in
+excess. Not for: resampling (``robustness``) or deciding anything (``ml.export.gate``).
+
+Sources: Bailey and Lopez de Prado, "The Sharpe ratio efficient frontier" (2012) and "The deflated
+Sharpe ratio" (2014); Bailey et al., "Pseudo-mathematics and financial charlatanism" (2014).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+Floats = npt.NDArray[np.float64]
+
+EULER_GAMMA = 0.5772156649015329
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the closed forms need of a return series.
+
+    Parameters
+    ----------
+    sharpe : float
+        Per period.
+    observations : int
+    skewness : float
+    kurtosis : float
+        Not in excess: 3 for normal returns.
+    """
+
+    sharpe: float
+    observations: int
+    skewness: float = 0.0
+    kurtosis: float = 3.0
+
+
+def moments(returns: Floats) -> Moments | None:
+    """Moments of simple returns ``[time]``; None below three rows or without deviation.
+
+    Examples
+    --------
+    >>> moments(np.zeros(10)) is None
+    True
+    """
+    n = len(returns)
+    if n < 3:
+        return None
+    centred = returns - returns.mean()
+    deviation = float(np.sqrt((centred**2).sum() / (n - 1)))
+    if not np.isfinite(deviation) or deviation <= 1e-12 * max(1.0, float(np.abs(returns).max())):
+        return None
+    second = float((centred**2).mean())
+    return Moments(
+        sharpe=float(returns.mean()) / deviation,
+        observations=n,
+        skewness=float((centred**3).mean()) / second**1.5,
+        kurtosis=float((centred**4).mean()) / second**2,
+    )
+
+
+def _spread(given: Moments) -> float:
+    """Variance of the Sharpe estimate times ``observations - 1``."""
+    sharpe = given.sharpe
+    return 1.0 - given.skewness * sharpe + (given.kurtosis - 1.0) / 4.0 * sharpe**2
+
+
+def probabilistic_sharpe(given: Moments, benchmark: float = 0.0) -> float:
+    """Probability that the true Sharpe ratio exceeds ``benchmark``, both per period.
+
+    ``PSR = Phi((SR - SR*) sqrt(n - 1) / sqrt(1 - skew SR + (kurt - 1)/4 SR^2))``.
+
+    Examples
+    --------
+    >>> round(probabilistic_sharpe(Moments(0.458, 24)), 6)
+    0.981675
+    """
+    distance = (given.sharpe - benchmark) * np.sqrt(given.observations - 1)
+    return float(norm.cdf(distance / np.sqrt(max(_spread(given), 1e-12))))
+
+
+def expected_maximum(trials: int) -> float:
+    """Expected largest of ``trials`` independent Sharpe ratios of mean 0 and unit variance.
+
+    One trial has no maximum to be lucky with: 0.
+
+    Examples
+    --------
+    >>> round(expected_maximum(100), 6)
+    2.530603
+    """
+    if trials <= 1:
+        return 0.0
+    first = norm.ppf(1.0 - 1.0 / trials)
+    second = norm.ppf(1.0 - 1.0 / (trials * np.e))
+    return float((1.0 - EULER_GAMMA) * first + EULER_GAMMA * second)
+
+
+def deflated_benchmark(trials: int, variance: float) -> float:
+    """Sharpe ratio per period that the luckiest of ``trials`` worthless ones is expected to show.
+
+    Parameters
+    ----------
+    trials : int
+    variance : float
+        Of the trials' Sharpe ratios per period.
+    """
+    return float(np.sqrt(max(variance, 0.0))) * expected_maximum(trials)
+
+
+def deflated_sharpe(given: Moments, *, trials: int, variance: float) -> float:
+    """Probability that the true Sharpe ratio exceeds what luck among ``trials`` would show."""
+    return probabilistic_sharpe(given, deflated_benchmark(trials, variance))
+
+
+def minimum_track_record(given: Moments, benchmark: float, *, confidence: float = 0.95) -> float:
+    """Observations after which ``given.sharpe`` beats ``benchmark`` with this confidence.
+
+    Infinite where the Sharpe ratio does not exceed the benchmark.
+    """
+    if given.sharpe <= benchmark:
+        return float("inf")
+    z = float(norm.ppf(confidence))
+    return 1.0 + _spread(given) * (z / (given.sharpe - benchmark)) ** 2
+
+
+def minimum_backtest_length(trials: int, *, target: float = 1.0) -> float:
+    """Years below which the best of ``trials`` worthless sets is expected to show ``target``.
+
+    Examples
+    --------
+    >>> round(minimum_backtest_length(45), 6)
+    4.998087
+    """
+    return (expected_maximum(trials) / target) ** 2

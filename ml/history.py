@@ -1,0 +1,92 @@
+"""What was known after each close, frozen: the only thing a decision may read.
+
+For: candidate returns and market state along one session axis, and views that end at a session
+and cannot be asked for a later one. Not for: computing returns or states.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.errors import LookaheadError
+from backtest.params import ParamGrid
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StrategyHistory:
+    """One strategy's candidates and what each earned.
+
+    Parameters
+    ----------
+    grid : ParamGrid
+        Candidate sets ``[param]``.
+    returns : float64, ``[param, time]``
+        Net book return of each set; column ``t`` depends on bars up to ``t`` only.
+    """
+
+    grid: ParamGrid
+    returns: Floats
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything known up to and including one session.
+
+    Parameters
+    ----------
+    dates : datetime64[D], ``[time]``
+    strategies : dict of str to StrategyHistory
+    state : float64, ``[time, feature]``
+        Market state, NaN where unknown.
+    columns : tuple of str, ``[feature]``
+    """
+
+    dates: npt.NDArray[np.datetime64]
+    strategies: dict[str, StrategyHistory]
+    state: Floats
+    columns: tuple[str, ...]
+
+    @property
+    def sessions(self) -> int:
+        """Number of sessions known."""
+        return len(self.dates)
+
+    def checked(self, session: int) -> int:
+        """Return ``session`` if this history knows it.
+
+        Raises
+        ------
+        LookaheadError
+            The session lies after the last one known, or before the first.
+        """
+        if not 0 <= session < self.sessions:
+            last = str(self.dates[-1]) if self.sessions else "nothing"
+            raise LookaheadError(
+                f"session {session} is not known",
+                where=f"{self.sessions} sessions up to {last}",
+                fix="ask for a session within the history",
+            )
+        return session
+
+    def until(self, session: int) -> History:
+        """History as it was after the close of ``session``: later columns are cut away."""
+        stop = self.checked(session) + 1
+        return dataclasses.replace(
+            self,
+            dates=self.dates[:stop],
+            state=self.state[:stop],
+            strategies={
+                name: StrategyHistory(one.grid, one.returns[:, :stop])
+                for name, one in self.strategies.items()
+            },
+        )
+
+    def column(self, strategy: str, session: int) -> Floats:
+        """Net returns of a strategy's candidates on one session; ``[param]``."""
+        return self.strategies[strategy].returns[:, self.checked(session)]
