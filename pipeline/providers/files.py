@@ -7,7 +7,7 @@ bars are judged.
 from datetime import date
 from typing import TYPE_CHECKING
 
-from backtest.errors import ConfigError
+from backtest.errors import ConfigError, DataError
 from pipeline.provider import PROVIDERS, Fetched
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class FilesProvider:
     def fetch(self, settings: "Settings", until: date) -> Fetched:
         """Read all bars up to ``until``; rows without a date are kept, to be judged."""
         import polars as pl
+
         from backtest.market.bars import read_bars
 
         path = settings.data.path
@@ -31,6 +32,13 @@ class FilesProvider:
             )
         raw = read_bars(path)
         known = raw.filter(pl.col("date").is_null() | (pl.col("date") <= until))
+        if known.is_empty():
+            raise DataError(
+                f"no bars up to {until}",
+                where=str(path),
+                fix=f"the first is of {raw['date'].min()}; ask for a later session",
+                code="E_DATA_EMPTY",
+            )
         return Fetched(raw=known, source=path.name, synthetic=False)
 
 

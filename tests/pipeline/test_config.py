@@ -82,7 +82,7 @@ def test_overrides_read_toml_values_and_bare_words():
     ],
 )
 def test_a_wrong_override_is_one_line(override, words):
-    with pytest.raises(ConfigError, match="^E_CONFIG: ") as error:
+    with pytest.raises(ConfigError, match=r"^E_CONFIG: ") as error:
         load_settings("demo", overrides=[override])
     assert words in line(error)
 

@@ -38,7 +38,7 @@ def test_one_flipped_byte_is_found(tmp_path, at):
     content = bytearray(b"abc")
     content[at] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(StoreError, match="^E_CORRUPT: the file's SHA-256") as error:
+    with pytest.raises(StoreError, match=r"^E_CORRUPT: the file's SHA-256") as error:
         read_published(path)
     assert "\n" not in str(error.value)
     assert damaged(tmp_path) == [str(error.value)]
@@ -51,7 +51,7 @@ def test_a_flipped_byte_in_a_parquet_file_is_found(tmp_path):
     content = bytearray(path.read_bytes())
     content[12] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(StoreError, match="^E_CORRUPT"):
+    with pytest.raises(StoreError, match=r"^E_CORRUPT"):
         read_frame(path)
 
 
@@ -62,14 +62,14 @@ def test_a_missing_or_broken_sidecar_is_refused_and_healed(tmp_path, sidecar):
     beside.unlink()
     if sidecar is not None:
         beside.write_bytes(sidecar.encode("latin-1"))
-    with pytest.raises(StoreError, match="^E_CORRUPT: no SHA-256"):
+    with pytest.raises(StoreError, match=r"^E_CORRUPT: no SHA-256"):
         read_published(path)
     assert publish_bytes(path, b"abc").written
     assert read_published(path) == b"abc"
 
 
 def test_a_missing_file_is_one_line(tmp_path):
-    with pytest.raises(StoreError, match="^E_MISSING: "):
+    with pytest.raises(StoreError, match=r"^E_MISSING: "):
         read_published(tmp_path / "x")
     publish_bytes(tmp_path / "x", b"abc").path.unlink()
     assert len(damaged(tmp_path)) == 1
@@ -92,7 +92,7 @@ def test_a_write_that_fails_leaves_what_stood_there(tmp_path, monkeypatch, step)
 
     with monkeypatch.context() as patched:
         patched.setattr(publish.os, step, refuse)
-        with pytest.raises(StoreError, match="^E_STORE_FULL: .*No space left on device") as error:
+        with pytest.raises(StoreError, match=r"^E_STORE_FULL: .*No space left on device") as error:
             publish_bytes(path, b"new")
     assert "\n" not in str(error.value)
     assert read_published(path) == b"old"
@@ -114,7 +114,7 @@ def test_a_crash_between_file_and_sidecar_is_refused_then_healed(tmp_path, monke
         patched.setattr(publish.os, "replace", crash)
         with pytest.raises(KeyboardInterrupt):
             publish_bytes(path, b"new")
-    with pytest.raises(StoreError, match="^E_CORRUPT"):
+    with pytest.raises(StoreError, match=r"^E_CORRUPT"):
         read_published(path)
     publish_bytes(path, b"new")
     assert read_published(path) == b"new"
@@ -122,5 +122,5 @@ def test_a_crash_between_file_and_sidecar_is_refused_then_healed(tmp_path, monke
 
 def test_a_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="^E_HOME: "):
+    with pytest.raises(StoreError, match=r"^E_HOME: "):
         publish_bytes(tmp_path / "file" / "x", b"abc")

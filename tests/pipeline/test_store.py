@@ -1,0 +1,445 @@
+"""The store: every version kept, every row accounted for, the past read as it was known."""
+
+import hashlib
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtest.errors import StoreError
+from backtest.market.bars import Prepared, prepare
+from pipeline.config import open_home
+from pipeline.store import RowAccount, Store, content_hash
+from pipeline.store.knowledge import first_known, knowledge_cut
+from tests.pipeline.stored import at, bars_of, prepared_of, raw_of
+
+FRIDAY = date(2020, 3, 6)
+MONDAY = date(2020, 3, 9)
+TUESDAY = date(2020, 3, 10)
+
+
+def fresh(folder, universe="u", calendar="XNYS") -> Store:
+    return Store(open_home(folder), universe=universe, calendar=calendar, wait_s=5.0)
+
+
+def keep(store: Store, prepared: Prepared, day: date, hour: int = 22) -> RowAccount:
+    return store.write_bars(
+        prepared, run_id=f"run-{day}", source="test", until=day, arrived=at(day, hour)
+    )
+
+
+def test_bars_come_back_sorted_with_their_labels(tmp_path):
+    store = fresh(tmp_path)
+    raw = raw_of(["B", "A"], 30, until=MONDAY).with_columns(pl.lit("Energy").alias("sector"))
+    account = keep(store, prepare(raw, calendar="XNYS"), MONDAY)
+    assert account == RowAccount("bars", rows_in=60, new=60, restated=0, unchanged=0)
+    read = store.read_bars()
+    assert read["symbol"].to_list() == ["A"] * 30 + ["B"] * 30
+    assert read["date"].head(30).is_sorted()
+    assert read["sector"].unique().to_list() == ["Energy"]
+    assert read["close"].dtype == pl.Float64
+    assert read.schema["date"] == pl.Date
+    symbols = store.symbols()
+    assert symbols["source"].to_list() == ["test", "test"]
+    assert symbols["synthetic"].to_list() == [False, False]
+
+
+def test_the_same_rows_again_change_nothing_not_even_a_byte(tmp_path):
+    store = fresh(tmp_path)
+    prepared = prepared_of(["A", "B"], 30, until=MONDAY)
+    keep(store, prepared, MONDAY)
+    database = store.home.database
+    before = hashlib.sha256(database.read_bytes()).hexdigest()
+    account = keep(store, prepared, MONDAY, hour=23)
+    assert (account.written, account.unchanged) == (0, 60)
+    assert hashlib.sha256(database.read_bytes()).hexdigest() == before
+    assert store.batches().height == 2
+
+
+def test_a_new_session_adds_only_its_rows(tmp_path):
+    store = fresh(tmp_path)
+    whole = raw_of(["A", "B"], 31, until=TUESDAY)
+    keep(store, prepare(whole.filter(pl.col("date") < TUESDAY), calendar="XNYS"), MONDAY)
+    account = keep(store, prepare(whole, calendar="XNYS"), TUESDAY)
+    assert (account.new, account.restated, account.unchanged) == (2, 0, 60)
+
+
+def test_rows_quarantined_are_kept_with_the_rule_and_counted(tmp_path):
+    store = fresh(tmp_path)
+    raw = raw_of(["A"], 30, until=MONDAY)
+    bad = raw.with_row_index().with_columns(
+        pl.when(pl.col("index") == 3).then(-1.0).otherwise("low").alias("low"),
+        pl.when(pl.col("index") == 5).then(float("nan")).otherwise("open").alias("open"),
+    )
+    bad = pl.concat([bad.drop("index"), raw.head(1), raw.head(1)])
+    account = keep(store, prepare(bad, calendar="XNYS"), MONDAY)
+    assert account.rows_in == 32
+    assert account.new == 28
+    assert sum(account.reasons.values()) == account.quarantined == 4
+    assert account.reasons == {
+        "duplicate_agreeing": 2,
+        "price_not_finite": 1,
+        "price_not_positive": 1,
+    }
+    held = store.quarantine()
+    assert sorted(held["rule"]) == sorted(
+        ["duplicate_agreeing", "duplicate_agreeing", "price_not_finite", "price_not_positive"]
+    )
+    assert keep(store, prepare(bad, calendar="XNYS"), MONDAY, hour=23).written == 0
+    assert store.quarantine().height == 4
+
+
+def test_a_mended_file_heals_the_quarantine(tmp_path):
+    store = fresh(tmp_path)
+    raw = raw_of(["A"], 30, until=MONDAY)
+    bad = raw.with_columns(
+        pl.when(pl.col("date") == FRIDAY).then(0.0).otherwise("low").alias("low")
+    )
+    keep(store, prepare(bad, calendar="XNYS"), MONDAY)
+    assert store.read_bars().height == 29
+    account = keep(store, prepare(raw, calendar="XNYS"), TUESDAY)
+    assert (account.new, account.withdrawn) == (1, 0)
+    assert store.quarantine().is_empty()
+    assert store.read_bars().height == 30
+    assert store.quarantine(as_of=MONDAY).height == 1, "the past still shows what it held back"
+
+
+def test_a_row_without_symbol_or_date_is_kept_in_quarantine(tmp_path):
+    store = fresh(tmp_path)
+    raw = raw_of(["A"], 30, until=MONDAY)
+    strays = raw.head(2).with_columns(
+        pl.Series("symbol", [None, "A"]), pl.Series("date", [MONDAY, None])
+    )
+    account = keep(store, prepare(pl.concat([raw, strays]), calendar="XNYS"), MONDAY)
+    assert account.quarantined == 2
+    assert store.quarantine()["rule"].sort().to_list() == ["date_missing", "symbol_missing"]
+
+
+def test_a_restated_bar_keeps_what_was_known_before(tmp_path):
+    store = fresh(tmp_path)
+    keep(store, bars_of("A", {FRIDAY: 10.0, MONDAY: 11.0}), MONDAY)
+    account = keep(store, bars_of("A", {FRIDAY: 10.0, MONDAY: 11.5, TUESDAY: 12.0}), TUESDAY)
+    assert (account.new, account.restated, account.unchanged) == (1, 1, 1)
+    assert store.read_bars()["close"].to_list() == [10.0, 11.5, 12.0]
+    assert store.read_bars(as_of=MONDAY)["close"].to_list() == [10.0, 11.0]
+    assert store.read_bars(until=MONDAY)["close"].to_list() == [10.0, 11.5]
+    assert store.read_bars(as_of=at(TUESDAY, 21))["close"].to_list() == [10.0, 11.0]
+    assert store.snapshot_hash(as_of=MONDAY) != store.snapshot_hash(until=MONDAY)
+
+
+def test_a_bar_that_goes_and_comes_back(tmp_path):
+    store = fresh(tmp_path)
+    both = {FRIDAY: 10.0, MONDAY: 11.0}
+    keep(store, bars_of("A", both), MONDAY)
+    gone = keep(store, bars_of("A", {FRIDAY: 10.0}), TUESDAY)
+    assert (gone.withdrawn, gone.unchanged) == (1, 1)
+    assert store.read_bars()["date"].to_list() == [FRIDAY]
+    back = keep(store, bars_of("A", both), TUESDAY, hour=23)
+    assert (back.new, back.restated) == (0, 1)
+    assert store.read_bars()["close"].to_list() == [10.0, 11.0]
+    assert store.read_bars(as_of=MONDAY)["close"].to_list() == [10.0, 11.0]
+
+
+def test_a_run_up_to_an_earlier_session_withdraws_nothing_later(tmp_path):
+    store = fresh(tmp_path)
+    keep(store, bars_of("A", {FRIDAY: 10.0, MONDAY: 11.0}), MONDAY)
+    account = keep(store, bars_of("A", {FRIDAY: 10.0}), FRIDAY)
+    assert account.written == 0
+    assert store.read_bars().height == 2
+
+
+def test_universes_do_not_mix(tmp_path):
+    one, two = fresh(tmp_path, "one"), fresh(tmp_path, "two")
+    keep(one, bars_of("A", {FRIDAY: 10.0}), MONDAY)
+    account = keep(two, bars_of("B", {FRIDAY: 20.0}), MONDAY)
+    assert (account.new, account.withdrawn) == (1, 0)
+    assert one.read_bars()["symbol"].to_list() == ["A"]
+    assert two.read_bars()["symbol"].to_list() == ["B"]
+    assert one.findings() == two.findings() == []
+
+
+def test_more_than_five_sessions_late_counts_as_known_at_the_close():
+    """On the evening of Tuesday 10 March 2020 five sessions have closed after 3 March."""
+    days = [date(2020, 2, 28), date(2020, 3, 2), date(2020, 3, 3), TUESDAY, date(2020, 3, 7)]
+    rows = pl.DataFrame({"symbol": ["A"] * 5, "date": days})
+    known = first_known(rows, session="date", arrived=at(TUESDAY, 22), calendars={"A": "XNYS"})
+    assert known["first_vintage"].to_list() == ["backfill", "backfill", "live", "live", "live"]
+    assert known["first_known_at"].to_list() == [
+        at(date(2020, 2, 28), 21),
+        at(date(2020, 3, 2), 21),
+        at(TUESDAY, 22),
+        at(TUESDAY, 22),
+        at(TUESDAY, 22),
+    ]
+
+
+def test_a_half_days_close_is_the_early_one_and_nothing_is_known_before_its_close():
+    rows = pl.DataFrame({"symbol": ["A"], "date": [date(2019, 11, 29)]})
+    late = first_known(rows, session="date", arrived=at(TUESDAY, 22), calendars="XNYS")
+    assert late["first_known_at"].item() == at(date(2019, 11, 29), 18)
+    early = first_known(rows, session="date", arrived=at(date(2019, 11, 29), 12), calendars="XNYS")
+    assert early["first_known_at"].item() == at(date(2019, 11, 29), 18)
+    data = first_known(rows, session="date", arrived=at(TUESDAY, 22), calendars="data")
+    assert data["first_known_at"].item() == at(date(2019, 11, 30), 0) - timedelta(seconds=1)
+
+
+def test_the_cut_of_a_session_lies_before_the_next_one():
+    assert knowledge_cut(FRIDAY, "XNYS") == at(MONDAY, 0)
+    assert knowledge_cut(FRIDAY, "data") == at(date(2020, 3, 7), 0)
+    assert knowledge_cut(at(FRIDAY, 3), "XNYS") == at(FRIDAY, 3)
+
+
+def test_history_loaded_today_can_be_read_as_of_any_past_session(tmp_path):
+    store = fresh(tmp_path)
+    keep(store, prepared_of(["A"], 60, until=MONDAY), MONDAY)
+    assert store.read_bars(as_of=date(2020, 2, 3))["date"].max() == date(2020, 2, 3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from("ABCD"), st.integers(1, 3), max_size=4),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_whatever_the_history_each_moment_reads_back_as_it_was(tmp_path_factory, moments):
+    """Live rows only: every write's rows are the truth until the next write."""
+    store = fresh(tmp_path_factory.mktemp("home"))
+    cuts = []
+    for i, moment in enumerate(moments):
+        arrived = at(MONDAY, 21) + timedelta(minutes=i)
+        prepared = bars_of("", {}) if not moment else None
+        for symbol, price in sorted(moment.items()):
+            one = bars_of(symbol, {MONDAY: float(price)})
+            prepared = one if prepared is None else joined(prepared, one)
+        account = store.write_bars(
+            prepared, run_id=str(i), source="s", until=MONDAY, arrived=arrived
+        )
+        assert account.rows_in == account.new + account.restated + account.unchanged
+        cuts.append(arrived + timedelta(seconds=1))
+    for cut, moment in zip(cuts, moments, strict=True):
+        read = store.read_bars(as_of=cut)
+        assert dict(read.select("symbol", "close").iter_rows()) == {
+            symbol: float(price) for symbol, price in moment.items()
+        }
+    assert store.findings() == []
+
+
+def joined(first: Prepared, second: Prepared) -> Prepared:
+    return Prepared(
+        pl.concat([first.bars, second.bars]),
+        first.quarantined,
+        first.missing,
+        (),
+        first.rows_in + second.rows_in,
+    )
+
+
+def test_rows_that_do_not_add_up_are_refused(tmp_path):
+    store = fresh(tmp_path)
+    with pytest.raises(StoreError, match=r"^E_STORE_ROWS: 5 rows came in, 3 went out"):
+        RowAccount("bars", 5, new=2, restated=1, unchanged=0, reasons={"x": 1}).check()
+    later = bars_of("A", {FRIDAY: 1.0, MONDAY: 1.0})
+    with pytest.raises(StoreError, match=r"^E_STORE_ROWS: 2 rows were handed over and 1 can"):
+        keep(store, later, FRIDAY)
+    assert store.read_bars().is_empty()
+    twice = joined(bars_of("A", {FRIDAY: 1.0}), bars_of("A", {FRIDAY: 2.0}))
+    with pytest.raises(StoreError, match=r"^E_STORE_ROWS: 2 rows share their key.*A, 2020-03-06"):
+        keep(store, twice, FRIDAY)
+    assert store.read_bars().is_empty()
+
+
+def test_the_database_itself_refuses_an_impossible_price(tmp_path):
+    store = fresh(tmp_path)
+    good = bars_of("A", {FRIDAY: 1.0})
+    for price in (0.0, -1.0, float("nan"), float("inf"), None):
+        bad = good.bars.with_columns(pl.lit(price, dtype=pl.Float64).alias("open"))
+        with pytest.raises(StoreError, match=r"^E_STORE: the store refused"):
+            keep(store, Prepared(bad, good.quarantined, good.missing, (), 1), MONDAY)
+    assert store.read_bars().is_empty()
+
+
+def test_sessions_are_those_of_the_exchange(tmp_path):
+    store = fresh(tmp_path)
+    account = store.write_sessions(date(2020, 7, 1), date(2020, 7, 8), run_id="r")
+    assert account.new == 5
+    assert store.sessions()["date"].to_list() == [date(2020, 7, day) for day in (1, 2, 6, 7, 8)]
+    assert store.write_sessions(date(2020, 7, 1), date(2020, 7, 8), run_id="r").written == 0
+
+
+REGIMES = {
+    "regime": "bull calm thin",
+    "p_bull": 0.9,
+    "p_sideways": 0.1,
+    "p_bear": 0.0,
+    "p_volatile": 0.2,
+    "p_heavy": 0.0,
+    "state": 0,
+}
+
+
+def test_regimes_with_more_states_later_restate_nothing(tmp_path):
+    store = fresh(tmp_path)
+    first = pl.DataFrame([{"date": FRIDAY, **REGIMES, "state_0": 0.9, "state_1": 0.1}])
+    none = {name: None for name in REGIMES}
+    before = pl.DataFrame(
+        [{"date": date(2020, 3, 5), **none, "state_0": None, "state_1": None}],
+        schema=first.schema,
+    )
+    two = pl.concat([before, first])
+    store.write_regimes(two, model="hmm", run_id="r", until=FRIDAY, arrived=at(FRIDAY, 22))
+    assert store.read_regimes(model="hmm").equals(two)
+    padded = two.with_columns(
+        pl.when(pl.col("state_0").is_null()).then(None).otherwise(0.0).alias("state_2")
+    )
+    extra = first.with_columns(pl.lit(MONDAY).alias("date"), pl.lit(0.5).alias("state_2")).select(
+        padded.columns
+    )
+    three = pl.concat([padded, extra])
+    account = store.write_regimes(
+        three, model="hmm", run_id="r", until=MONDAY, arrived=at(MONDAY, 22)
+    )
+    assert (account.new, account.restated, account.unchanged) == (1, 0, 2)
+    assert store.read_regimes(model="hmm").equals(three)
+    assert store.read_regimes(model="rules").is_empty()
+
+
+def test_one_models_regimes_do_not_withdraw_anothers(tmp_path):
+    store = fresh(tmp_path)
+    rows = pl.DataFrame([{"date": FRIDAY, **REGIMES, "state_0": 1.0}])
+    store.write_regimes(rows, model="hmm", run_id="r", until=FRIDAY)
+    account = store.write_regimes(rows, model="rules", run_id="r", until=FRIDAY)
+    assert (account.new, account.withdrawn) == (1, 0)
+    assert store.read_regimes(model="hmm").height == 1
+
+
+def test_decisions_returns_and_evidence_come_back(tmp_path):
+    store = fresh(tmp_path)
+    decisions = pl.DataFrame(
+        {
+            "date": [FRIDAY],
+            "strategy": ["rsi_swing"],
+            "parameters": ['{"period": 14}'],
+            "mix": ["[]"],
+            "by_regime": ["{}"],
+            "confidence": [0.5],
+            "action": ["hold"],
+        }
+    )
+    returns = pl.DataFrame(
+        {
+            "date": [FRIDAY, FRIDAY],
+            "strategy": ["rsi_swing", "all"],
+            "variant": ["static", "static"],
+            "net_return": [0.01, -0.01],
+            "turnover": [0.5, None],
+        }
+    )
+    for _ in range(2):
+        store.write_decisions(decisions, run_id="r", until=FRIDAY)
+        store.write_returns(returns, run_id="r", until=FRIDAY)
+        store.write_evidence(FRIDAY, document="{}", snapshot="s", settings="t", run_id="r")
+    assert store.read_decisions().select(decisions.columns).equals(decisions)
+    assert store.read_returns().select(returns.columns).equals(returns.sort("strategy"))
+    assert store.read_evidence().row(0) == (FRIDAY, "{}", "s", "t")
+    assert store.batches().height == 3
+    dropped = store.write_returns(returns.head(1), run_id="r", until=FRIDAY)
+    assert (dropped.withdrawn, dropped.unchanged) == (1, 1)
+
+
+def trial(end: date, sharpe: float | None = 0.1, **changes: object) -> pl.DataFrame:
+    row = {
+        "kind": "policy",
+        "strategy": "rsi_swing",
+        "config_hash": "abc",
+        "span_start": date(2015, 1, 2),
+        "span_end": end,
+        "sharpe": sharpe,
+        "observations": 100,
+    }
+    return pl.DataFrame([row | changes])
+
+
+def test_a_trial_counts_once_and_its_span_is_extended(tmp_path):
+    store = fresh(tmp_path)
+    assert store.write_trials(trial(FRIDAY), run_id="a").new == 1
+    again = store.write_trials(trial(FRIDAY), run_id="b")
+    assert (again.new, again.restated, again.unchanged) == (0, 0, 1)
+    longer = store.write_trials(trial(MONDAY, 0.2), run_id="c")
+    assert (longer.new, longer.restated) == (0, 1)
+    shorter = store.write_trials(trial(FRIDAY, 0.3), run_id="d")
+    assert shorter.unchanged == 1
+    kept = store.read_trials()
+    assert kept.height == 1
+    assert kept.row(0, named=True)["span_end"] == MONDAY
+    assert kept.row(0, named=True)["sharpe"] == 0.2
+    assert kept.row(0, named=True)["run_id"] == "c"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "candidate"},
+        {"strategy": "ma_cross"},
+        {"config_hash": "abd"},
+        {"span_start": date(2015, 1, 5)},
+    ],
+)
+def test_each_part_of_a_trials_key_counts(tmp_path, change):
+    store = fresh(tmp_path)
+    both = pl.concat([trial(FRIDAY), trial(FRIDAY, None, **change)])
+    assert store.write_trials(both, run_id="a").new == 2
+    assert store.write_trials(both, run_id="a").written == 0
+    other = fresh(tmp_path, "other")
+    assert other.write_trials(both, run_id="a").new == 2
+    assert store.findings() == []
+
+
+def test_the_snapshot_hash_follows_content_only():
+    bars = prepared_of(["A", "B"], 30, until=MONDAY).bars
+    first = content_hash(bars)
+    assert len(first) == 64
+    assert content_hash(bars.sample(fraction=1.0, shuffle=True, seed=1)) == first
+    assert content_hash(bars.select(sorted(bars.columns))) == first
+    at_three = pl.int_range(pl.len()) == 3
+    for change in (
+        pl.when(at_three).then(pl.col("close") * (1 + 1e-15)).otherwise("close").alias("close"),
+        pl.when(at_three).then(None).otherwise("volume").alias("volume"),
+        pl.when(at_three).then(pl.lit("EUR")).otherwise("currency").alias("currency"),
+    ):
+        assert content_hash(bars.with_columns(change)) != first
+    assert content_hash(bars.head(59)) != first
+    zero = pl.DataFrame({"symbol": ["A"], "date": [FRIDAY], "close": [0.0]})
+    assert content_hash(zero) == content_hash(zero.with_columns(-pl.col("close")))
+    assert content_hash(zero) != content_hash(
+        zero.with_columns(pl.lit(None, dtype=pl.Float64).alias("close"))
+    )
+
+
+def test_the_store_reads_back_what_its_batches_say(tmp_path):
+    store = fresh(tmp_path)
+    keep(store, prepared_of(["A"], 30, until=MONDAY), MONDAY)
+    assert store.findings() == []
+    with store.writing() as open_store:
+        open_store.execute("delete from bars where date = (select min(date) from bars)")
+    assert len(store.findings()) == 1
+    assert store.findings()[0].startswith("E_STORE_LOST: table bars holds 29 rows")
+
+
+def test_every_table_says_when_a_row_was_known(tmp_path):
+    with fresh(tmp_path).reading() as open_store:
+        rows = open_store.execute(
+            "select table_name from duckdb_tables() where table_name not in"
+            " (select table_name from duckdb_columns() where column_name = 'known_at')"
+        ).fetchall()
+    assert rows == []
+
+
+def test_now_is_taken_where_no_arrival_is_given(tmp_path):
+    store = fresh(tmp_path)
+    before = datetime.now(UTC)
+    store.write_bars(bars_of("A", {FRIDAY: 1.0}), run_id="r", source="s", until=MONDAY)
+    assert before <= store.batches()["ingested_at"][0] <= datetime.now(UTC)
