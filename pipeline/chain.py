@@ -5,18 +5,22 @@ the assets do, or how a summary is printed.
 """
 
 import time
+import uuid
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backtest.errors import DataError, WeathervaneError
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from pipeline.config import Settings
+    from pipeline.config import Home, Settings
     from pipeline.progress import Report
+
+# A run of this process is not the daemon's to try again; the label puts it on its job's page.
+TAGS = {"dagster/max_retries": "0", ".dagster/repository": "__repository__@weathervane"}
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,120 @@ class RunSummary:
     run_ids: tuple[str, ...]
     urls: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+
+
+def run_chain(
+    settings: "Settings",
+    home: "Home",
+    *,
+    session: date | None = None,
+    as_of: date | None = None,
+    progress: "Report | None" = None,
+) -> RunSummary:
+    """Materialise the whole chain in this process, up to the document of one session.
+
+    Parameters
+    ----------
+    settings : Settings
+    home : Home
+        As ``open_home`` returns it.
+    session : date, optional
+        Last session to use, and the one to export; the last finished one if missing.
+    as_of : date, optional
+        Use only what was known at the close of this session.
+    progress : callable, optional
+        Told one line per asset and one for each longer step.
+
+    Returns
+    -------
+    RunSummary
+
+    Raises
+    ------
+    WeathervaneError
+        Whatever an asset raised, or ``E_CHECK`` for a promise that a blocking check refused.
+        Earlier exports are untouched.
+    """
+    from pipeline.instance import open_instance
+    from pipeline.partitions import add_sessions, partition_of
+    from pipeline.progress import reporting
+
+    started = time.monotonic()
+    told = {
+        "document": settings.model_dump_json(),
+        "home": str(home.root),
+        "session": partition_of(session) if session else "",
+        "as_of": partition_of(as_of) if as_of else "",
+    }
+    with open_instance(home.dagster) as instance, reporting(progress):
+        ingested = _execute(instance, "ingest", told)
+        day = _last_session(told, session)
+        add_sessions(instance, [day])
+        exported = _execute(instance, "daily", {**told, "session": partition_of(day)}, key=day)
+    return None
+
+
+def _last_session(told: dict[str, str], asked: date | None) -> date:
+    """Last session that the ingested bars reach; refuse to take it for another one."""
+    from pipeline.partitions import session_of
+    from pipeline.resources import SettingsResource, SnapshotsResource
+
+    resource = SettingsResource(**told)
+    last = session_of(SnapshotsResource(settings=resource).current().last)
+    if asked is not None and asked != last:
+        raise DataError(
+            f"no bars of session {asked}",
+            where=f"the last session up to it is {last}",
+            fix=f"give --session {last}, or bars that reach further",
+            code="E_SESSION",
+        )
+    return last
+
+
+def _execute(
+    instance: "dg.DagsterInstance", job: str, told: dict[str, str], *, key: date | None = None
+) -> "dg.ExecuteInProcessResult":
+    """Run one job here; an asset's error comes out as it was raised."""
+    import dagster as dg
+
+    from pipeline.definitions import defs
+    from pipeline.jobs import INGEST
+    from pipeline.partitions import partition_of
+    from pipeline.progress import QUIET
+
+    made, run_id = defs.resolve_job_def(job), str(uuid.uuid4())
+    left_out = set() if key is None else INGEST.resolve(defs.resolve_asset_graph())
+    try:
+        return made.execute_in_process(
+            run_config={"resources": {"settings": {"config": told}}, **QUIET},
+            instance=instance,
+            partition_key=None if key is None else partition_of(key),
+            asset_selection=sorted(made.asset_layer.executable_asset_keys - left_out),
+            tags=TAGS,
+            run_id=run_id,
+        )
+    except dg.Failure as failure:
+        if isinstance(failure.__cause__, WeathervaneError):
+            raise failure.__cause__ from None
+        raise
+    except dg.DagsterError as error:
+        broken = _broken_promise(instance, run_id)
+        if broken is None:
+            raise
+        raise broken from error
+
+
+def _broken_promise(instance: "dg.DagsterInstance", run_id: str) -> DataError | None:
+    """Error for the first blocking check that refused; none if all of them passed."""
+    import dagster as dg
+
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        made = entry.get_dagster_event().asset_check_evaluation_data
+        if made.blocking and not made.passed and made.severity == dg.AssetCheckSeverity.ERROR:
+            return DataError(
+                f"check {made.check_name} refused: {made.description}",
+                where=f"asset {made.asset_key.to_user_string()}",
+                fix="mend the bars or the settings and run again; nothing was exported",
+                code="E_CHECK",
+            )
+    return None
