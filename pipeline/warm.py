@@ -22,7 +22,7 @@ def warm() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
-        write_market("clear", symbols=6, sessions=150, seed=0, out=source)
+        write_market("clear", symbols=6, sessions=260, seed=0, out=source)
         panel, _ = panel_of(source)
         for name in STRATEGIES.names():
             rule = STRATEGIES.get(name)
@@ -33,7 +33,7 @@ def warm() -> None:
             for kind in ("long-only", "dollar-neutral", "sector-neutral"):
                 sweep_book(panel, rule, grid, kind=kind, cost=0.0005)
                 mix_book(panel, rule, grid, weights, kind=kind, cost=0.0005)
-        write_regimes(source, out=source / "regimes.parquet", train=100, refit=40)
+        write_regimes(source, out=source / "regimes.parquet", train=200, refit=40)
     logger.info("compile caches are warm")
 
 

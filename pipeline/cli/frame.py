@@ -81,7 +81,7 @@ class Progress:
         self._done = done
         if sys.stderr.isatty():
             self._draw(done, total)
-        elif total > 0 and (tenth := 10 * done // total) > self._tenth:
+        elif total > 0 and (tenth := 10 * done // total) > max(self._tenth, 0):
             self._tenth = tenth
             click.echo(f"{self.label}: {10 * tenth} % ({done} of {total})", err=True)
 

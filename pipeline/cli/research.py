@@ -208,7 +208,9 @@ def market(world: str, as_json: bool, **rest: Any) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:+.4f}"
+    if value is None:
+        return "undefined"
+    return f"{value:,.0f}" if value == round(value) and abs(value) >= 2 else f"{value:+.4f}"
 
 
 def _values(row: dict[str, Any]) -> str:

@@ -40,7 +40,9 @@ def parts(kind: str) -> dict[str, str]:
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    """Give the JSON Schema of a strategy's parameters, or of a document (``parameters``, ``evidence``).
+    """Give the JSON Schema of a strategy's parameters or of a document.
+
+    Documents are ``parameters`` and ``evidence``.
 
     Raises
     ------

@@ -86,6 +86,7 @@ def run_sweep(
     from backtest.engine.costs import cost_per_side
     from backtest.engine.sweep import sweep_metrics
     from backtest.strategy import STRATEGIES
+    from backtest.tables import sweep_tables
 
     started = time.perf_counter()
     if device != "cpu":
@@ -98,8 +99,7 @@ def run_sweep(
     _refuse_too_wide(grid.size, book, top)
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
     columns = sweep_metrics(loaded.panel, rule, grid, cost=cost, progress=progress)
-    sets = parameters_frame(grid)
-    table = metrics_frame(loaded.panel, sets, columns)
+    sets, table = sweep_tables(loaded.panel, grid, columns)
     folder = results_folder(out)
     write_parquet(folder / "parameters.parquet", sets)
     write_parquet(folder / "metrics.parquet", table)
@@ -169,35 +169,8 @@ def _refuse_too_wide(sets: int, book: str | None, top: int | None) -> None:
         )
 
 
-def parameters_frame(grid: "ParamGrid") -> "pl.DataFrame":
-    """One row per set: ``set`` and one column per parameter."""
-    import numpy as np
-    import polars as pl
-
-    return pl.DataFrame({"set": np.arange(grid.size), **grid.columns})
-
-
-def metrics_frame(
-    panel: "Panel", sets: "pl.DataFrame", columns: dict[str, "np.ndarray"]
-) -> "pl.DataFrame":
-    """One row per symbol and set: ``symbol, set``, the parameters and the metrics; NaN as null."""
-    import numpy as np
-    import polars as pl
-
-    symbols = pl.Series("symbol", panel.symbols)
-    repeated = pl.DataFrame(
-        {"symbol": symbols.gather(np.repeat(np.arange(len(symbols)), len(sets)))}
-    )
-    tiled = sets.select(pl.all().gather(np.tile(np.arange(len(sets)), len(symbols))))
-    values = {
-        name: pl.Series(np.ascontiguousarray(v.T).ravel(), nan_to_null=True)  # [S * P]
-        for name, v in columns.items()
-    }
-    return repeated.hstack(tiled).with_columns(**values)
-
-
 def ranking(sets: "pl.DataFrame", columns: dict[str, "np.ndarray"]) -> list[dict[str, Any]]:
-    """Rank sets by their mean Sharpe ratio over symbols, best first; ties in the order of ``set``."""
+    """Rank sets by their mean Sharpe ratio over symbols, best first, ties by ``set``."""
     import polars as pl
 
     mean = pl.Series("mean_sharpe", columns["sharpe"].mean(axis=1))
