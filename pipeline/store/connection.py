@@ -21,6 +21,10 @@ _FULL = re.compile(r"no space left|file too large|disk quota|out of disk|EFBIG|E
 _HELD = re.compile(r"could not set lock|conflicting lock", re.I)
 _REFUSED = re.compile(r"permission denied|read-only file system", re.I)
 _RETRY_S = 0.1
+_DAMAGED = re.compile(
+    r"not a valid duckdb|checksum|corrupt|deserializ|could not read enough bytes", re.I
+)
+_FATAL = (duckdb.FatalException, duckdb.SerializationException)
 _PID = re.compile(r"PID (\d+)")
 
 
@@ -125,9 +129,7 @@ def explained(error: duckdb.Error, path: Path) -> StoreError:
         )
     if _REFUSED.search(text):
         return unwritable(path.parent, OSError(first))
-    if isinstance(error, duckdb.FatalException | duckdb.SerializationException) or re.search(
-        r"not a valid DuckDB|checksum|corrupt|deserializ", text, re.I
-    ):
+    if isinstance(error, _FATAL) or _DAMAGED.search(text):
         return StoreError(
             f"the store's file is damaged ({first})",
             where=str(path),

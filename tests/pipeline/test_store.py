@@ -197,7 +197,7 @@ def test_history_loaded_today_can_be_read_as_of_any_past_session(tmp_path):
     assert store.read_bars(as_of=date(2020, 2, 3))["date"].max() == date(2020, 2, 3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from("ABCD"), st.integers(1, 3), max_size=4),
