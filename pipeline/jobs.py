@@ -5,8 +5,6 @@ For: ``ingest``, ``research`` and ``daily``. Not for: when they run (``schedules
 
 import dagster as dg
 
-from pipeline.partitions import SESSIONS
-
 INGEST = dg.AssetSelection.groups("ingest")
 EXPORT = dg.AssetSelection.assets("regime_parameters")
 
@@ -27,7 +25,6 @@ research = dg.define_asset_job(
 daily = dg.define_asset_job(
     "daily",
     selection=dg.AssetSelection.all(),
-    partitions_def=SESSIONS,
     description="The whole chain up to the parameter document of one session.",
     executor_def=dg.in_process_executor,
 )

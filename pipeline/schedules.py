@@ -6,7 +6,7 @@ stopped. To start it: ``dg dev``, then the switch on the Automation page, or
 daemon (part of ``dg dev``) must run.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -39,7 +39,7 @@ def after_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.Ski
     day = now.astimezone(ZoneInfo(ZONE)).date()
     if not sessions(CALENDAR, day, day):
         return dg.SkipReason(f"{day} is no session of {CALENDAR}")
-    if now.astimezone(UTC) < close_at(CALENDAR, day) or datetime.now(UTC) < close_at(CALENDAR, day):
+    if now.astimezone(UTC) < close_at(CALENDAR, day):
         return dg.SkipReason(f"{CALENDAR} has not closed on {day} yet")
     add_sessions(context.instance, [day])
     key = partition_of(day)

@@ -1,0 +1,83 @@
+"""The schedule after the close: which days it asks for, in the exchange's own time."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from backtest.errors import DataError
+from pipeline.instance import open_instance
+from pipeline.partitions import SESSIONS, add_sessions, partition_of, session_of
+from pipeline.schedules import ZONE, after_close
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory):
+    with open_instance(tmp_path_factory.mktemp("dagster")) as made:
+        yield made
+
+
+def tick(instance: dg.DagsterInstance, *when: int):
+    """Evaluate the schedule as if its time had come, in New York."""
+    context = dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=datetime(*when, tzinfo=ZoneInfo(ZONE))
+    )
+    return after_close(context)
+
+
+def test_a_session_is_asked_for_once_and_known_as_a_partition(instance: dg.DagsterInstance):
+    request = tick(instance, 2024, 3, 4, 17, 30)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "2024-03-04"
+    assert request.run_key == "after_close/2024-03-04"
+    assert request.run_config["resources"]["settings"]["config"] == {"session": "2024-03-04"}
+    assert instance.has_dynamic_partition(SESSIONS.name, "2024-03-04")
+
+
+@pytest.mark.parametrize("day", [(2024, 7, 4), (2024, 3, 29), (2024, 12, 25), (2025, 1, 9)])
+def test_a_holiday_is_skipped_with_a_reason(instance: dg.DagsterInstance, day):
+    skipped = tick(instance, *day, 17, 30)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "is no session of XNYS" in skipped.skip_message
+    assert not instance.has_dynamic_partition(SESSIONS.name, skipped.skip_message[:10])
+
+
+def test_a_half_day_is_asked_for(instance: dg.DagsterInstance):
+    assert isinstance(tick(instance, 2024, 11, 29, 17, 30), dg.RunRequest)
+
+
+def test_before_the_close_nothing_is_asked_for(instance: dg.DagsterInstance):
+    skipped = tick(instance, 2024, 3, 4, 15, 59)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "has not closed" in skipped.skip_message
+
+
+def test_the_day_is_new_york_s_also_when_it_is_another_one_in_utc(instance: dg.DagsterInstance):
+    context = dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=datetime(2024, 3, 5, 1, 30, tzinfo=UTC)
+    )
+    request = after_close(context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "2024-03-04"
+
+
+def test_it_is_shipped_stopped_and_says_how_to_start_it():
+    assert after_close.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert after_close.execution_timezone == "America/New_York"
+    assert "dagster schedule start after_close" in after_close.description
+    assert after_close.job_name == "daily"
+
+
+def test_keys_are_added_once(instance: dg.DagsterInstance):
+    days = [session_of("2019-03-05"), session_of("2019-03-04")]
+    assert add_sessions(instance, days) == 2
+    assert add_sessions(instance, days) == 0
+    known = instance.get_dynamic_partitions(SESSIONS.name)
+    assert [key for key in known if key < "2020"] == ["2019-03-04", "2019-03-05"]
+    assert partition_of(days[0]) == "2019-03-05"
+
+
+def test_a_key_that_is_no_date_ends_in_one_line():
+    with pytest.raises(DataError, match="E_SESSION: '2024-13-01' is no session"):
+        session_of("2024-13-01")
