@@ -12,13 +12,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backtest.errors import ConfigError, UnknownNameError
 from backtest.market import quality
 from backtest.market.synthetic import FIRST_SESSION, WorldConfig
+from backtest.portfolio.book import BookKind
 from backtest.registry import closest
 from backtest.strategy import STRATEGIES
 
@@ -72,7 +73,7 @@ class StrategiesConfig(Section):
 class BookConfig(Section):
     """How positions become one portfolio."""
 
-    kind: Literal["long-only", "dollar-neutral", "sector-neutral"] = "dollar-neutral"
+    kind: BookKind = "dollar-neutral"
 
 
 class CostsConfig(Section):

@@ -1,7 +1,9 @@
 """The store: every version kept, every row accounted for, the past read as it was known."""
 
 import hashlib
+import os
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.errors import StoreError
-from backtest.market.bars import Prepared, prepare
+from backtest.market.bars import Prepared, prepare, read_bars
 from pipeline.config import open_home
 from pipeline.store import RowAccount, Store, content_hash
 from pipeline.store.knowledge import first_known, knowledge_cut
@@ -443,3 +445,23 @@ def test_now_is_taken_where_no_arrival_is_given(tmp_path):
     before = datetime.now(UTC)
     store.write_bars(bars_of("A", {FRIDAY: 1.0}), run_id="r", source="s", until=MONDAY)
     assert before <= store.batches()["ingested_at"][0] <= datetime.now(UTC)
+
+
+PANELS = os.environ.get("WEATHERVANE_MARKET_DATA", "")
+
+
+@pytest.mark.skipif(not PANELS, reason="$WEATHERVANE_MARKET_DATA names no folder of panels")
+@pytest.mark.parametrize("name", ["dax_daily_2000_2017", "lean_us_daily_1998_2021"])
+def test_real_panels_are_kept_whole_and_as_of(tmp_path, name):
+    prepared = prepare(read_bars(Path(PANELS) / f"{name}.parquet"))
+    store = fresh(tmp_path, name, calendar=None)
+    until = date(2021, 12, 31)
+    account = store.write_bars(prepared, run_id="r", source=name, until=until)
+    assert account.rows_in == prepared.rows_in == account.new + account.quarantined
+    assert store.read_bars().height == account.new
+    assert store.quarantine().height == account.quarantined
+    again = store.write_bars(prepared, run_id="r", source=name, until=until)
+    assert (again.written, again.unchanged) == (0, account.new)
+    past = store.read_bars(as_of=date(2008, 10, 10))
+    assert past["date"].max() == date(2008, 10, 10)
+    assert past.equals(store.read_bars(until=date(2008, 10, 10)))
