@@ -132,7 +132,7 @@ def judged_bars(
     kept = store.open()
     account = kept.write_bars(
         prepared,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         source=fetched.source,
         until=until,
         synthetic=fetched.synthetic,
@@ -199,7 +199,7 @@ def sessions(
     snapshot = snapshots.current()
     kept = store.open(snapshot.calendar)
     first, last = session_of(snapshot.first), session_of(snapshot.last)
-    kept.write_sessions(first, last, run_id=context.run_id)
+    kept.write_sessions(first, last, run_id=context.run.run_id)
     expected = kept.sessions()
     added = add_sessions(context.instance, expected["date"].to_list())
     return dg.MaterializeResult(
