@@ -1,0 +1,110 @@
+"""A page as a list of blocks, rendered to Markdown and to one self-contained HTML file.
+
+For: headings, paragraphs, tables and pictures that must read alike in both forms. Not for: what a
+page says (``report``) or how a plot is drawn (``plots``).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:1080px;margin:2rem auto}
+body{padding:0 1rem}
+h1{font-size:1.7rem;margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:1px solid #d5dce3}
+table{border-collapse:collapse;margin:.6rem 0;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .7rem;border-bottom:1px solid #e3e8ed;text-align:right;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}td.words{text-align:left;white-space:normal}
+.note{background:#fff4d6;border-left:4px solid #d99a00;padding:.5rem .9rem}
+img{max-width:100%;height:auto}.scroll{overflow-x:auto}
+"""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A title; level 1 opens the page."""
+
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text; ``note`` sets it apart, as a warning."""
+
+    text: str
+    note: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Plain cells under their headers; all rows are as long as the header."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG, its file name beside the Markdown, and what it shows."""
+
+    name: str
+    png: bytes
+    caption: str
+
+
+Block = Heading | Paragraph | Table | Picture
+
+
+def to_markdown(blocks: Sequence[Block]) -> str:
+    """Render blocks as Markdown that refers to pictures by file name."""
+    return "\n\n".join(_markdown(block) for block in blocks) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    if isinstance(block, Heading):
+        return "#" * block.level + " " + block.text
+    if isinstance(block, Paragraph):
+        return f"> **{block.text}**" if block.note else block.text
+    if isinstance(block, Picture):
+        return f"![{block.caption}]({block.name})"
+    rule = " | ".join(["---", *["---:"] * (len(block.header) - 1)])
+    rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in block.rows]
+    return "\n".join(f"| {line} |" for line in (" | ".join(block.header), rule, *rows))
+
+
+def to_html(blocks: Sequence[Block], *, title: str) -> str:
+    """Render blocks as one HTML file with its pictures inside; nothing is fetched."""
+    body = "\n".join(_html(block) for block in blocks)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _html(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"<h{block.level}>{html.escape(block.text)}</h{block.level}>"
+    if isinstance(block, Paragraph):
+        mark = ' class="note"' if block.note else ""
+        return f"<p{mark}>{html.escape(block.text)}</p>"
+    if isinstance(block, Picture):
+        coded = base64.b64encode(block.png).decode("ascii")
+        words = html.escape(block.caption)
+        return f'<p><img alt="{words}" src="data:image/png;base64,{coded}"></p>'
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in block.header)
+    rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in block.rows)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cell(text: str) -> str:
+    words = ' class="words"' if len(text) > 30 else ""
+    return f"<td{words}>{html.escape(text)}</td>"

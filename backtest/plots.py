@@ -1,0 +1,220 @@
+"""Pictures of evidence as PNG bytes: equity, regimes over price, parameters, cost.
+
+For: figures that the report, an asset's page and the tracker share. Not for: numbers, which
+stand in tables. matplotlib is imported on first use only, without its global state.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+COLOURS = {
+    "regime_aware": "#0b5fa5",
+    "regime_aware_single": "#6aa9d8",
+    "exported": "#111111",
+    "static": "#7a7a7a",
+    "experts": "#d9822b",
+    "default": "#b9b9b9",
+    "buy_and_hold": "#8c6d4f",
+    "incumbent": "#7b3fa0",
+    "oracle": "#2c8f5a",
+}
+TRENDS = {"bull": "#3a9d5d", "sideways": "#c9ced4", "bear": "#cf4b3f"}
+_WIDE = 10.5
+
+
+def equity_plot(returns: pl.DataFrame, *, synthetic: bool = False) -> bytes:
+    """Draw the equity of every variant, one panel per strategy, on a logarithmic scale.
+
+    Parameters
+    ----------
+    returns : polars.DataFrame
+        ``date, strategy, variant, net_return``.
+    """
+    names = returns["strategy"].unique(maintain_order=True).to_list()
+    figure, rows = _figure(len(names), 3.0, synthetic=synthetic)
+    for axes, name in zip(rows, names, strict=True):
+        one = returns.filter(pl.col("strategy") == name)
+        for variant in _ordered(one):
+            part = one.filter(pl.col("variant") == variant).sort("date")
+            equity = (1.0 + part["net_return"].to_numpy()).cumprod()
+            axes.plot(
+                part["date"].to_numpy(),
+                equity,
+                label=variant,
+                color=COLOURS.get(variant, "#b04a8f"),
+                linewidth=2.0 if variant in ("regime_aware", "exported") else 1.1,
+                linestyle="--" if variant in ("default", "exported") else "-",
+            )
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+        axes.set_title(f"{name}: equity after costs", loc="left", fontsize=11)
+        axes.legend(loc="upper left", fontsize=8, ncols=3, frameon=False)
+    return _png(figure)
+
+
+def regime_plot(prices: pl.DataFrame, regimes: pl.DataFrame, *, synthetic: bool = False) -> bytes:
+    """Draw the market with the likeliest trend behind it, and the probabilities below.
+
+    Parameters
+    ----------
+    prices : polars.DataFrame
+        ``date, level``: the equal-weight market, 1 at the start.
+    regimes : polars.DataFrame
+        Published rows: ``date, p_bull, p_sideways, p_bear, p_volatile, p_heavy``, null before the
+        first fit.
+    """
+    figure, (top, middle, low) = _figure(3, 2.2, synthetic=synthetic)
+    both = prices.join(regimes, on="date", how="left").sort("date")
+    days = both["date"].to_numpy()
+    known = both["p_bull"].is_not_null().to_numpy()
+    shares = np.stack([both[f"p_{name}"].fill_null(0.0).to_numpy() for name in TRENDS])  # [3, T]
+    likeliest = np.where(known, shares.argmax(axis=0), -1)
+    top.plot(days, both["level"].to_numpy(), color="#1c2733", linewidth=1.1)
+    top.set_yscale("log")
+    top.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    top.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+    for k, (name, colour) in enumerate(TRENDS.items()):
+        where = likeliest == k
+        top.fill_between(
+            days, 0, 1, where=where, color=colour, alpha=0.35, step="mid", linewidth=0,
+            transform=top.get_xaxis_transform(), label=name,
+        )  # fmt: skip
+    top.set_title("equal-weight market, likeliest trend behind it", loc="left", fontsize=11)
+    top.legend(loc="upper left", fontsize=8, ncols=3, frameon=False)
+    middle.stackplot(days[known], shares[:, known], colors=list(TRENDS.values()), labels=TRENDS)
+    middle.set_ylim(0, 1)
+    middle.set_title("filtered probabilities: bull, sideways, bear", loc="left", fontsize=11)
+    for name, colour in (("p_volatile", "#b5541c"), ("p_heavy", "#3d5a99")):
+        values = both[name].cast(pl.Float64).to_numpy()
+        low.plot(days, values, label=name, color=colour, linewidth=1.0)
+    low.set_ylim(0, 1)
+    low.legend(loc="upper left", fontsize=8, ncols=2, frameon=False)
+    low.set_title("volatile, heavy volume", loc="left", fontsize=11)
+    for axes in (top, middle, low):
+        axes.set_xlim(days[0], days[-1])
+    return _png(figure)
+
+
+def parameter_plot(decisions: pl.DataFrame, *, strategy: str, synthetic: bool = False) -> bytes:
+    """Draw each parameter of the heaviest member over time, one panel per parameter.
+
+    Parameters
+    ----------
+    decisions : polars.DataFrame
+        ``date, strategy, parameters`` with the parameters as JSON.
+    """
+    one = decisions.filter(pl.col("strategy") == strategy).sort("date")
+    sets = [json.loads(text) if text else {} for text in one["parameters"]]
+    names = list(dict.fromkeys(name for row in sets for name in row)) or ["cash"]
+    figure, rows = _figure(len(names), 1.35, synthetic=synthetic)
+    days = one["date"].to_numpy()
+    for axes, name in zip(rows, names, strict=True):
+        values = [row.get(name) for row in sets]
+        labels = sorted({v for v in values if isinstance(v, str)})
+        if labels:
+            axes.set_yticks(range(len(labels)), labels)
+            axes.set_ylim(-0.5, len(labels) - 0.5)
+        coded = [labels.index(v) if isinstance(v, str) else v for v in values]
+        numbers = np.array([np.nan if v is None else float(v) for v in coded])
+        axes.step(days, numbers, where="post", color=COLOURS["regime_aware"], linewidth=1.0)
+        axes.set_title(f"{strategy}: {name}", loc="left", fontsize=10)
+    return _png(figure)
+
+
+def cost_plot(
+    returns: pl.DataFrame, *, cost_bps: float, periods: int = 252, synthetic: bool = False
+) -> bytes:
+    """Draw the Sharpe ratio of each variant against the cost per side, one panel per strategy.
+
+    Parameters
+    ----------
+    returns : polars.DataFrame
+        ``date, strategy, variant, net_return, turnover``, net of ``cost_bps``.
+    """
+    names = returns["strategy"].unique(maintain_order=True).to_list()
+    figure, rows = _figure(len(names), 2.4, synthetic=synthetic)
+    costs = np.linspace(0.0, max(20.0, 3.0 * cost_bps), 61)
+    for axes, name in zip(rows, names, strict=True):
+        one = returns.filter(pl.col("strategy") == name)
+        for variant in _ordered(one):
+            part = one.filter(pl.col("variant") == variant)
+            sharpe = sharpe_by_cost(part, costs, cost_bps=cost_bps, periods=periods)
+            axes.plot(costs, sharpe, label=variant, color=COLOURS.get(variant, "#b04a8f"))
+        axes.axhline(0.0, color="#1c2733", linewidth=0.8)
+        axes.axvline(cost_bps, color="#1c2733", linewidth=0.8, linestyle=":")
+        axes.set_title(
+            f"{name}: Sharpe ratio against cost per side in basis points "
+            f"(assumed: {cost_bps:g}; break-even where a line meets 0)",
+            loc="left",
+            fontsize=10,
+        )
+        axes.legend(loc="upper right", fontsize=8, ncols=3, frameon=False)
+    return _png(figure)
+
+
+def sharpe_by_cost(stream: pl.DataFrame, costs: Floats, *, cost_bps: float, periods: int) -> Floats:
+    """Annual Sharpe ratio of one stream at other costs; NaN where nothing moves.
+
+    Parameters
+    ----------
+    stream : polars.DataFrame
+        ``net_return, turnover``, net of ``cost_bps``.
+    costs : float64, ``[cost]``
+        Basis points per side.
+    """
+    turnover = stream["turnover"].to_numpy()
+    gross = stream["net_return"].to_numpy() + turnover * cost_bps / 1e4
+    net = gross - np.outer(costs / 1e4, turnover)  # [cost, T]
+    if net.shape[1] < 2:
+        return np.full(len(costs), np.nan)
+    deviation = net.std(axis=1, ddof=1)
+    safe = np.where(deviation > 0.0, deviation, np.nan)
+    return np.asarray(net.mean(axis=1) / safe * np.sqrt(periods))
+
+
+def _ordered(frame: pl.DataFrame) -> list[str]:
+    """Variants of a frame, known ones first and in the order of their colours."""
+    present = frame["variant"].unique().to_list()
+    known = [name for name in COLOURS if name in present]
+    return known + sorted(set(present) - set(known))
+
+
+def _figure(panels: int, height: float, *, synthetic: bool) -> tuple[Figure, list[Axes]]:
+    """Make a figure of stacked panels; a made-up market says so on the figure itself."""
+    from matplotlib.figure import Figure
+
+    panels = max(panels, 1)
+    figure = Figure(figsize=(_WIDE, height * panels + 0.4), layout="constrained")
+    grid: Any = figure.subplots(panels, 1, squeeze=False)
+    rows = list(grid[:, 0])
+    for axes in rows:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#e3e8ed", linewidth=0.6)
+        axes.tick_params(labelsize=8)
+    if synthetic:
+        figure.suptitle("SYNTHETIC MARKET", color="#d99a00", fontsize=9, x=0.99, ha="right")
+    return figure, rows
+
+
+def _png(figure: Figure) -> bytes:
+    """Render a figure; no time stamp or version goes into the file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png", dpi=110, metadata={"Software": None})
+    return sink.getvalue()
