@@ -20,8 +20,14 @@ from backtest.errors import ConfigError, UnknownNameError
 from backtest.market import quality
 from backtest.market.synthetic import FIRST_SESSION, WorldConfig
 from backtest.portfolio.book import BookKind
-from backtest.registry import closest
+from backtest.registry import Registry, closest
 from backtest.strategy import STRATEGIES
+from ml.export.gate import GateConfig
+from ml.policy import PolicyConfig
+from ml.export.gate import GateConfig
+from ml.learner import LEARNERS
+from ml.policy import PolicyConfig
+from ml.regime import REGIMES
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 DEFAULT_PROFILE = "demo"
@@ -107,6 +113,8 @@ class Settings(Section):
     strategies: StrategiesConfig = StrategiesConfig()
     book: BookConfig = BookConfig()
     costs: CostsConfig = CostsConfig()
+    policy: PolicyConfig = PolicyConfig()
+    gate: GateConfig = GateConfig()
     tracking: TrackingConfig = TrackingConfig()
 
     @property
@@ -245,11 +253,16 @@ def _refuse_unknown(model: type[BaseModel], values: Mapping[str, Any], at: tuple
 
 def _refuse_unknown_parts(settings: Settings) -> None:
     """Refuse a part that no registry holds before anything is computed with the others."""
-    for name in settings.strategies.names:
+    named: list[tuple[str, Registry[Any], str]] = [
+        *(("strategies.names", STRATEGIES, name) for name in settings.strategies.names),
+        ("policy.learner", LEARNERS, settings.policy.learner),
+        ("policy.regime_model", REGIMES, settings.policy.regime_model),
+    ]
+    for setting, registry, name in named:
         try:
-            STRATEGIES.get(name)
+            registry.get(name)
         except UnknownNameError as error:
-            raise ConfigError(error.what, where="strategies.names", fix=error.fix) from None
+            raise ConfigError(error.what, where=setting, fix=error.fix) from None
 
 
 def _explained(error: ValidationError, path: Path) -> ConfigError:

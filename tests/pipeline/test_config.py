@@ -1,10 +1,13 @@
 """Profiles, overrides, the home, and the line a wrong one ends in."""
 
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+import pipeline.config
 from backtest.errors import ConfigError, StoreError
 from pipeline.config import Home, Settings, home_of, load_settings, open_home, profile_names
 
@@ -29,6 +32,20 @@ def test_demo_is_a_synthetic_market_with_a_fixed_first_session():
     assert settings.strategies.names == ("rsi_swing", "rsi_reversion", "ma_cross")
     assert settings.book.kind == "dollar-neutral"
     assert settings.costs.cost_bps == 5.0
+
+
+def test_every_profile_spells_out_the_schedule():
+    for name in profile_names():
+        policy = load_settings(name).policy
+        assert (policy.train, policy.step, policy.refit) == (756, 5, 125)
+        assert (policy.learner, policy.regime_model) == ("regime_table", "hmm")
+
+
+def test_finding_the_home_loads_no_settings():
+    code = "import sys, pipeline.config as c; c.home_of('x'); sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    with pytest.raises(AttributeError):
+        pipeline.config.absent  # noqa: B018
 
 
 def test_a_path_implies_files(tmp_path):
@@ -70,6 +87,12 @@ def test_overrides_read_toml_values_and_bare_words():
         ("world.world=cleer", "did you mean 'clear'?"),
         ("book.kind=long", "did you mean 'long-only'?"),
         ("strategies.names=['rsi_swng']", "did you mean 'rsi_swing'"),
+        ("policy.learner=regime_tabel", "did you mean 'regime_table'"),
+        ("policy.regime_model=hnm", "did you mean 'hmm'"),
+        ("policy.trian=500", "unknown setting 'policy.trian', did you mean 'train'?"),
+        ("policy.train=5", "greater than or equal to 60"),
+        ("policy.window=rollin", "did you mean 'rolling'?"),
+        ("gate.alpha=0.7", "'gate.alpha' = 0.7"),
         ("costs.cost_bps=-1", "'costs.cost_bps' = -1"),
         ("costs.cost_bps=10000", "less than 10000"),
         ("costs.cost_bps=nan", "finite"),
