@@ -1,0 +1,201 @@
+"""The report says the same in Markdown and HTML, and says what it must."""
+
+import base64
+import json
+import re
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from backtest.pages import Heading, Paragraph, Picture, Table, to_html, to_markdown
+from backtest.plots import sharpe_by_cost
+from backtest.report import Story, gate_table, price_index, quarantine_blocks, report_files
+
+DAYS = [date(2020, 1, 1) + timedelta(days=i) for i in range(60)]
+VARIANTS = ("regime_aware", "exported", "static", "default", "buy_and_hold")
+
+
+def returns_frame() -> pl.DataFrame:
+    random = np.random.default_rng(1)
+    parts = [
+        pl.DataFrame(
+            {
+                "date": DAYS,
+                "strategy": strategy,
+                "variant": variant,
+                "net_return": random.normal(0.0004, 0.01, len(DAYS)),
+                "turnover": random.uniform(0.0, 0.4, len(DAYS)),
+            }
+        )
+        for strategy in ("rsi_swing", "all")
+        for variant in VARIANTS
+    ]
+    return pl.concat(parts)
+
+
+def evidence() -> dict:
+    variant = {
+        "sharpe": 1.234,
+        "sharpe_interval": [0.2, 2.1],
+        "psr": 0.97,
+        "dsr": None,
+        "total_return": 0.1,
+        "volatility": 0.05,
+        "max_drawdown": 0.02,
+        "turnover": 31.0,
+        "cost_break_even_bps": None,
+    }
+    criteria = [
+        {"name": "observations", "value": 60, "limit": 252, "passed": False, "reason": "too few"},
+        {"name": "psr", "value": 0.97, "limit": 0.95, "passed": True, "reason": None},
+    ]
+    swing = {
+        "variants": dict.fromkeys(VARIANTS, variant),
+        "criteria": criteria,
+        "promoted": False,
+        "promoted_at": None,
+        "smallest_gain": 1.25,
+    }
+    return {"strategies": {"rsi_swing": swing, "all": {"variants": {"static": variant}}}}
+
+
+def story(*, synthetic: bool = True) -> Story:
+    decisions = pl.DataFrame(
+        {
+            "date": DAYS,
+            "strategy": "rsi_swing",
+            "parameters": [
+                json.dumps({"direction": "momentum" if i % 2 else "reversion", "period": 5 + i % 3})
+                for i in range(len(DAYS))
+            ],
+        }
+    )
+    known = [None] * 20 + [0.5] * 40
+    regimes = pl.DataFrame(
+        {
+            "date": DAYS,
+            "p_bull": known,
+            "p_sideways": [None if v is None else 0.3 for v in known],
+            "p_bear": [None if v is None else 0.2 for v in known],
+            "p_volatile": known,
+            "p_heavy": known,
+        }
+    )
+    quarantined = pl.DataFrame(
+        {
+            "symbol": ["BAD"],
+            "date": [DAYS[3]],
+            "rule": ["high_below_low"],
+            "detail": ["high 1.0 is below low 2.0"],
+        }
+    )
+    return Story(
+        title="Evidence of a test",
+        synthetic=synthetic,
+        evidence=evidence(),
+        returns=returns_frame(),
+        decisions=decisions,
+        regimes=regimes,
+        prices=pl.DataFrame({"date": DAYS, "level": np.linspace(1.0, 1.2, len(DAYS))}),
+        quarantined=quarantined,
+        cost_bps=5.0,
+        facts={"source": "a | b", "span": "2020"},
+    )
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return report_files(story())
+
+
+def test_the_page_shows_every_part(files: dict[str, bytes]):
+    text = files["report.md"].decode()
+    for said in (
+        "SYNTHETIC MARKET",
+        "rsi_swing: hold; not passed: observations.",
+        "Smallest gain that this span could have shown: 1.25",
+        "| observations | 60 | 252 | no | too few |",
+        "| psr | 0.97 | 0.95 | yes |  |",
+        "high_below_low | 1 | 1",
+        "+0.20 to +2.10",
+    ):
+        assert said in text
+    assert "nan" not in text.lower()
+    assert "None" not in text.replace("None: every row", "")
+
+
+def test_each_picture_stands_beside_the_markdown_and_inside_the_html(files: dict[str, bytes]):
+    named = re.findall(r"!\[[^]]*\]\(([^)]+)\)", files["report.md"].decode())
+    assert set(named) == {"equity.png", "regimes.png", "cost.png", "parameters_rsi_swing.png"}
+    page = files["report.html"].decode()
+    inside = [base64.b64decode(c) for c in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+    assert [files[name] for name in named] == inside
+    assert all(png.startswith(b"\x89PNG") for png in inside)
+    assert "http" not in page
+    assert "<script" not in page
+
+
+def test_a_real_market_is_not_called_synthetic():
+    text = report_files(story(synthetic=False))["report.md"].decode()
+    assert "SYNTHETIC" not in text
+
+
+def test_the_same_story_gives_the_same_bytes(files: dict[str, bytes]):
+    assert report_files(story()) == files
+
+
+def test_price_index_is_the_mean_of_returns_compounded():
+    bars = pl.DataFrame(
+        {
+            "symbol": ["A", "A", "A", "B", "B"],
+            "date": [DAYS[0], DAYS[1], DAYS[2], DAYS[1], DAYS[2]],
+            "close": [10.0, 11.0, 11.0, 5.0, 6.0],
+        }
+    )
+    # Session 1: A +10 %, B has no past. Session 2: A 0 %, B +20 %, mean +10 %.
+    assert price_index(bars)["level"].to_list() == pytest.approx([1.0, 1.1, 1.21])
+
+
+def test_sharpe_by_cost_falls_to_zero_at_the_break_even():
+    stream = pl.DataFrame({"net_return": [0.01, 0.03, 0.02], "turnover": [1.0, 1.0, 2.0]})
+    break_even = 1e4 * (0.06 / 4.0) + 5.0
+    got = sharpe_by_cost(stream, np.array([5.0, break_even]), cost_bps=5.0, periods=252)
+    expected = 0.02 / 0.01 * np.sqrt(252)
+    assert got[0] == pytest.approx(expected)
+    assert got[1] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_sharpe_of_a_stream_that_does_not_move_is_missing():
+    stream = pl.DataFrame({"net_return": [0.0, 0.0], "turnover": [0.0, 0.0]})
+    assert np.isnan(sharpe_by_cost(stream, np.array([1.0]), cost_bps=5.0, periods=252)).all()
+
+
+def test_an_empty_quarantine_is_one_sentence():
+    empty = pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "rule": pl.String})
+    assert quarantine_blocks(empty) == [Paragraph("None: every row kept every rule.")]
+
+
+def test_a_criterion_without_a_value_is_a_dash():
+    row = {"name": "dsr", "value": None, "limit": 0.95, "passed": False, "reason": "no trial"}
+    assert gate_table([row]).rows == (("dsr", "-", "0.95", "no", "no trial"),)
+
+
+def test_blocks_render_alike_and_escape_what_they_are_given():
+    blocks = [
+        Heading("A & B", 1),
+        Paragraph("plain <b>"),
+        Paragraph("beware", note=True),
+        Table(("x", "y"), (("a|b", "1"),)),
+        Picture("p.png", b"\x89PNG", "a picture"),
+    ]
+    assert to_markdown(blocks) == (
+        "# A & B\n\nplain <b>\n\n> **beware**\n\n| x | y |\n| --- | ---: |\n| a\\|b | 1 |\n\n"
+        "![a picture](p.png)\n"
+    )
+    page = to_html(blocks, title="A & B")
+    assert "<h1>A &amp; B</h1>" in page
+    assert "plain &lt;b&gt;" in page
+    assert '<p class="note">beware</p>' in page
+    assert "<td>a|b</td><td>1</td>" in page
