@@ -1,0 +1,135 @@
+"""The fast engines against the slow ones, to the trade."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtest.engine import events, reference
+from backtest.engine.sweep import backtest, mix_book, sweep_book, sweep_metrics
+from backtest.portfolio.book import book_weights, simulate_book
+from backtest.result import Account, Trades
+from backtest.strategy import STRATEGIES
+from backtest.tables import account_turnover, metrics_table
+from tests.backtest.markets import bars_of, random_panel
+
+KINDS = ("long-only", "dollar-neutral", "sector-neutral")
+
+
+def assert_same(fast: Account, slow: Account) -> None:
+    np.testing.assert_allclose(fast.equity, slow.equity, rtol=1e-9, atol=0.0)
+    np.testing.assert_array_equal(fast.position, slow.position)
+    for field in fields(Trades):
+        a, b = getattr(fast.trades, field.name), getattr(slow.trades, field.name)
+        assert a.dtype == b.dtype
+        if a.dtype == np.int64:
+            np.testing.assert_array_equal(a, b)
+        else:
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+@pytest.mark.parametrize("gaps", [0.0, 0.15])
+def test_events_equal_the_reference_for_every_strategy(name, gaps):
+    panel = random_panel(4, 260, seed=11, gaps=gaps)
+    rule = STRATEGIES.get(name)
+    grid = rule.candidates()
+    picks = np.random.default_rng(0).permutation(grid.size)[:12]
+    closed = 0
+    for i in picks:
+        params = grid.set(int(i))
+        fast = backtest(panel, rule, params, cost=0.002)
+        slow = backtest(panel, rule, params, cost=0.002, engine="reference")
+        for a, b in zip(fast, slow, strict=True):
+            assert_same(a, b)
+            closed += int((a.trades.exit >= 0).sum())
+    assert closed > 20 or name == "buy_and_hold"
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_events_equal_the_reference_on_wild_prices(data):
+    n = data.draw(st.integers(0, 40))
+    moves = st.lists(st.floats(-1.5, 1.5), min_size=n, max_size=n)
+    close = 20.0 * np.exp(np.cumsum(data.draw(moves)))
+    bars = bars_of(close * np.exp(data.draw(moves)), close)
+    targets = data.draw(st.lists(st.sampled_from([-1, 0, 1]), min_size=n, max_size=n))
+    cost = data.draw(st.sampled_from([0.0, 0.0005, 0.1]))
+    fast = events.account(bars, np.array(targets, dtype=np.int8), cost=cost)
+    assert_same(fast, reference.account(bars, targets, cost=cost))
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_columns_of_a_sweep_equal_the_metrics_of_each_account(name):
+    panel = random_panel(3, 300, seed=12, gaps=0.05)
+    rule = STRATEGIES.get(name)
+    grid = rule.candidates()
+    swept = sweep_metrics(panel, rule, grid, cost=0.001)
+    assert tuple(swept) == events.COLUMNS
+    for i in range(0, grid.size, 23):
+        table = metrics_table(panel, backtest(panel, rule, grid.set(i), cost=0.001))
+        for s, symbol in enumerate(panel.symbols):
+            for column, values in swept.items():
+                expected, got = table[symbol][column], values[i, s]
+                if expected is None:
+                    assert got == 0.0 if column == "sharpe" else np.isnan(got), column
+                else:
+                    assert got == pytest.approx(expected, rel=1e-9, abs=1e-12), column
+
+
+def test_turnover_of_an_account_by_its_definition():
+    panel = random_panel(1, 200, seed=13)
+    rule = STRATEGIES.get("rsi_swing")
+    account = backtest(panel, rule, rule.params(period=3, width=5.0), cost=0.001)[0]
+    bars, expected = panel.bars(0), np.zeros(200)
+    for entry, leave, quantity in zip(
+        account.trades.entry, account.trades.exit, account.trades.quantity, strict=True
+    ):
+        for bar in (entry, leave):
+            if bar >= 0:
+                before = account.equity[bar - 1] if bar else 1.0
+                expected[bar] += abs(quantity) * bars.open[bar] / before
+    np.testing.assert_allclose(account_turnover(account), expected, rtol=1e-12)
+
+
+def slow_weights(panel, rule, grid, kind):
+    """Target weights ``[param, symbol, time]`` from the slow twins alone."""
+    weights = np.zeros((grid.size, *panel.shape))
+    for p in range(grid.size):
+        position = np.zeros(panel.shape, dtype=np.int8)
+        for s in range(panel.shape[0]):
+            bars = panel.bars(s)
+            position[s, bars.at] = rule.reference(bars, grid.set(p))
+        for t in range(panel.shape[1]):
+            weights[p, :, t] = book_weights(
+                position[:, t], panel.tradable[:, t], sectors=panel.sectors, kind=kind
+            )
+    return weights
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("symbols", "gaps"), [(12, 0.0), (8, 0.3)])
+def test_books_equal_the_plain_simulation(kind, symbols, gaps):
+    panel = random_panel(symbols, 130, seed=14, gaps=gaps)
+    rule = STRATEGIES.get("rsi_swing")
+    grid = rule.candidates().take(np.arange(0, 140, 19))
+    weights = slow_weights(panel, rule, grid, kind)
+    rng = np.random.default_rng(15)
+    mixes = rng.random((3, 130, grid.size)) * (rng.random((3, 130, grid.size)) < 0.5)
+    mixes /= np.maximum(mixes.sum(axis=2, keepdims=True), 1.0)
+    mixes[:, :20] = 0.0
+    swept = sweep_book(panel, rule, grid, kind=kind, cost=0.001)
+    mixed = mix_book(panel, rule, grid, mixes, kind=kind, cost=0.001)
+    targets = [*weights, *np.einsum("vtp,pst->vst", mixes, weights)]
+    assert sum(np.abs(t).sum() > 1.0 for t in targets) > 3
+    for i, target in enumerate(targets):
+        slow = simulate_book(
+            target, panel.tradable, opens=panel.open, closes=panel.close, cost=0.001
+        )
+        result, row = (swept, i) if i < grid.size else (mixed, i - grid.size)
+        np.testing.assert_allclose(result.net_return[row], slow.net_return[0], atol=1e-13)
+        np.testing.assert_allclose(result.turnover[row], slow.turnover[0], atol=1e-13)
