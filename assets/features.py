@@ -27,9 +27,10 @@ def feature_panel(
     """Every registered feature of every symbol and session, known at the session's close."""
     from ml.feature import FEATURES, feature_plan
 
-    snapshot = snapshots.current()
-    panel = feature_plan(snapshots.bars(snapshot).lazy()).collect()
-    published = snapshots.publish(snapshots.folder(snapshot) / "feature_panel.parquet", panel)
+    files = snapshots.open()
+    snapshot = files.current()
+    panel = feature_plan(files.bars(snapshot).lazy()).collect()
+    published = files.publish(files.folder(snapshot) / "feature_panel.parquet", panel)
     units = {name: FEATURES.get(name) for name in FEATURES.names()}
     meanings = {n: f"{f.unit}, looks back {f.lookback} sessions" for n, f in units.items()}
     return dg.MaterializeResult(
@@ -60,9 +61,10 @@ def market_state(
     """Summarise the whole cross-section at each close; the regimes are fitted on it."""
     from ml.market_state import market_state as state_of
 
-    snapshot = snapshots.current()
-    state = state_of(snapshots.bars(snapshot).lazy())
-    published = snapshots.publish(snapshots.folder(snapshot) / "market_state.parquet", state)
+    files = snapshots.open()
+    snapshot = files.current()
+    state = state_of(files.bars(snapshot).lazy())
+    published = files.publish(files.folder(snapshot) / "market_state.parquet", state)
     return dg.MaterializeResult(
         metadata={
             "summary": f"{state.width - 1} columns over {state.height:,} sessions",

@@ -13,7 +13,6 @@ from pipeline.partitions import add_sessions, session_of
 from pipeline.resources import (
     ProviderResource,
     SettingsResource,
-    Snapshot,
     SnapshotsResource,
     StoreResource,
 )
@@ -21,6 +20,7 @@ from pipeline.resources import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from pipeline.snapshots import Snapshot
     from pipeline.store import RowAccount
 
 GROUP = "ingest"
@@ -73,7 +73,7 @@ def raw_bars(
     universe = settings.read().universe
     fetched = provider.fetch(settings.until())
     keep_truth(settings.open_home(), fetched, universe=universe)
-    published = snapshots.keep_raw(fetched)
+    published = snapshots.open().keep_raw(fetched)
     return dg.MaterializeResult(
         metadata={
             "summary": f"{fetched.raw.height:,} rows from {fetched.source}",
@@ -127,7 +127,8 @@ def judged_bars(
     """Judge the raw bars, keep the good ones, quarantine the others by the rule they broke."""
     from backtest.market.bars import prepare
 
-    asked, until, fetched = settings.read().data, settings.until(), snapshots.raw()
+    asked, until, files = settings.read().data, settings.until(), snapshots.open()
+    fetched = files.raw()
     prepared = prepare(fetched.raw, calendar=asked.calendar, min_bars=asked.min_bars)
     kept = store.open()
     account = kept.write_bars(
@@ -138,7 +139,7 @@ def judged_bars(
         synthetic=fetched.synthetic,
     )
     limits = {"until": until, "as_of": settings.known_by()}
-    snapshot = snapshots.take(
+    snapshot = files.take(
         fetched,
         bars=kept.read_bars(**limits, symbols=asked.symbols),
         quarantined=kept.quarantine(**limits),
@@ -151,7 +152,7 @@ def judged_bars(
     )
 
 
-def _about_bars(snapshot: Snapshot, account: "RowAccount") -> dict[str, object]:
+def _about_bars(snapshot: "Snapshot", account: "RowAccount") -> dict[str, object]:
     """Metadata of the bars: what came in, what went out, and why the rest did not."""
     left = f"{snapshot.quarantined} quarantined" if snapshot.quarantined else "none quarantined"
     return {
@@ -196,7 +197,7 @@ def sessions(
     context: dg.AssetExecutionContext, store: StoreResource, snapshots: SnapshotsResource
 ) -> dg.MaterializeResult:
     """Sessions that the exchange's calendar says must exist; they are the partitions."""
-    snapshot = snapshots.current()
+    snapshot = snapshots.open().current()
     kept = store.open(snapshot.calendar)
     first, last = session_of(snapshot.first), session_of(snapshot.last)
     kept.write_sessions(first, last, run_id=context.run.run_id)

@@ -119,7 +119,7 @@ def _last_session(told: dict[str, str], asked: date | None) -> date:
     from pipeline.resources import SettingsResource, SnapshotsResource
 
     resource = SettingsResource(**told)
-    last = session_of(SnapshotsResource(settings=resource).current().last)
+    last = session_of(SnapshotsResource(settings=resource).open().current().last)
     if asked is not None and asked != last:
         raise DataError(
             f"no bars of session {asked}",

@@ -29,7 +29,7 @@ def rows_are_accounted_for(
 ) -> dg.AssetCheckResult:
     """Count again in the store itself what the provider gave."""
     until, kept = settings.until(), store.open()
-    came = snapshots.raw().raw.height
+    came = snapshots.open().raw().raw.height
     good, bad = kept.read_bars(until=until).height, kept.quarantine(until=until).height
     return dg.AssetCheckResult(
         passed=came == good + bad,
@@ -44,7 +44,8 @@ def keys_are_unique(
     context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
 ) -> dg.AssetCheckResult:
     """Look for a symbol and session that stand twice in the snapshot."""
-    bars = snapshots.bars(snapshots.current())
+    files = snapshots.open()
+    bars = files.bars(files.current())
     twice = int(bars.select("symbol", "date").is_duplicated().sum())
     return dg.AssetCheckResult(
         passed=twice == 0,
@@ -59,7 +60,7 @@ def quarantine_is_small(
     context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
 ) -> dg.AssetCheckResult:
     """Warn when more than 1 % of the rows are quarantined, refuse more than 20 %."""
-    snapshot = snapshots.current()
+    snapshot = snapshots.open().current()
     share = snapshot.quarantined / max(snapshot.rows + snapshot.quarantined, 1)
     return dg.AssetCheckResult(
         passed=share <= FEW,
@@ -77,8 +78,9 @@ def every_session_has_bars(
     context: dg.AssetCheckExecutionContext, store: StoreResource, snapshots: SnapshotsResource
 ) -> dg.AssetCheckResult:
     """Warn of a session without any bar; refuse when more than 5 % of them are empty."""
-    snapshot = snapshots.current()
-    present = set(snapshots.bars(snapshot)["date"].unique())
+    files = snapshots.open()
+    snapshot = files.current()
+    present = set(files.bars(snapshot)["date"].unique())
     expected = store.open(snapshot.calendar).sessions()["date"].to_list()
     span = [day for day in expected if snapshot.first <= str(day) <= snapshot.last]
     absent = [day for day in span if day not in present]

@@ -5,8 +5,6 @@ of its own. A run's launch page takes ``settings`` as its one configuration.
 """
 
 import functools
-import json
-from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from backtest.errors import DataError, StoreError
+from backtest.errors import DataError
 from pipeline.partitions import session_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from backtest.market.panel import Panel
     from pipeline.config import Home, Settings
     from pipeline.provider import Fetched
-    from pipeline.publish import Published
+    from pipeline.snapshots import Snapshots
     from pipeline.store import Store
 
 
@@ -105,161 +100,16 @@ class StoreResource(dg.ConfigurableResource):
         )
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What a run saw: written by ``bars``, read by everything after it.
-
-    Parameters
-    ----------
-    snapshot : str
-        Content hash of the bars.
-    universe, source : str
-    synthetic : bool
-    first, last : str
-        Sessions, ISO.
-    symbols, rows, quarantined, missing : int
-    calendar : str
-        Of most symbols.
-    notes : tuple of str
-        What a reader of the report should know.
-    reasons : dict of str to int
-        Quarantined rows by rule.
-    """
-
-    snapshot: str
-    universe: str
-    source: str
-    synthetic: bool
-    first: str
-    last: str
-    symbols: int
-    rows: int
-    quarantined: int
-    missing: int
-    calendar: str
-    notes: tuple[str, ...] = ()
-    reasons: dict[str, int] | None = None
-
-
 class SnapshotsResource(dg.ConfigurableResource):
-    """Published files of what a run saw and computed, one folder per content of the bars."""
+    """Published files of what a run saw and computed."""
 
     settings: dg.ResourceDependency[SettingsResource]
 
-    def keep_raw(self, fetched: "Fetched") -> "Published":
-        """Publish a provider's answer until the next one."""
-        facts = {"source": fetched.source, "synthetic": fetched.synthetic}
-        self.publish_values(self._raw().with_suffix(".json"), facts)
-        return self.publish(self._raw(), fetched.raw)
+    def open(self) -> "Snapshots":
+        """Files of the run's home and settings."""
+        from pipeline.snapshots import Snapshots
 
-    def raw(self) -> "Fetched":
-        """Return what the provider answered last."""
-        from pipeline.provider import Fetched
-
-        return Fetched(raw=self.frame(self._raw()), **self.values(self._raw().with_suffix(".json")))
-
-    def take(self, fetched: "Fetched", *, bars: "pl.DataFrame", **facts: Any) -> Snapshot:
-        """Publish the bars that a run sees and make them the current snapshot.
-
-        Parameters
-        ----------
-        fetched : Fetched
-            Where they came from.
-        bars : polars.DataFrame
-        **facts
-            ``quarantined`` (the frame), ``missing`` and ``notes``.
-        """
-        from backtest.market.calendar import calendars_of
-        from pipeline.store import content_hash
-
-        settings = self.settings.read()
-        names = list(calendars_of(bars, settings.data.calendar).values())
-        rules = facts["quarantined"]["rule"].value_counts().sort("rule")
-        taken = Snapshot(
-            snapshot=content_hash(bars),
-            universe=settings.universe,
-            source=fetched.source,
-            synthetic=fetched.synthetic,
-            first=str(bars["date"].min()),
-            last=str(bars["date"].max()),
-            symbols=bars["symbol"].n_unique(),
-            rows=bars.height,
-            quarantined=facts["quarantined"].height,
-            missing=facts["missing"],
-            calendar=max(sorted(set(names)), key=names.count),
-            notes=tuple(facts["notes"]),
-            reasons=dict(rules.iter_rows()),
-        )
-        self.publish(self.folder(taken) / "bars.parquet", bars)
-        self.publish_values(self._pointer(), asdict(taken))
-        return taken
-
-    def current(self) -> Snapshot:
-        """Return what the last run with these settings saw."""
-        path = self._pointer()
-        if not path.is_file():
-            raise StoreError(
-                "no snapshot yet for these settings",
-                where=str(path),
-                fix="materialise the asset bars first",
-                code="E_MISSING",
-            )
-        content = self.values(path)
-        return Snapshot(**{**content, "notes": tuple(content["notes"])})
-
-    def folder(self, snapshot: Snapshot) -> Path:
-        """Folder of what depends on the bars alone."""
-        return self.settings.open_home().snapshots / snapshot.snapshot[:16]
-
-    def research(self, snapshot: Snapshot) -> Path:
-        """Folder of what depends on the settings, too."""
-        return self.folder(snapshot) / f"research-{self.settings.read().hash()[:12]}"
-
-    def bars(self, snapshot: Snapshot) -> "pl.DataFrame":
-        """Bars of a snapshot."""
-        return self.frame(self.folder(snapshot) / "bars.parquet")
-
-    def panel(self, snapshot: Snapshot) -> "Panel":
-        """Bars of a snapshot, aligned."""
-        from backtest.market.calendar import periods_per_year
-        from backtest.market.panel import Panel
-
-        periods = periods_per_year(snapshot.calendar)
-        return Panel.from_frame(self.bars(snapshot), periods_per_year=periods)
-
-    def frame(self, path: Path) -> "pl.DataFrame":
-        """Read a published frame after checking its SHA-256."""
-        from pipeline.publish import read_frame
-
-        return read_frame(path)
-
-    def publish(self, path: Path, frame: "pl.DataFrame") -> "Published":
-        """Publish a frame with its SHA-256; equal content is not rewritten."""
-        from pipeline.publish import publish_frame
-
-        return publish_frame(path, frame)
-
-    def values(self, path: Path) -> Any:
-        """Read a published JSON file after checking its SHA-256."""
-        from pipeline.publish import read_published
-
-        return json.loads(read_published(path))
-
-    def publish_values(self, path: Path, content: Any) -> "Published":
-        """Publish plain values as JSON; equal content is not rewritten."""
-        from pipeline.publish import publish_bytes
-
-        text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
-        return publish_bytes(path, text.encode())
-
-    def _raw(self) -> Path:
-        name = f"{self.settings.read().universe}.parquet"
-        return self.settings.open_home().snapshots / "raw" / name
-
-    def _pointer(self) -> Path:
-        settings = self.settings.read()
-        name = f"current-{settings.universe}-{settings.hash()[:12]}.json"
-        return self.settings.open_home().snapshots / name
+        return Snapshots(self.settings.open_home(), self.settings.read())
 
 
 @functools.cache
