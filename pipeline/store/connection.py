@@ -16,7 +16,10 @@ from pipeline.store.lock import held, locked, unwritable
 from pipeline.store.schema import VERSION, migrate, version_of
 
 # Nothing may be fetched from a network, and one process should not take the whole machine.
-_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 _FULL = re.compile(r"no space left|file too large|disk quota|out of disk|EFBIG|ENOSPC", re.I)
 _HELD = re.compile(r"could not set lock|conflicting lock", re.I)
 _REFUSED = re.compile(r"permission denied|read-only file system", re.I)

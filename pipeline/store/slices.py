@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from backtest.market.bars import Prepared
     from pipeline.config import Home
 
-WAIT_S = 30.0
+WAIT_S = 10.0
 
 
 class Store:

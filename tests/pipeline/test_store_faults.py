@@ -162,7 +162,7 @@ def test_a_process_killed_inside_its_transaction_leaves_earlier_rows(tmp_path):
     assert store.findings() == []
 
 
-@pytest.mark.parametrize("limit", [1 << 14, 1 << 18])
+@pytest.mark.parametrize("limit", [1 << 14, 1 << 17])
 def test_a_size_limit_is_one_line_and_a_re_run_heals(tmp_path, limit):
     store = fresh(tmp_path)
     keep(store, {FRIDAY: 10.0})
@@ -174,7 +174,7 @@ def test_a_size_limit_is_one_line_and_a_re_run_heals(tmp_path, limit):
         from tests.pipeline.stored import prepared_of
         from tests.pipeline.test_store_faults import MONDAY
         store = Store(open_home(sys.argv[1]), universe="u", calendar="XNYS")
-        prepared = prepared_of([f"S{i}" for i in range(40)], 500, until=MONDAY)
+        prepared = prepared_of([f"S{i}" for i in range(20)], 400, until=MONDAY)
         limit = int(sys.argv[2])
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
@@ -193,9 +193,9 @@ def test_a_size_limit_is_one_line_and_a_re_run_heals(tmp_path, limit):
     assert done.stderr.startswith("E_STORE_FULL: no room to write the store, ")
     assert done.stderr.count("\n") == 1
     assert store.read_bars()["close"].to_list() == [10.0]
-    prepared = prepared_of([f"S{i}" for i in range(40)], 500, until=MONDAY)
+    prepared = prepared_of([f"S{i}" for i in range(20)], 400, until=MONDAY)
     account = store.write_bars(prepared, run_id="r", source="s", until=MONDAY)
-    assert (account.new, account.withdrawn) == (20_000, 1)
+    assert (account.new, account.withdrawn) == (8_000, 1)
     assert store.findings() == []
 
 
