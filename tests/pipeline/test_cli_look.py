@@ -1,0 +1,57 @@
+"""`list` and `schema` show what is registered."""
+
+import json
+
+import jsonschema
+import pytest
+
+from backtest.strategy import STRATEGIES
+from tests.pipeline.cli_runner import weathervane
+
+
+@pytest.mark.parametrize(
+    ("kind", "some"),
+    [
+        ("strategies", {"buy_and_hold", "rsi_reversion", "rsi_swing", "ma_cross"}),
+        ("features", {"momentum_return_20"}),
+        ("regimes", {"rules", "hmm"}),
+        ("learners", {"static", "regime_table", "experts"}),
+        ("metrics", {"sharpe", "sortino", "max_drawdown"}),
+        ("providers", {"synthetic", "files"}),
+    ],
+)
+def test_list_names_the_registered_parts(kind: str, some: set[str]):
+    ran = weathervane("list", kind, "--json")
+    assert ran.code == 0, ran.err
+    assert some <= set(json.loads(ran.out))
+    plain = weathervane("list", kind).out.splitlines()
+    assert {line.split()[0] for line in plain} == set(json.loads(ran.out))
+
+
+def test_an_unknown_kind_is_wrong_usage():
+    assert weathervane("list", "strategy").code == 2
+
+
+@pytest.mark.parametrize("name", ["rsi_reversion", "rsi_swing", "ma_cross"])
+def test_schema_carries_the_bounds_and_accepts_the_defaults(name: str):
+    ran = weathervane("schema", name)
+    assert ran.code == 0
+    schema = json.loads(ran.out)
+    params = STRATEGIES.get(name).params
+    jsonschema.validate(params().model_dump(), schema)
+    for field, bound in params.ranges().items():
+        assert schema["properties"][field]["minimum"] == bound.low
+        assert schema["properties"][field]["maximum"] == bound.high
+
+
+@pytest.mark.parametrize("name", ["parameters", "evidence"])
+def test_schema_of_a_document_is_a_schema(name: str):
+    schema = json.loads(weathervane("schema", name).out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["properties"]
+
+
+def test_an_unknown_schema_names_the_closest():
+    ran = weathervane("schema", "rsi_swin")
+    assert ran.code == 1
+    assert "did you mean 'rsi_swing'" in ran.error_line

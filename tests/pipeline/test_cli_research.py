@@ -1,0 +1,301 @@
+"""`backtest`, `sweep`, `regimes` and `market`: files as promised, errors as one line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from backtest.tables import TRADE_COLUMNS
+from tests.pipeline.cli_runner import weathervane
+
+SWEPT = (
+    *("total_return", "cagr", "sharpe", "volatility", "sortino", "max_drawdown", "calmar"),
+    *("trades", "win_rate", "profit_factor", "average_win", "average_loss", "expectancy"),
+    "turnover",
+)
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("market")
+    ran = weathervane(
+        "market", "--world", "clear", "--symbols", 6, "--sessions", 260, "--seed", 3, "--out", out
+    )
+    assert ran.code == 0, ran.err
+    return out
+
+
+def test_market_writes_bars_truth_and_says_that_it_is_synthetic(market: Path):
+    bars, truth = (
+        pl.read_parquet(market / "bars.parquet"),
+        pl.read_parquet(market / "truth.parquet"),
+    )
+    assert bars.shape == (6 * 260, 9)
+    assert truth.columns == ["date", "state", "symbol", "conditional_mean"]
+    about = json.loads((market / "market.json").read_text())
+    assert (about["synthetic"], about["seed"], about["first"]) == (True, 3, "2010-01-04")
+
+
+def test_a_longer_market_extends_a_shorter_one(market: Path, tmp_path: Path):
+    ran = weathervane(
+        *("market", "--world", "clear", "--symbols", 6, "--sessions", 280, "--seed", 3),
+        *("--out", tmp_path, "--json"),
+    )
+    assert json.loads(ran.out)["sessions"] == 280
+    long = pl.read_parquet(tmp_path / "bars.parquet")
+    short = pl.read_parquet(market / "bars.parquet")
+    last = short["date"].max()
+    assert long.filter(pl.col("date") <= last).equals(short)
+
+
+@pytest.mark.parametrize("option", [("--symbols", 0), ("--sessions", 0), ("--sessions", 99999)])
+def test_a_market_out_of_range_is_one_line(option: tuple[str, int], tmp_path: Path):
+    ran = weathervane("market", "--world", "clear", *option, "--out", tmp_path)
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_WORLD: ")
+
+
+def test_backtest_writes_what_is_promised(market: Path, tmp_path: Path):
+    ran = weathervane(
+        *("backtest", "--strategy", "rsi_reversion", "--params", '{"period": 5}'),
+        *("--data", market, "--symbols", "SYN001,SYN002", "--out", tmp_path),
+    )
+    assert ran.code == 0, ran.err
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(metrics) == {"SYN001", "SYN002", "all"}
+    trades = pl.read_csv(tmp_path / "trades.csv", try_parse_dates=True)
+    assert trades.columns == list(TRADE_COLUMNS)
+    equity = pl.read_parquet(tmp_path / "equity.parquet")
+    assert equity.columns == ["symbol", "date", "equity"]
+    daily = equity.sort("symbol", "date").with_columns(
+        (pl.col("equity") / pl.col("equity").shift(1).over("symbol").fill_null(1.0) - 1).alias("r")
+    )
+    mean = daily.group_by("date").agg(pl.col("r").mean()).sort("date")["r"].to_numpy()
+    assert metrics["all"]["total_return"] == pytest.approx(np.prod(1.0 + mean) - 1.0)
+    about = json.loads((tmp_path / "backtest.json").read_text())
+    assert about["params"]["period"] == 5
+    assert about["rows"]["rows_in"] == about["rows"]["rows_out"]
+
+
+def test_both_engines_agree_on_the_files(market: Path, tmp_path: Path):
+    for engine in ("events", "reference"):
+        ran = weathervane(
+            *("backtest", "--strategy", "ma_cross", "--params", "{}", "--data", market),
+            *("--symbols", "SYN003", "--engine", engine, "--out", tmp_path / engine),
+        )
+        assert ran.code == 0, ran.err
+    fast, slow = (pl.read_csv(tmp_path / name / "trades.csv") for name in ("events", "reference"))
+    assert fast.height > 0
+    assert fast.select("entry_date", "exit_date").equals(slow.select("entry_date", "exit_date"))
+    assert np.allclose(fast["quantity"], slow["quantity"], rtol=1e-12)
+
+
+def test_parameters_from_a_file(market: Path, tmp_path: Path):
+    path = tmp_path / "p.json"
+    path.write_text('{"period": 9}')
+    ran = weathervane(
+        *("backtest", "--strategy", "rsi_reversion", "--params", f"@{path}", "--data", market),
+        *("--symbols", "SYN001", "--out", tmp_path, "--json"),
+    )
+    assert set(json.loads(ran.out)) == {"SYN001", "all"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"--strategy": "rsi_reversoin"}, "E_UNKNOWN: unknown strategy 'rsi_reversoin'"),
+        ({"--params": '{"perod": 5}'}, "did you mean 'period'"),
+        ({"--params": '{"period": 500}'}, "E_PARAMETER: parameter 'period' = 500"),
+        ({"--params": '{"overbought": 50, "oversold": 50}'}, "break a rule"),
+        ({"--params": "{period: 5}"}, "E_PARAMETER: not JSON"),
+        ({"--params": "[5]"}, "must be an object"),
+        ({"--params": "@nowhere.json"}, "E_JSON: no such file"),
+        ({"--data": "nowhere"}, "E_DATA_PATH"),
+        ({"--symbols": "SYN01"}, "E_SYMBOL"),
+        ({"--cost-bps": -1}, "E_COST"),
+        ({"--cost-bps": "nan"}, "E_COST"),
+        ({"--engine": "lanes"}, "E_ENGINE"),
+        ({"--engine": "execution"}, "E_ENGINE"),
+        ({"--calendar": "NOWHERE"}, "E_CALENDAR"),
+        ({"--out": "/dev/null/x"}, "E_OUT"),
+    ],
+)
+def test_a_wrong_backtest_is_one_line(
+    changed: dict[str, object], said: str, market: Path, tmp_path: Path
+):
+    options: dict[str, object] = {
+        "--strategy": "rsi_reversion",
+        "--params": "{}",
+        "--data": market,
+        "--out": tmp_path,
+    } | changed
+    ran = weathervane("backtest", *(word for pair in options.items() for word in pair))
+    assert ran.code == 1
+    assert said in ran.error_line
+
+
+def test_rows_set_aside_are_named_and_the_rest_goes_on(market: Path, tmp_path: Path):
+    bars = pl.read_parquet(market / "bars.parquet")
+    broken = bars.with_row_index().with_columns(
+        high=pl.when(pl.col("index") == 40).then(pl.col("low") * 0.5).otherwise(pl.col("high"))
+    )
+    broken.drop("index").write_parquet(tmp_path / "bars.parquet")
+    ran = weathervane(
+        *("backtest", "--strategy", "buy_and_hold", "--params", "{}"),
+        *("--data", tmp_path / "bars.parquet", "--out", tmp_path / "out"),
+    )
+    assert ran.code == 0, ran.err
+    aside = pl.read_csv(tmp_path / "out" / "quarantine.csv")
+    assert aside["rule"].to_list() == ["high_below_low"]
+    rows = json.loads((tmp_path / "out" / "backtest.json").read_text())["rows"]
+    assert rows["rows_in"] == rows["rows_out"] + 1
+
+
+def sweep(market: Path, out: Path, *options: object) -> tuple[dict, pl.DataFrame, pl.DataFrame]:
+    ran = weathervane("sweep", "--data", market, "--out", out, *options)
+    assert ran.code == 0, ran.err
+    frames = [pl.read_parquet(out / f"{name}.parquet") for name in ("parameters", "metrics")]
+    return json.loads((out / "sweep.json").read_text()), frames[0], frames[1]
+
+
+def test_sweep_over_a_product_drops_and_counts_infeasible_sets(market: Path, tmp_path: Path):
+    grid = tmp_path / "g.json"
+    grid.write_text('{"period": [5, 9], "oversold": [30, 50], "overbought": [50, 70]}')
+    about, sets, metrics = sweep(
+        market, tmp_path, "--strategy", "rsi_reversion", "--grid", grid, "--book", "long-only"
+    )
+    assert (about["sets"], about["infeasible"]) == (6, 2)
+    assert sets["set"].to_list() == list(range(6))
+    assert metrics.columns == ["symbol", "set", *sets.columns[1:], *SWEPT]
+    assert metrics.height == 6 * 6
+    book = pl.read_parquet(tmp_path / "book.parquet")
+    assert book.columns == ["date", *(f"p{i}" for i in range(6))]
+    assert book.height == 260
+
+
+def test_a_sweep_says_the_same_as_a_backtest(market: Path, tmp_path: Path):
+    grid = tmp_path / "g.json"
+    grid.write_text('[{"period": 7}, {"period": 12, "smoothing": 3}]')
+    _, _, metrics = sweep(market, tmp_path, "--strategy", "rsi_reversion", "--grid", grid)
+    weathervane(
+        *("backtest", "--strategy", "rsi_reversion", "--params", '{"period":12,"smoothing":3}'),
+        *("--data", market, "--out", tmp_path),
+    )
+    single = json.loads((tmp_path / "metrics.json").read_text())
+    for row in metrics.filter(pl.col("set") == 1).iter_rows(named=True):
+        for name in ("total_return", "sharpe", "max_drawdown", "trades", "turnover"):
+            expected = single[row["symbol"]][name]
+            if expected is None:
+                assert (name, row[name]) == ("sharpe", 0.0)
+            else:
+                assert row[name] == pytest.approx(expected, rel=1e-9), name
+
+
+def test_samples_are_drawn_from_the_seed(market: Path, tmp_path: Path):
+    common = ("--strategy", "rsi_swing", "--symbols", "SYN001", "--samples", 20)
+    about, first, _ = sweep(market, tmp_path / "a", *common, "--seed", 4)
+    _, again, _ = sweep(market, tmp_path / "b", *common, "--seed", 4)
+    _, other, _ = sweep(market, tmp_path / "c", *common, "--seed", 5)
+    assert about["sets"] + about["infeasible"] == 20
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+def test_top_keeps_the_best_books_under_their_own_numbers(market: Path, tmp_path: Path):
+    about, _, metrics = sweep(
+        market, tmp_path, *("--strategy", "rsi_swing", "--samples", 16),
+        *("--book", "dollar-neutral", "--top", 3),
+    )  # fmt: skip
+    mean = metrics.group_by("set").agg(pl.col("sharpe").mean()).sort("sharpe", descending=True)
+    best = sorted(mean["set"].head(3))
+    assert about["book_sets"] == best
+    assert pl.read_parquet(tmp_path / "book.parquet").columns == ["date", *(f"p{p}" for p in best)]
+
+
+def test_too_wide_a_book_names_the_way_out(market: Path, tmp_path: Path):
+    ran = weathervane(
+        *("sweep", "--strategy", "rsi_swing", "--samples", 5000, "--data", market),
+        *("--book", "dollar-neutral", "--out", tmp_path),
+    )
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_TOO_WIDE: ")
+    assert "--top N" in ran.error_line
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ((), 2, "give either --grid"),
+        (("--samples", 5, "--grid", "g.json"), 2, "give either --grid"),
+        (("--samples", 0), 1, "E_PARAMETER"),
+        (("--samples", 4, "--device", "cuda"), 1, "E_DEVICE"),
+        (("--samples", 4, "--top", 0), 1, "E_PARAMETER"),
+        (("--grid", "nowhere.json"), 1, "E_JSON"),
+    ],
+)
+def test_a_wrong_sweep(options: tuple, code: int, said: str, market: Path, tmp_path: Path):
+    ran = weathervane(
+        "sweep", "--strategy", "rsi_swing", "--data", market, "--out", tmp_path, *options
+    )
+    assert ran.code == code
+    assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("5", "E_PARAMETER: a grid is"),
+        ("{", "E_JSON: not JSON"),
+        ("[]", "holds no parameter set"),
+        ('[{"perod": 5}]', "did you mean 'period'"),
+        ('{"period": [1000]}', "E_PARAMETER: parameter 'period' = 1000"),
+    ],
+)
+def test_a_wrong_grid_is_one_line(text: str, said: str, market: Path, tmp_path: Path):
+    grid = tmp_path / "g.json"
+    grid.write_text(text)
+    ran = weathervane(
+        "sweep", "--strategy", "rsi_swing", "--grid", grid, "--data", market, "--out", tmp_path
+    )
+    assert ran.code == 1
+    assert said in ran.error_line
+
+
+def test_regimes_publishes_what_each_close_was_told(market: Path, tmp_path: Path):
+    out = tmp_path / "r.parquet"
+    ran = weathervane(
+        *("regimes", "--data", market, "--out", out, "--train", 200, "--refit", 30, "--json")
+    )
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["fits"] == 2
+    frame = pl.read_parquet(out)
+    assert frame.columns[:8] == [
+        *("date", "regime", "p_bull", "p_sideways", "p_bear", "p_volatile", "p_heavy", "state")
+    ]
+    assert frame.height == 260
+    assert frame["p_bull"].null_count() == 200
+    told = frame.drop_nulls("regime")
+    assert np.allclose(told["p_bull"] + told["p_sideways"] + told["p_bear"], 1.0)
+
+
+def test_regimes_of_too_short_a_history_is_one_line(market: Path, tmp_path: Path):
+    ran = weathervane("regimes", "--data", market, "--out", tmp_path / "r.parquet")
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_NOT_FITTED: 260 sessions")
+
+
+def test_the_truth_of_a_market_is_not_read_as_bars(market: Path, tmp_path: Path):
+    truth = pl.read_parquet(market / "truth.parquet")
+    shuffled = tmp_path / "market"
+    shuffled.mkdir()
+    pl.read_parquet(market / "bars.parquet").write_parquet(shuffled / "bars.parquet")
+    truth.with_columns(conditional_mean=pl.lit(9.9)).write_parquet(shuffled / "truth.parquet")
+    for name, folder in (("plain", market), ("shuffled", shuffled)):
+        weathervane(
+            *("backtest", "--strategy", "rsi_swing", "--params", "{}", "--data", folder),
+            *("--out", tmp_path / name),
+        )
+    plain, other = ((tmp_path / n / "equity.parquet") for n in ("plain", "shuffled"))
+    assert pl.read_parquet(plain).equals(pl.read_parquet(other))
