@@ -19,6 +19,8 @@ from pipeline.publish import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import polars as pl
 
     from backtest.market.panel import Panel
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from ml.regime_track import RegimeTrack
     from pipeline.config import Home, Settings
     from pipeline.provider import Fetched
+
+    Days = npt.NDArray[np.datetime64]
+    Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -213,6 +218,26 @@ class Snapshots:
 
     def _fit_file(self, snapshot: Snapshot) -> Path:
         return self.research(snapshot) / "regime_model.safetensors"
+
+    def keep_corpus(
+        self, snapshot: Snapshot, strategy: str, dates: "Days", returns: "Floats"
+    ) -> Published:
+        """Publish book returns ``[param, time]`` as one column per set, beside the sessions."""
+        import polars as pl
+
+        columns = {f"p{i}": row for i, row in enumerate(returns)}
+        frame = pl.DataFrame({"date": dates, **columns})
+        return self.publish(self._corpus(snapshot, strategy), frame)
+
+    def corpus(self, snapshot: Snapshot, strategy: str) -> "Floats":
+        """Book returns of a strategy's candidate sets; ``[param, time]``."""
+        import numpy as np
+
+        frame = self.frame(self._corpus(snapshot, strategy))
+        return np.ascontiguousarray(frame.drop("date").to_numpy().T)  # [P, T]
+
+    def _corpus(self, snapshot: Snapshot, strategy: str) -> Path:
+        return self.research(snapshot) / f"corpus-{strategy}.parquet"
 
     def frame(self, path: Path) -> "pl.DataFrame":
         """Read a published frame after checking its SHA-256."""

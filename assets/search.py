@@ -1,0 +1,60 @@
+"""The corpus of past results: every candidate set swept once over all history.
+
+For: ``backtest_corpus``. Not for: choosing; the sweep is causal (a set's return on a day depends on
+bars up to that day only), so every past decision may read its columns.
+"""
+
+import dagster as dg
+
+from pipeline.boundary import OWNERS, at_boundary, table_schema
+from pipeline.resources import SettingsResource, SnapshotsResource
+
+GROUP = "search"
+
+
+@dg.asset(
+    deps=["bars"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"numba", "parquet"},
+    code_version="1",
+    tags={"layer": "research"},
+    metadata=table_schema(
+        {
+            "date": ("Date", "session"),
+            "p0": ("Float64", "net book return of set 0, decimal; p1.. follow"),
+        }
+    ),
+)
+@at_boundary
+def backtest_corpus(
+    context: dg.AssetExecutionContext, settings: SettingsResource, snapshots: SnapshotsResource
+) -> dg.MaterializeResult:
+    """Net book return of every candidate set of every strategy on every session."""
+    from backtest.engine.costs import cost_per_side
+    from backtest.engine.sweep import sweep_book
+    from backtest.strategy import STRATEGIES
+
+    files, told = snapshots.open(), settings.read()
+    snapshot = files.current()
+    panel, sets = files.panel(snapshot), {}
+    for name in told.strategies.names:
+        strategy = STRATEGIES.get(name)
+        grid = strategy.candidates()
+        cost = cost_per_side(told.costs.cost_bps)
+        book = sweep_book(panel, strategy, grid, kind=told.book.kind, cost=cost)
+        files.keep_corpus(snapshot, name, panel.dates, book.net_return)
+        sets[name] = grid.size
+        context.log.info(f"{name}: {grid.size} sets on {panel.shape[0]} symbols")
+    return dg.MaterializeResult(
+        metadata={
+            "summary": f"{sum(sets.values())} sets of {len(sets)} strategies, "
+            f"{panel.shape[1]:,} sessions",
+            "dagster/row_count": panel.shape[1] * len(sets),
+            "sets": dg.MetadataValue.json(sets),
+            "book": told.book.kind,
+            "cost_bps": told.costs.cost_bps,
+            "snapshot": snapshot.snapshot,
+            "path": dg.MetadataValue.path(files.research(snapshot)),
+        }
+    )
