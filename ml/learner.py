@@ -32,17 +32,20 @@ class LearnerView:
         Filtered by the model in force, relabelled over all history; row ``t`` is known at the
         close of ``t``, so it is the return of ``t + 1`` that belongs to it.
     regimes : tuple of str, ``[state]``
+    first : int
+        Session of the first column; above 0 where a rolling window has left earlier ones behind.
     """
 
     grid: ParamGrid
     returns: Floats
     probabilities: Floats
     regimes: tuple[str, ...]
+    first: int = 0
 
     @property
     def sessions(self) -> int:
         """Number of sessions known."""
-        return self.returns.shape[1]
+        return int(self.returns.shape[1])
 
 
 class Selection(Protocol):
@@ -64,11 +67,11 @@ class Selection(Protocol):
 class Learner(Protocol):
     """Select sets on a schedule, weigh them every session."""
 
-    def select(self, view: LearnerView) -> Selection:
-        """Score the candidates at a selection session."""
+    def select(self, view: LearnerView) -> Any:
+        """Score the candidates at a selection session; returns the learner's own ``Selection``."""
         ...
 
-    def weigh(self, selection: Selection, view: LearnerView) -> Floats:
+    def weigh(self, selection: Any, view: LearnerView) -> Floats:
         """Weights of the candidates ``[param]``, non-negative, sum at most 1; the rest is cash.
 
         At most 16 are positive.
@@ -78,6 +81,24 @@ class Learner(Protocol):
     def config(self) -> dict[str, Any]:
         """Plain values that define the policy, for its hash."""
         ...
+
+
+def heaviest(weights: Floats, members: int) -> Floats:
+    """Keep the ``members`` largest weights ``[param]`` and give them what the others held.
+
+    Ties fall to the earlier set, so that equal evidence always yields the same mix.
+
+    Examples
+    --------
+    >>> heaviest(np.array([0.1, 0.4, 0.3]), 2).round(3).tolist()
+    [0.0, 0.457, 0.343]
+    """
+    if np.count_nonzero(weights) <= members:
+        return weights
+    keep = np.argsort(-weights, kind="stable")[:members]
+    out = np.zeros_like(weights)
+    out[keep] = weights[keep] * (weights.sum() / weights[keep].sum())
+    return out
 
 
 LEARNERS: Registry[type[Learner]] = Registry("learner", "ml.learners")

@@ -91,6 +91,10 @@ class RegimeTrack:
             )
         return self.fits[last]
 
+    def names_at(self, i: int) -> tuple[str, ...]:
+        """Names of the states of the fit in force at ``i``; ``[state]``."""
+        return self.fit_at(i).names
+
     def relabel(self, i: int) -> Floats:
         """Filter all history up to ``i`` by the fit in force at ``i``; ``[i + 1, state]``."""
         return self.fit_at(i).filter(self.state[: i + 1])

@@ -55,7 +55,7 @@ def sharpe_interval(
         block = float(optimal_block_length(returns)["stationary"].iloc[0])
     if not np.isfinite(block):
         block = len(returns) ** (1 / 3)
-    bootstrap = StationaryBootstrap(max(1.0, block), returns, seed=np.random.default_rng(seed))
+    bootstrap = StationaryBootstrap(max(1, round(block)), returns, seed=np.random.default_rng(seed))
     sample = bootstrap.apply(annual, draws)[:, 0]
     tail = 100.0 * (1.0 - coverage) / 2.0
     low, high = np.percentile(sample, [tail, 100.0 - tail])

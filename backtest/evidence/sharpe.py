@@ -86,7 +86,7 @@ def probabilistic_sharpe(given: Moments, benchmark: float = 0.0) -> float:
 
 
 def expected_maximum(trials: int) -> float:
-    """Expected largest of ``trials`` independent Sharpe ratios of mean 0 and unit variance.
+    """Return the expected largest of ``trials`` worthless Sharpe ratios, each of unit variance.
 
     One trial has no maximum to be lucky with: 0.
 

@@ -1,0 +1,303 @@
+"""The one decision path: ``decide``, ``gate``, ``transition``.
+
+For: three pure functions that the walk-forward backtest and the daily export fold over sessions;
+there is no second path. Not for: running the fold (``walkforward``) or the formulas behind the
+gate and the step (``export``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.params import ParamGrid
+from ml.export import gate as gating
+from ml.export.gate import GateConfig, Record
+from ml.export.records import (
+    Decision,
+    ParameterSet,
+    Regime,
+    RegimeRow,
+    Verdict,
+    members_of,
+)
+from ml.export.transition import bounded_step
+from ml.history import History
+from ml.learner import Learner, LearnerView
+from ml.policy import PolicyConfig
+from ml.regime import REGIMES, RegimeFit
+from ml.regime_track import RegimeTrack, track
+
+Floats = npt.NDArray[np.float64]
+
+
+class Regimes(Protocol):
+    """Where a decision's regime probabilities come from."""
+
+    def relabel(self, i: int) -> Floats:
+        """Filter all history up to session ``i`` by what is in force at ``i``."""
+        ...
+
+    def names_at(self, i: int) -> tuple[str, ...]:
+        """Names of the states in force at ``i``; ``[state]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class TruthTrack:
+    """The true state of a synthetic market, for the oracle that proofs compare with.
+
+    Parameters
+    ----------
+    states : int64, ``[time]``
+    names : tuple of str, ``[state]``
+    """
+
+    states: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def relabel(self, i: int) -> Floats:
+        """Certainty of the true state up to session ``i``; ``[i + 1, state]``."""
+        return np.eye(len(self.names))[self.states[: i + 1]]
+
+    def names_at(self, i: int) -> tuple[str, ...]:
+        """Names of the states."""
+        return self.names
+
+
+@dataclass
+class Memo:
+    """What earlier decisions of one fold computed; a decision without it comes out the same.
+
+    One memo serves one history (and its cuts) and one source of regimes, under any learners.
+
+    Parameters
+    ----------
+    fits : dict of int to RegimeFit
+        By the last session each has seen.
+    selections : dict
+        By policy, strategy and session of the selection.
+    probabilities : tuple of int and array, optional
+        The last relabelled history.
+    source : tuple, optional
+        What the regimes come from, once the first decision was made.
+    """
+
+    fits: dict[int, RegimeFit] = field(default_factory=dict)
+    selections: dict[tuple[PolicyConfig, str, int], Any] = field(default_factory=dict)
+    probabilities: tuple[int, Floats] | None = None
+    source: tuple[Any, ...] | None = None
+
+    def claim(self, policy: PolicyConfig, seed: int, regimes: Regimes | None) -> None:
+        """Refuse a second source of regimes: its probabilities would be taken for the first's."""
+        known = None if regimes is None else id(regimes)
+        source = (policy.regime_model, policy.train, policy.refit, seed, known)
+        if self.source not in (None, source):
+            raise ValueError(f"this memo belongs to {self.source}, not to {source}")
+        self.source = source
+
+
+def regimes_of(history: History, policy: PolicyConfig, *, seed: int, memo: Memo) -> RegimeTrack:
+    """Lay the policy's regime schedule over a history."""
+    return track(
+        history.state,
+        history.columns,
+        REGIMES.get(policy.regime_model),
+        train=policy.train,
+        refit=policy.refit,
+        seed=seed,
+        dates=history.dates,
+        fits=memo.fits,
+    )
+
+
+def decide(
+    as_of: int,
+    history: History,
+    policy: PolicyConfig,
+    *,
+    seed: int = 0,
+    memo: Memo | None = None,
+    regimes: Regimes | None = None,
+) -> dict[str, Decision]:
+    """Propose a mix for every strategy after the close of session ``as_of``.
+
+    Parameters
+    ----------
+    as_of : int
+        Index on the history's axis.
+    history : History
+        May be longer; only what was known at ``as_of`` is read.
+    policy : PolicyConfig
+    seed : int
+    memo : Memo, optional
+        Shared by the decisions of one fold.
+    regimes : Regimes, optional
+        The truth, for an oracle; the policy's own regime model otherwise.
+
+    Returns
+    -------
+    dict of str to Decision
+
+    Raises
+    ------
+    LookaheadError
+        The history ends before ``as_of``.
+    NotFittedError
+        ``as_of`` lies before the policy's first decision.
+    """
+    memo = Memo() if memo is None else memo
+    memo.claim(policy, seed, regimes)
+    seen = history.until(as_of)
+    policy.selected_at(as_of)  # refuses a session before the first decision
+    source: Regimes = regimes or regimes_of(seen, policy, seed=seed, memo=memo)
+    if memo.probabilities is None or memo.probabilities[0] != as_of:
+        memo.probabilities = (as_of, source.relabel(as_of))
+    probabilities = memo.probabilities[1]
+    regime = _regime(seen, probabilities, source.names_at(as_of))
+    now = _Now(seen, policy, memo, source, probabilities, regime)
+    return {name: _decide_one(name, now) for name in seen.strategies}
+
+
+def gate(evidence: Record, config: GateConfig) -> Verdict:
+    """Promote or hold, from everything up to one session."""
+    table = gating.criteria(evidence, config)
+    rival = next(iter(evidence.rivals.values()), evidence.champion_returns)
+    return Verdict(
+        promote=all(line.passed for line in table),
+        criteria=table,
+        observations=len(evidence.challenger),
+        smallest_gain=gating.smallest_gain(evidence, rival, config),
+        champion=evidence.champion,
+    )
+
+
+def transition(
+    previous: ParameterSet, decision: Decision, verdict: Verdict, *, policy: PolicyConfig
+) -> ParameterSet:
+    """Say what is exported next: a promoted proposal in bounded steps, else what was."""
+    if not verdict.promote and previous.champion != "regime_aware":
+        return ParameterSet(previous.strategy, previous.champion, previous.weights, "hold")
+    target = np.zeros_like(previous.weights)
+    target[: len(decision.weights)] = decision.weights
+    weights = bounded_step(
+        previous.weights, target, max_step=policy.max_step, members=policy.members
+    )
+    return ParameterSet(previous.strategy, "regime_aware", weights, "update")
+
+
+@dataclass(frozen=True)
+class _Now:
+    """One session as every strategy sees it."""
+
+    history: History
+    policy: PolicyConfig
+    memo: Memo
+    source: Regimes
+    probabilities: Floats
+    regime: Regime
+
+    @property
+    def session(self) -> int:
+        return self.history.sessions - 1
+
+    def view(self, strategy: str, i: int, probabilities: Floats) -> LearnerView:
+        """Cut what a learner may read at session ``i``."""
+        first = self.policy.first_row(i)
+        rows = slice(first, i + 1)
+        one = self.history.strategies[strategy]
+        names = self.source.names_at(i)
+        return LearnerView(one.grid, one.returns[:, rows], probabilities[rows], names, first)
+
+    def selection(self, strategy: str, learner: Learner) -> Any:
+        """Find what the learner keeps from the last selection session."""
+        at = self.policy.selected_at(self.session)
+        key = (self.policy, strategy, at)
+        if key not in self.memo.selections:
+            past = self.probabilities if at == self.session else self.source.relabel(at)
+            self.memo.selections[key] = learner.select(self.view(strategy, at, past))
+        return self.memo.selections[key]
+
+
+def _decide_one(strategy: str, now: _Now) -> Decision:
+    learner = now.policy.build()
+    selection = now.selection(strategy, learner)
+    weights = learner.weigh(selection, now.view(strategy, now.session, now.probabilities))
+    grid = now.history.strategies[strategy].grid
+    mix = members_of(weights, grid)
+    names = now.source.names_at(now.session)
+    return Decision(
+        strategy=strategy,
+        session=now.session,
+        date=str(now.history.dates[-1]),
+        weights=weights,
+        mix=mix,
+        parameters=mix[0].parameters if mix else None,
+        regime=now.regime,
+        by_regime=_rows(selection, grid, names),
+        confidence=_confidence(selection, now.probabilities[-1], now.policy.shrinkage),
+        parameter_confidence=_agreement(weights, grid),
+        selected_at=now.policy.selected_at(now.session),
+        refitted_at=now.policy.refitted_at(now.session),
+    )
+
+
+def _regime(history: History, probabilities: Floats, names: tuple[str, ...]) -> Regime:
+    """Name the likeliest regime; states that share a name are added up."""
+    distinct = tuple(dict.fromkeys(names))
+    member = np.array([[name == one for one in distinct] for name in names], dtype=float)
+    by_name = probabilities @ member  # [T, name]
+    leading = by_name.argmax(axis=1)
+    changes = np.flatnonzero(leading != leading[-1])
+    since = int(changes[-1]) + 1 if changes.size else 0
+    return Regime(
+        name=distinct[leading[-1]],
+        probabilities={name: float(p) for name, p in zip(distinct, by_name[-1], strict=True)},
+        since=str(history.dates[since]),
+    )
+
+
+def _rows(selection: Any, grid: ParamGrid, names: tuple[str, ...]) -> dict[str, RegimeRow]:
+    """Best set per regime name, with states of one name weighed by their evidence."""
+    scores, sessions = selection.scores, selection.sessions
+    if len(scores) != len(names):
+        names = ("always",) * len(scores)
+    out = {}
+    for name in dict.fromkeys(names):
+        rows = [k for k, one in enumerate(names) if one == name]
+        mass = sessions[rows]
+        share = mass / mass.sum() if mass.sum() > 0 else np.full(len(rows), 1.0 / len(rows))
+        eligible = np.isfinite(scores[rows]).all(axis=0)
+        score = np.where(eligible, share @ np.where(eligible, scores[rows], 0.0), -np.inf)
+        best = int(np.argmax(score))
+        known = bool(eligible[best])
+        out[name] = RegimeRow(
+            parameters=grid.row(best) if known else None,
+            score=float(score[best]) if known else None,
+            sessions=float(mass.sum()),
+        )
+    return out
+
+
+def _confidence(selection: Any, probabilities: Floats, shrinkage: float) -> float:
+    """Certainty of the regime times the weight of the evidence behind today's regimes."""
+    sessions = selection.sessions
+    if len(sessions) != len(probabilities):
+        return float(sessions.sum() / (sessions.sum() + shrinkage))
+    evidence = float(probabilities @ sessions)
+    return float(probabilities.max()) * evidence / (evidence + shrinkage)
+
+
+def _agreement(weights: Floats, grid: ParamGrid) -> dict[str, float]:
+    """Share of the mix that has the heaviest member's value, per parameter."""
+    total = float(weights.sum())
+    if total <= 0.0:
+        return dict.fromkeys(grid.columns, 0.0)
+    top = int(np.argmax(weights))
+    return {
+        name: float(weights[column == column[top]].sum()) / total
+        for name, column in grid.columns.items()
+    }

@@ -1,0 +1,246 @@
+"""The gate's criteria: promoted only by evidence that stays valid however often one looks.
+
+For: the formulas and the table that ``decision.gate`` turns into a verdict. Not for: collecting
+evidence, or changing what is exported.
+
+The paired test is a HAC t (Bartlett weights) on ``d = r_a / vol_a - r_b / vol_b`` with volatilities
+known the session before, against a mixture boundary of a sequential test (Robbins 1970), so that
+a daily look costs nothing in validity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.signal import lfilter
+
+from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe
+from backtest.metric import drawdown
+from ml.export.records import Criterion
+
+Floats = npt.NDArray[np.float64]
+_TINY = 1e-12
+
+WARM_UP = 20
+"""Sessions before a volatility counts as known."""
+
+
+class GateConfig(BaseModel):
+    """Thresholds; every one must be met.
+
+    Parameters
+    ----------
+    alpha : float
+        Chance of promoting a useless challenger, over all looks and all challengers that were
+        registered together.
+    first_look : int
+        Out-of-sample sessions before the first look that may promote.
+    mixture : float
+        Sessions at which the sequential boundary is tightest.
+    lags : int
+        Of the HAC deviation.
+    half_life : float
+        Of the volatilities, sessions.
+    psr, dsr : float
+        Least probabilistic and deflated Sharpe ratio.
+    max_drawdown : float
+        Positive magnitude.
+    max_turnover : float
+        Traded notional over equity, per year.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    first_look: Annotated[int, Field(ge=60)] = 252
+    mixture: Annotated[float, Field(gt=0.0)] = 126.0
+    lags: Annotated[int, Field(ge=0)] = 10
+    half_life: Annotated[float, Field(gt=0.0)] = 63.0
+    psr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    dsr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    max_drawdown: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35
+    max_turnover: Annotated[float, Field(gt=0.0)] = 150.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """Out-of-sample record of a challenger and of what it is held against, up to one session.
+
+    Parameters
+    ----------
+    challenger : float64, ``[time]``
+        Net returns.
+    turnover : float64, ``[time]``
+    rivals : dict of str to float64, ``[time]``
+        Net returns of the policies that must be beaten under the sequential boundary.
+    champion : str
+    champion_returns : float64, ``[time]``
+        What is run today; the challenger's mean paired difference to it must be positive.
+    trial_sharpes : float64, ``[policy]``
+        Sharpe ratios per session of all policies looked at.
+    policies : int
+        How many there were.
+    challengers : int
+        Registered together with this one, itself included.
+    cost : float
+        Assumed cost per side, decimal.
+    periods_per_year : int
+    """
+
+    challenger: Floats
+    turnover: Floats
+    rivals: dict[str, Floats]
+    champion: str
+    champion_returns: Floats
+    trial_sharpes: Floats
+    policies: int
+    challengers: int
+    cost: float
+    periods_per_year: int
+
+
+def boundary(n: int, *, alpha: float, mixture: float = 126.0) -> float:
+    """Value that a z statistic after ``n`` sessions must reach, valid over all looks.
+
+    ``sqrt((1 + m/n) (ln(1 + n/m) + 2 ln(1 / (2 alpha))))`` with ``m`` the mixture's sessions.
+
+    Examples
+    --------
+    >>> round(boundary(252, alpha=0.05), 3)
+    2.925
+    """
+    first = 1.0 + mixture / n
+    return float(np.sqrt(first * (np.log(1.0 + n / mixture) + 2.0 * np.log(0.5 / alpha))))
+
+
+def volatility_known_before(returns: Floats, half_life: float) -> Floats:
+    """Exponentially weighted volatility of earlier sessions only; ``[time]``.
+
+    The weights of a young average are normalised, so that it starts without bias; it is 0 (not
+    known) before ``WARM_UP`` sessions, because a return over a deviation of very few returns
+    has no variance.
+    """
+    decay = 0.5 ** (1.0 / half_life)
+    squares = lfilter([1.0 - decay], [1.0, -decay], returns**2)
+    mass = 1.0 - decay ** np.arange(1, len(returns) + 1)
+    known = np.zeros(len(returns))
+    known[1:] = np.sqrt(squares[:-1] / mass[:-1])
+    known[:WARM_UP] = 0.0
+    return known
+
+
+def paired_difference(first: Floats, second: Floats, half_life: float) -> Floats:
+    """Difference of the two returns in units of their own known volatility; ``[time]``."""
+
+    def scaled(returns: Floats) -> Floats:
+        known = volatility_known_before(returns, half_life)
+        return np.divide(returns, known, out=np.zeros_like(returns), where=known > _TINY)
+
+    return scaled(first) - scaled(second)
+
+
+def hac_t(differences: Floats, lags: int) -> float | None:
+    """Mean over its HAC standard error (Bartlett weights); None without variance."""
+    n = len(differences)
+    if n <= lags + 1:
+        return None
+    mean = float(differences.mean())
+    centred = differences - mean
+    variance = float(centred @ centred) / n
+    for k in range(1, lags + 1):
+        weight = 2.0 * (1.0 - k / (lags + 1.0))
+        variance += weight * float(centred[k:] @ centred[:-k]) / n
+    if variance <= _TINY:
+        return None
+    return mean * float(np.sqrt(n / variance))
+
+
+def criteria(evidence: Record, config: GateConfig) -> tuple[Criterion, ...]:
+    """The whole table for one look."""
+    n = len(evidence.challenger)
+    out = [_above("observations", float(n), config.first_look)]
+    limit = boundary(max(n, 1), alpha=config.alpha / evidence.challengers, mixture=config.mixture)
+    for name, returns in evidence.rivals.items():
+        paired = paired_difference(evidence.challenger, returns, config.half_life)
+        out.append(_above(f"paired_{name}", hac_t(paired, config.lags), limit, "no variance"))
+    to_champion = paired_difference(
+        evidence.challenger, evidence.champion_returns, config.half_life
+    )
+    out.append(_above("better_than_champion", float(to_champion.mean()) if n else None, 0.0))
+    out += _sharpe_criteria(evidence, config)
+    out += _trading_criteria(evidence, config)
+    return tuple(out)
+
+
+def smallest_gain(evidence: Record, rival: Floats, config: GateConfig) -> float | None:
+    """Smallest annual Sharpe improvement over ``rival`` that this many sessions could show."""
+    n = max(len(evidence.challenger), 1)
+    limit = boundary(n, alpha=config.alpha / evidence.challengers, mixture=config.mixture)
+    return smallest_gain_over(
+        evidence.challenger, rival, limit=limit, periods_per_year=evidence.periods_per_year
+    )
+
+
+def smallest_gain_over(
+    challenger: Floats, rival: Floats, *, limit: float, periods_per_year: int
+) -> float | None:
+    """``limit sqrt(2 (1 - rho) / years)``; None below three sessions."""
+    if len(challenger) < 3:
+        return None
+    pair = np.vstack([challenger, rival])
+    varies = bool((pair.std(axis=1) > _TINY).all())
+    rho = float(np.corrcoef(pair)[0, 1]) if varies else 0.0
+    years = len(challenger) / periods_per_year
+    return limit * float(np.sqrt(2.0 * max(1.0 - rho, 0.0) / years))
+
+
+def _sharpe_criteria(evidence: Record, config: GateConfig) -> list[Criterion]:
+    given = moments(evidence.challenger)
+    if given is None:
+        why = "too few sessions or no variance"
+        return [_above(name, None, getattr(config, name), why) for name in ("psr", "dsr")]
+    known = evidence.trial_sharpes[np.isfinite(evidence.trial_sharpes)]
+    spread = float(known.var(ddof=1)) if len(known) > 1 else 0.0
+    variance = max(spread, 1.0 / given.observations)
+    deflated = deflated_sharpe(given, trials=evidence.policies, variance=variance)
+    return [
+        _above("psr", probabilistic_sharpe(given), config.psr),
+        _above("dsr", deflated, config.dsr),
+    ]
+
+
+def _trading_criteria(evidence: Record, config: GateConfig) -> list[Criterion]:
+    years = max(len(evidence.challenger), 1) / evidence.periods_per_year
+    return [
+        _below("max_drawdown", drawdown(evidence.challenger), config.max_drawdown),
+        _below("turnover", float(evidence.turnover.sum()) / years, config.max_turnover),
+        _above(
+            "cost_break_even_bps",
+            cost_break_even_bps(evidence.challenger, evidence.turnover, evidence.cost),
+            evidence.cost * 1e4,
+            "nothing was traded",
+        ),
+    ]
+
+
+def cost_break_even_bps(net: Floats, turnover: Floats, cost: float) -> float | None:
+    """Cost per side at which the mean net return is 0, basis points; None if nothing is traded."""
+    traded = float(turnover.sum())
+    if traded <= _TINY:
+        return None
+    return float((net + cost * turnover).sum()) / traded * 1e4
+
+
+def _above(name: str, value: float | None, limit: float, reason: str = "") -> Criterion:
+    ok = value is not None and value >= limit
+    if name == "better_than_champion" and value is not None:
+        ok = value > limit
+    return Criterion(name, value, limit, "above", ok, reason if value is None else "")
+
+
+def _below(name: str, value: float, limit: float) -> Criterion:
+    return Criterion(name, value, limit, "below", value <= limit)

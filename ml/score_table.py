@@ -1,0 +1,117 @@
+"""Soft tables of sets by regime: scores, shares and the day's mix.
+
+For: the arithmetic that the regime table and its one-regime twin share. Not for: schedules, and
+not for regimes, whose probabilities come in through the view.
+
+For regime ``k`` with weights ``q[t] = p[t-1, k]`` (the state filtered at ``t-1`` owns the return
+of ``t``): ``score = weighted mean / weighted deviation``, shrunk to the score over all sessions by
+``n / (n + shrinkage)`` and averaged with its neighbours on the grid. Each regime's sets and cash
+(score 0) share by softmax at a temperature in Sharpe per session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.learner import Floats, LearnerView, heaviest
+from ml.neighbourhood import neighbour_average
+
+MIN_ACTIVE = 20
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class TableSelection:
+    """Scores and shares of one selection.
+
+    Parameters
+    ----------
+    scores : float64, ``[state, param]``
+        Sharpe per session, shrunk and smoothed; -inf where a set is ineligible.
+    sessions : float64, ``[state]``
+        Effective sessions behind each row.
+    shares : float64, ``[state, param]``
+        Softmax; what is missing to 1 in a row is cash.
+    """
+
+    scores: Floats
+    sessions: Floats
+    shares: Floats
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """How scores become shares.
+
+    Parameters
+    ----------
+    temperature : float
+        Of the softmax, Sharpe per session.
+    shrinkage : float
+        Effective sessions at which a regime's own score counts half.
+    smoothing : float
+        Weight of the neighbours' mean in a smoothed score, in [0, 1].
+    members : int
+        Most sets in the mix.
+    """
+
+    temperature: float = 0.02
+    shrinkage: float = 60.0
+    smoothing: float = 0.5
+    members: int = 16
+
+    def select(self, view: LearnerView) -> TableSelection:
+        """Score every candidate in every regime."""
+        owned = view.returns[:, 1:]  # [P, T-1]
+        weights = view.probabilities[:-1]  # [T-1, K]
+        everything = np.ones((owned.shape[1], 1))
+        own, sessions = _sharpe(owned, weights)  # [K, P], [K]
+        overall, _ = _sharpe(owned, everything)  # [1, P]
+        trust = (sessions / (sessions + self.shrinkage))[:, None]
+        raw = trust * own + (1.0 - trust) * overall
+        eligible = _eligible(owned)
+        scores = _smoothed(raw, neighbour_average(view.grid), eligible, self.smoothing)
+        return TableSelection(scores, sessions, _softmax(scores, self.temperature))
+
+    def weigh(self, selection: TableSelection, view: LearnerView) -> Floats:
+        """Mix the regimes' shares by the probabilities of the last session; ``[param]``."""
+        return heaviest(view.probabilities[-1] @ selection.shares, self.members)
+
+
+def _sharpe(returns: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weighted mean over weighted deviation; ``[state, param]``, and the weight ``[state]``."""
+    total = weights.sum(axis=0)  # [K]
+    mean = (returns @ weights).T / np.maximum(total, _TINY)[:, None]  # [K, P]
+    square = ((returns**2) @ weights).T / np.maximum(total, _TINY)[:, None]
+    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+    ratio = np.divide(mean, deviation, out=np.zeros_like(mean), where=deviation > 1e-9)
+    return ratio, total
+
+
+def _eligible(returns: Floats) -> npt.NDArray[np.bool_]:
+    """Find the sets that were active in enough sessions and vary; ``[param]``."""
+    active = np.count_nonzero(returns, axis=1) >= MIN_ACTIVE
+    return np.asarray(active & (returns.std(axis=1) > 1e-9))
+
+
+def _smoothed(
+    scores: Floats, beside: Floats, eligible: npt.NDArray[np.bool_], weight: float
+) -> Floats:
+    """Average each score with its eligible neighbours; -inf where the set is ineligible."""
+    around = beside * eligible
+    mass = around.sum(axis=1)
+    mean = np.where(eligible, scores, 0.0) @ around.T
+    mean = np.divide(mean, mass, out=scores.copy(), where=mass > _TINY)
+    return np.where(eligible, (1.0 - weight) * scores + weight * mean, -np.inf)
+
+
+def _softmax(scores: Floats, temperature: float) -> Floats:
+    """Share of each set by row; cash takes part with score 0 and is left out of the result."""
+    best = np.maximum(scores.max(axis=1, keepdims=True, initial=0.0), 0.0)
+    raised = np.exp((scores - best) / temperature)  # [K, P]
+    cash = np.exp(-best / temperature)
+    out: Floats = raised / (raised.sum(axis=1, keepdims=True) + cash)
+    return out

@@ -1,0 +1,147 @@
+"""Closed forms about Sharpe ratios against published and recomputed values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtest.evidence.robustness import sharpe_interval
+from backtest.evidence.sharpe import (
+    Moments,
+    deflated_benchmark,
+    deflated_sharpe,
+    expected_maximum,
+    minimum_backtest_length,
+    minimum_track_record,
+    moments,
+    probabilistic_sharpe,
+)
+
+MONTHLY = Moments(0.458, 24)
+FAT = Moments(0.458, 24, -2.448, 10.164)
+
+
+@pytest.mark.parametrize(
+    ("record", "benchmark", "expected"),
+    [(MONTHLY, 0.0, 0.981675), (FAT, 0.0, 0.913361), (FAT, 0.1, 0.856431)],
+)
+def test_probabilistic_sharpe(record: Moments, benchmark: float, expected: float):
+    assert probabilistic_sharpe(record, benchmark) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"), [(10, 1.574598), (45, 2.235640), (100, 2.530603), (1000, 3.255122)]
+)
+def test_expected_maximum(trials: int, expected: float):
+    assert expected_maximum(trials) == pytest.approx(expected, abs=1e-6)
+
+
+def test_one_trial_has_benchmark_zero():
+    assert deflated_benchmark(1, 0.5 / 250) == 0.0
+    assert deflated_sharpe(FAT, trials=1, variance=1.0) == probabilistic_sharpe(FAT)
+
+
+def test_deflated_benchmark():
+    assert deflated_benchmark(100, 0.5 / 250) == pytest.approx(0.113172, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("skewness", "kurtosis", "trials", "expected"),
+    [(-3.0, 10.0, 100, 0.900397), (-3.0, 10.0, 46, 0.950502), (0.0, 3.0, 88, 0.950491)],
+)
+def test_deflated_sharpe(skewness: float, kurtosis: float, trials: int, expected: float):
+    record = Moments(2.5 / math.sqrt(250), 1250, skewness, kurtosis)
+    found = deflated_sharpe(record, trials=trials, variance=0.5 / 250)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("trials", "years"), [(10, 2.479360), (45, 4.998087), (100, 6.403951)])
+def test_minimum_backtest_length(trials: int, years: float):
+    assert minimum_backtest_length(trials) == pytest.approx(years, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "periods", "years"),
+    [
+        ((0.0, 3.0), 252, 2.730984),
+        ((0.0, 3.0), 52, 2.828834),
+        ((0.0, 3.0), 12, 3.239801),
+        ((-0.72, 5.78), 252, 3.006255),
+        ((-0.72, 5.78), 52, 3.513752),
+        ((-0.72, 5.78), 12, 4.991258),
+    ],
+)
+def test_minimum_track_record(shape: tuple[float, float], periods: int, years: float):
+    root = math.sqrt(periods)
+    found = minimum_track_record(Moments(2.0 / root, 1000, *shape), 1.0 / root) / periods
+    assert found == pytest.approx(years, abs=1e-6)
+
+
+def test_no_track_record_is_long_enough_for_less_than_the_benchmark():
+    assert minimum_track_record(Moments(0.1, 100), 0.1) == math.inf
+
+
+def test_moments_by_hand():
+    found = moments(np.array([0.01, -0.01, 0.02, 0.0]))
+    assert found is not None
+    # mean .005; squares .25, 2.25, 2.25, .25 (e-4): sum 5e-4, so sd = sqrt(5e-4 / 3)
+    assert found.sharpe == pytest.approx(0.005 / math.sqrt(5e-4 / 3), rel=1e-12)
+    assert found.skewness == pytest.approx(0.0, abs=1e-12)
+    # fourth powers .0625, 5.0625, 5.0625, .0625 (e-8), mean 2.5625e-8; second moment 1.25e-4
+    assert found.kurtosis == pytest.approx(2.5625e-8 / 1.25e-4**2, rel=1e-12)
+
+
+@pytest.mark.parametrize("returns", [np.zeros(50), np.full(50, 0.001), np.array([0.1, 0.2])])
+def test_no_moments_without_deviation_or_rows(returns: np.ndarray):
+    assert moments(returns) is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    sharpe=st.floats(-0.3, 0.3),
+    n=st.integers(30, 3000),
+    trials=st.integers(2, 500),
+)
+def test_more_trials_never_help(sharpe: float, n: int, trials: int):
+    record = Moments(sharpe, n)
+    fewer = deflated_sharpe(record, trials=trials, variance=1 / n)
+    assert deflated_sharpe(record, trials=trials + 1, variance=1 / n) <= fewer
+    assert fewer <= probabilistic_sharpe(record)
+
+
+def test_the_gate_formulas_agree_with_a_second_opinion():
+    norm = pytest.importorskip("scipy.stats").norm
+    rng = np.random.default_rng(3)
+    returns = rng.standard_t(5, 700) * 0.01 + 0.0008
+    found = moments(returns)
+    from scipy.stats import kurtosis, skew
+
+    sharpe = returns.mean() / returns.std(ddof=1)
+    skewness, fourth = skew(returns), kurtosis(returns, fisher=False)
+    error = math.sqrt((1 - skewness * sharpe + (fourth - 1) / 4 * sharpe**2) / 699)
+    assert found is not None
+    assert probabilistic_sharpe(found, 0.01) == pytest.approx(
+        norm.cdf((sharpe - 0.01) / error), abs=1e-12
+    )
+
+
+def test_the_interval_is_seeded_and_covers_the_point():
+    returns = np.random.default_rng(1).normal(0.0005, 0.01, 900)
+    point = returns.mean() / returns.std(ddof=1) * math.sqrt(252)
+    first = sharpe_interval(returns, periods_per_year=252, seed=4, draws=300)
+    again = sharpe_interval(returns, periods_per_year=252, seed=4, draws=300)
+    other = sharpe_interval(returns, periods_per_year=252, seed=5, draws=300)
+    assert first == again != other
+    assert first is not None
+    assert first[0] < point < first[1]
+    # iid normal: standard error about sqrt(252 / 900), so 95 % spans four of these
+    assert first[1] - first[0] == pytest.approx(3.92 * math.sqrt(252 / 900), rel=0.25)
+
+
+def test_no_interval_without_returns():
+    assert sharpe_interval(np.zeros(500), periods_per_year=252, seed=0) is None
+    assert sharpe_interval(np.ones(10), periods_per_year=252, seed=0) is None
