@@ -3,6 +3,143 @@
 For: run, show, explain, diff, history, rollback. Not for: research from files.
 """
 
+from datetime import date, datetime
+from pathlib import Path
+
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+from pipeline.cli.frame import answer, home_option, json_option
+
+day_type = click.DateTime(formats=["%Y-%m-%d"])
+
+
+def _day(_context: click.Context, _option: click.Parameter, moment: datetime | None) -> date | None:
+    return None if moment is None else moment.date()
+
+
+session_option = click.option(
+    "--session", type=day_type, callback=_day, metavar="DATE", help="A session; else the latest."
+)
+
+
+@click.command()
+@click.option("--profile", help="demo, files, or a TOML file.  [default: demo]")
+@click.option(
+    "--data", "source", type=click.Path(path_type=Path), help="Your own bars; implies files."
+)
+@session_option
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override.")
+@click.option(
+    "--as-of",
+    type=day_type,
+    callback=_day,
+    metavar="DATE",
+    help="Use only what was known at the close of this session.",
+)
+@home_option
+@json_option
+def run(
+    profile: str | None,
+    source: Path | None,
+    session: date | None,
+    overrides: tuple[str, ...],
+    as_of: date | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Run the whole chain: bars in, today's parameters and their evidence out."""
+    from pipeline.chain import run_chain
+    from pipeline.commands.summary import plain_summary, summary_lines
+    from pipeline.config import load_settings, open_home
+
+    settings = load_settings(profile, path=source, overrides=overrides)
+    done = run_chain(
+        settings,
+        open_home(home),
+        session=session,
+        as_of=as_of,
+        progress=lambda line: click.echo(line, err=True),
+    )
+    answer(plain_summary(done), summary_lines(done), as_json=as_json)
+
+
+@click.command()
+@session_option
+@home_option
+@json_option
+def show(session: date | None, home: Path | None, as_json: bool) -> None:
+    """Show the parameters of a session: today's, if none is named."""
+    from ml.export.document import plain
+    from pipeline import exports
+    from pipeline.config import Home, home_of
+
+    document = exports.read_document(Home(home_of(home)), session)
+    answer(plain(document), exports.show(document), as_json=as_json)
+
+
+@click.command()
+@session_option
+@home_option
+@json_option
+def explain(session: date | None, home: Path | None, as_json: bool) -> None:
+    """Say why the parameters of a session are what they are."""
+    from ml.export.document import plain
+    from pipeline import exports
+    from pipeline.config import Home, home_of
+
+    document = exports.read_document(Home(home_of(home)), session)
+    answer(plain(document), exports.explain(document), as_json=as_json)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@home_option
+@json_option
+def diff(a: str, b: str, home: Path | None, as_json: bool) -> None:
+    """Say what changed from session A to session B."""
+    from pipeline import exports
+    from pipeline.config import Home, home_of
+
+    place = Home(home_of(home))
+    before, after = (exports.read_document(place, session) for session in (a, b))
+    changes = exports.diff(before, after)
+    answer(
+        {"from": a, "to": b, "changes": [vars(change) for change in changes]},
+        exports.diff_lines(before, after),
+        as_json=as_json,
+    )
+
+
+@click.command()
+@home_option
+@json_option
+def history(home: Path | None, as_json: bool) -> None:
+    """List the ledger of exports, oldest first, after checking every file."""
+    from pipeline import exports
+    from pipeline.config import Home, home_of
+
+    found = exports.history(Home(home_of(home)))
+    values = {
+        "entries": [entry.plain() for entry in found.entries],
+        "in_force": sorted(found.in_force),
+        "latest": found.latest,
+    }
+    answer(values, exports.history_lines(found), as_json=as_json)
+
+
+@click.command()
+@click.argument("entry", type=int)
+@home_option
+@json_option
+def rollback(entry: int, home: Path | None, as_json: bool) -> None:
+    """Go back to a ledger entry; what was exported since stays in the ledger."""
+    from pipeline import exports
+    from pipeline.config import Home, home_of
+
+    done = exports.rollback(Home(home_of(home)), entry)
+    lines = [f"entry {done.entry.entry}: back to entry {entry}, session {done.entry.session}"]
+    answer(done.entry.plain(), [*lines, f"file: {done.path}"], as_json=as_json)
+
+
+COMMANDS: tuple[click.Command, ...] = (run, show, explain, diff, history, rollback)
