@@ -97,6 +97,26 @@ class Panel:
         }
         return dataclasses.replace(self, dates=self.dates[:stop], **cut)
 
+    def frame(self) -> pl.DataFrame:
+        """Turn the tradable cells back into a long frame, sorted by symbol then date.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``symbol, date, open, high, low, close, volume, sector``; unknown volume is null.
+        """
+        row, column = np.nonzero(self.tradable)
+        symbols, sectors = np.asarray(self.symbols, object), np.asarray(self.sectors, object)
+        prices = ("open", "high", "low", "close", "volume")
+        return pl.DataFrame(
+            {
+                "symbol": pl.Series(symbols[row], dtype=pl.String),
+                "date": pl.Series(self.dates[column]).cast(pl.Date),
+                **{n: pl.Series(getattr(self, n)[row, column], nan_to_null=True) for n in prices},
+                "sector": pl.Series(sectors[row], dtype=pl.String),
+            }
+        )
+
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, *, periods_per_year: int = 252) -> Panel:
         """Align a long frame with columns ``symbol, date, open, high, low, close, volume``.

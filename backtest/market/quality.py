@@ -154,7 +154,7 @@ def duplicates(frame: pl.DataFrame) -> pl.Series:
 
     Of equal rows the first is kept; of rows that differ none can be trusted.
     """
-    rest = [name for name in frame.columns if name not in (*KEY, "row")]
+    rest = [n for n in (*PRICES, "volume", "adj_close") if n in frame.columns]
     twice = frame.filter(pl.struct(KEY).is_duplicated())
     found = twice.with_columns(
         (pl.struct(rest).n_unique().over(KEY) == 1).alias("agree"),

@@ -51,7 +51,7 @@ SECTOR_NAMES = (
 )
 _DEGREES = 5.0
 _SHOCK_LIMIT = 6.0
-_IDIOSYNCRATIC_VOLATILITY = 0.0125
+_IDIOSYNCRATIC_VOLATILITY = 0.0110
 _SECTOR_VOLATILITY = 0.004
 
 
@@ -100,21 +100,21 @@ class Physics:
 
 _CLEAR = Physics(
     (
-        Regime(0.0, 0.0075, 0.0, -0.040, 2.0),
-        Regime(0.0008, 0.0065, 0.30, 0.030, 12.0),
-        Regime(-0.0012, 0.0130, 0.60, -0.030, 12.0),
+        Regime(0.0, 0.0080, 0.0, -0.052, 2.0),
+        Regime(0.0008, 0.0045, 0.50, 0.027, 12.0),
+        Regime(-0.0012, 0.0150, 1.00, -0.055, 12.0),
     ),
-    common_volatility=0.15,
-    volume_noise=0.25,
+    common_volatility=0.10,
+    volume_noise=0.10,
 )
 _MURKY = Physics(
     (
-        Regime(0.0, 0.0085, 0.0, -0.040, 2.0),
-        Regime(0.0004, 0.0070, 0.05, 0.030, 12.0),
-        Regime(-0.0006, 0.0115, 0.10, -0.030, 12.0),
+        Regime(0.0, 0.0085, 0.0, -0.052, 2.0),
+        Regime(0.0004, 0.0042, 0.35, 0.027, 12.0),
+        Regime(-0.0006, 0.0160, 0.65, -0.055, 12.0),
     ),
-    common_volatility=0.35,
-    volume_noise=0.30,
+    common_volatility=0.40,
+    volume_noise=0.25,
 )
 
 
@@ -128,7 +128,7 @@ WORLDS: dict[str, Physics] = {
     "clear": _CLEAR,
     "murky": _MURKY,
     "null": _changed(_CLEAR, drift=0.0, loading=0.0),
-    "constant": _changed(_CLEAR, loading=0.030, half_life=12.0),
+    "constant": _changed(_CLEAR, loading=0.027, half_life=12.0),
     "trend-only": _changed(_CLEAR, loading=0.0),
     "structural-break": _CLEAR,
 }
@@ -262,8 +262,7 @@ class _Market:
         draws = _draw(self.key, t, self.config)
         self.state = _next_state(self.state, draws.state)
         regime = self.physics.regimes[self.state]
-        volatility = self._volatility(draws)
-        common = np.exp(self.log_volatility)
+        common, volatility = self._volatility(draws)
         broken = self.config.world == "structural-break" and t >= self.config.break_session
         z = (self.scale * self.average)[HALF_LIVES.index(regime.half_life)]
         own_mean = (-regime.loading if broken else regime.loading) * z
@@ -281,8 +280,8 @@ class _Market:
         bar["volume"] = self._volume(regime, returns / total, draws)
         return {**bar, "conditional_mean": mean, "state": self.state}
 
-    def _volatility(self, draws: _Draws) -> Floats:
-        """Idiosyncratic volatility of the session, decimal, ``[symbol]``."""
+    def _volatility(self, draws: _Draws) -> tuple[float, Floats]:
+        """Common factor of all volatilities, and the idiosyncratic ones, decimal, ``[symbol]``."""
         keep = 0.97
         noise = np.sqrt(1.0 - keep**2)
         level = self.physics.common_volatility
@@ -290,8 +289,9 @@ class _Market:
         self.own_log_volatility = (
             keep * self.own_log_volatility + noise * 0.15 * draws.own_volatility
         )
-        quiet = np.exp(np.clip(self.log_volatility + self.own_log_volatility, -1.2, 0.9))
-        return np.asarray(_IDIOSYNCRATIC_VOLATILITY * self.own * quiet)
+        common = float(np.exp(np.clip(self.log_volatility, -1.0, 0.8)))
+        own = np.exp(np.clip(self.own_log_volatility, -0.5, 0.5))
+        return common, np.asarray(_IDIOSYNCRATIC_VOLATILITY * self.own * common * own)
 
     def _bar(self, returns: Floats, total: Floats, draws: _Draws) -> dict[str, Floats]:
         """Open, high, low and close from the session's return; moves ``price`` on."""
