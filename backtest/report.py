@@ -23,10 +23,9 @@ class Story:
     Parameters
     ----------
     title : str
-    synthetic : bool
-        Whether the market is made up; the page and each picture say so.
     evidence : mapping
-        Content of ``evidence.json``.
+        Content of ``evidence.json``; it also says whether the market is made up, and then the
+        page and each picture say so.
     returns : polars.DataFrame
         ``date, strategy, variant, net_return, turnover``, out of sample.
     decisions : polars.DataFrame
@@ -37,24 +36,17 @@ class Story:
         ``date, level``; see :func:`price_index`.
     quarantined : polars.DataFrame
         ``symbol, date, rule, detail`` and the row's values.
-    cost_bps : float
-        Per side, already taken off ``returns``.
-    periods : int
-        Sessions per year.
     facts : mapping of str to str
-        Further lines under the title: source, span, snapshot.
+        Further lines under the title: source, snapshot.
     """
 
     title: str
-    synthetic: bool
     evidence: Mapping[str, Any]
     returns: pl.DataFrame
     decisions: pl.DataFrame
     regimes: pl.DataFrame
     prices: pl.DataFrame
     quarantined: pl.DataFrame
-    cost_bps: float
-    periods: int = 252
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,7 +75,9 @@ def price_index(bars: pl.DataFrame) -> pl.DataFrame:
 
 def pictures(story: Story) -> list[Picture]:
     """Draw every picture of the report."""
-    marked = {"synthetic": story.synthetic}
+    found = story.evidence
+    marked = {"synthetic": bool(found["synthetic"])}
+    terms = {"cost_bps": found["cost_bps"], "periods": found["periods_per_year"]}
     drawn = [
         Picture(
             "equity.png",
@@ -97,9 +91,7 @@ def pictures(story: Story) -> list[Picture]:
         ),
         Picture(
             "cost.png",
-            plots.cost_plot(
-                story.returns, cost_bps=story.cost_bps, periods=story.periods, **marked
-            ),
+            plots.cost_plot(story.returns, **terms, **marked),
             "Sharpe ratio against cost per side",
         ),
     ]
@@ -113,21 +105,16 @@ def pictures(story: Story) -> list[Picture]:
 def report_blocks(story: Story, drawn: list[Picture]) -> list[Block]:
     """Lay out the page: the verdict first, then what it rests on."""
     by_name = {picture.name: picture for picture in drawn}
-    strategies = story.evidence["strategies"]
+    found = story.evidence
     blocks: list[Block] = [Heading(story.title, 1)]
-    if story.synthetic:
-        blocks.append(
-            Paragraph("SYNTHETIC MARKET: no number here says anything of a real one.", True)
-        )
-    blocks += [Table(("what", ""), tuple(story.facts.items()))] if story.facts else []
-    blocks += _verdict(story)
+    if found["synthetic"]:
+        warning = "SYNTHETIC MARKET: no number here says anything of a real one."
+        blocks.append(Paragraph(warning, note=True))
+    blocks += [_facts(story), *_verdict(found)]
     blocks += [Heading("Equity of all variants"), by_name["equity.png"]]
-    for name, part in strategies.items():
+    for name, part in {"all": found, **found["strategies"]}.items():
         blocks += [Heading(name, 3), variants_table(part["variants"])]
-    blocks += [Heading("The gate")]
-    for name, part in strategies.items():
-        if part.get("criteria"):
-            blocks += [Heading(name, 3), gate_table(part["criteria"])]
+    blocks += _gate(found)
     blocks += [Heading("Regimes over price"), by_name["regimes.png"]]
     blocks += [Heading("Parameters over time")]
     blocks += [picture for picture in drawn if picture.name.startswith("parameters_")]
@@ -135,22 +122,47 @@ def report_blocks(story: Story, drawn: list[Picture]) -> list[Block]:
     return [*blocks, Heading("Rows set aside"), *quarantine_blocks(story.quarantined)]
 
 
-def _verdict(story: Story) -> list[Block]:
-    """One sentence per strategy: promoted or held, and what could have been seen at all."""
+def _facts(story: Story) -> Table:
+    """Under which terms the numbers hold."""
+    found = story.evidence
+    terms = {
+        "out of sample": f"{found['first']} to {found['last']}, {found['sessions']} sessions",
+        "book": str(found["book"]),
+        "cost": f"{found['cost_bps']:g} basis points per side",
+        "seed": str(found["seed"]),
+    }
+    return Table(("what", ""), tuple({**story.facts, **terms}.items()))
+
+
+def _verdict(found: Mapping[str, Any]) -> list[Block]:
+    """One sentence per strategy, and whether "regime-aware" may be claimed at all."""
     lines: list[Block] = [Heading("Verdict")]
-    for name, part in story.evidence["strategies"].items():
-        if not part.get("criteria"):
-            continue
+    for name, part in found["strategies"].items():
         if part["promoted"]:
             text = f"{name}: regime-aware parameters were promoted on {part['promoted_at']}."
         else:
-            failed = [c["name"] for c in part["criteria"] if not c["passed"]]
-            text = f"{name}: hold; not passed: {', '.join(failed) or 'none'}."
-        smallest = part.get("smallest_gain")
+            failed = [line["criterion"] for line in _criteria(found, name) if not line["passed"]]
+            text = f"{name}: hold, champion {part['champion']}; not passed: {', '.join(failed)}."
+        smallest = part["smallest_gain"]
         if smallest is not None:
             text += f" Smallest gain that this span could have shown: {smallest:.2f} Sharpe a year."
         lines.append(Paragraph(text))
-    return lines
+    return [*lines, Paragraph(f"Claim: {found['claim']['reason']}.")]
+
+
+def _criteria(found: Mapping[str, Any], strategy: str) -> list[Mapping[str, Any]]:
+    return [line for line in found["criteria"] if line["strategy"] == strategy]
+
+
+def _gate(found: Mapping[str, Any]) -> list[Block]:
+    """Every criterion of every strategy, the paired tests, and what is not there yet."""
+    blocks: list[Block] = [Heading("The gate")]
+    for name, part in found["strategies"].items():
+        counted = f"{part['policies']} policies and {part['candidates']} candidate sets counted."
+        blocks += [Heading(name, 3), Paragraph(counted), gate_table(_criteria(found, name))]
+        blocks += [paired_table(part["paired"])]
+    blocks += [Paragraph(f"{name}: {why}.") for name, why in found["reasons"].items()]
+    return blocks
 
 
 _COLUMNS = (
@@ -181,15 +193,25 @@ def gate_table(criteria: list[Mapping[str, Any]]) -> Table:
     """Every criterion with its value, its limit and whether it was passed."""
     rows = tuple(
         (
-            str(one["name"]),
-            _said(one.get("value"), "{:.4g}"),
-            _said(one.get("limit"), "{:.4g}"),
-            "yes" if one["passed"] else "no",
-            str(one.get("reason") or ""),
+            str(line["criterion"]),
+            _said(line["value"], "{:.4g}"),
+            _said(line["limit"], "{:.4g}"),
+            str(line["better"]),
+            "yes" if line["passed"] else "no",
+            str(line["reason"]),
         )
-        for one in criteria
+        for line in criteria
     )
-    return Table(("criterion", "value", "limit", "passed", "remark"), rows)
+    return Table(("criterion", "value", "limit", "better", "passed", "remark"), rows)
+
+
+def paired_table(paired: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Compare the regime-aware variant with each other policy on the last session."""
+    keys = ("t", "limit", "sharpe_gain", "smallest_gain")
+    rows = tuple(
+        (name, *(_said(line[key], "{:+.2f}") for key in keys)) for name, line in paired.items()
+    )
+    return Table(("regime_aware against", "t", "limit", "gain, Sharpe", "smallest gain"), rows)
 
 
 def quarantine_blocks(quarantined: pl.DataFrame, *, examples: int = 10) -> list[Block]:

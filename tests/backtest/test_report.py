@@ -35,7 +35,19 @@ def returns_frame() -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def evidence() -> dict:
+def line(criterion: str, value: float | None, limit: float, passed: bool, reason: str) -> dict:
+    return {
+        "strategy": "rsi_swing",
+        "criterion": criterion,
+        "value": value,
+        "limit": limit,
+        "better": "higher",
+        "passed": passed,
+        "reason": reason,
+    }
+
+
+def evidence(*, synthetic: bool) -> dict:
     variant = {
         "sharpe": 1.234,
         "sharpe_interval": [0.2, 2.1],
@@ -47,18 +59,35 @@ def evidence() -> dict:
         "turnover": 31.0,
         "cost_break_even_bps": None,
     }
-    criteria = [
-        {"name": "observations", "value": 60, "limit": 252, "passed": False, "reason": "too few"},
-        {"name": "psr", "value": 0.97, "limit": 0.95, "passed": True, "reason": None},
-    ]
+    paired = {"t": 1.5, "limit": 3.1, "sharpe_gain": 0.4, "smallest_gain": None}
     swing = {
         "variants": dict.fromkeys(VARIANTS, variant),
-        "criteria": criteria,
         "promoted": False,
         "promoted_at": None,
+        "champion": "default",
         "smallest_gain": 1.25,
+        "policies": 5,
+        "candidates": 140,
+        "paired": {"static": paired},
     }
-    return {"strategies": {"rsi_swing": swing, "all": {"variants": {"static": variant}}}}
+    return {
+        "synthetic": synthetic,
+        "first": "2020-01-01",
+        "last": "2020-02-29",
+        "sessions": 60,
+        "book": "dollar-neutral",
+        "cost_bps": 5.0,
+        "seed": 0,
+        "periods_per_year": 252,
+        "criteria": [
+            line("observations", 60, 252, False, "too few"),
+            line("psr", 0.97, 0.95, True, ""),
+        ],
+        "claim": {"reason": "regime_aware did not beat static"},
+        "variants": {"static": variant},
+        "strategies": {"rsi_swing": swing},
+        "reasons": {"pbo": "not computed yet"},
+    }
 
 
 def story(*, synthetic: bool = True) -> Story:
@@ -93,15 +122,13 @@ def story(*, synthetic: bool = True) -> Story:
     )
     return Story(
         title="Evidence of a test",
-        synthetic=synthetic,
-        evidence=evidence(),
+        evidence=evidence(synthetic=synthetic),
         returns=returns_frame(),
         decisions=decisions,
         regimes=regimes,
         prices=pl.DataFrame({"date": DAYS, "level": np.linspace(1.0, 1.2, len(DAYS))}),
         quarantined=quarantined,
-        cost_bps=5.0,
-        facts={"source": "a | b", "span": "2020"},
+        facts={"source": "a | b"},
     )
 
 
@@ -114,10 +141,14 @@ def test_the_page_shows_every_part(files: dict[str, bytes]):
     text = files["report.md"].decode()
     for said in (
         "SYNTHETIC MARKET",
-        "rsi_swing: hold; not passed: observations.",
+        "rsi_swing: hold, champion default; not passed: observations.",
+        "Claim: regime_aware did not beat static.",
+        "5 policies and 140 candidate sets counted.",
+        "pbo: not computed yet.",
+        "| static | +1.50 | +3.10 | +0.40 | - |",
         "Smallest gain that this span could have shown: 1.25",
-        "| observations | 60 | 252 | no | too few |",
-        "| psr | 0.97 | 0.95 | yes |  |",
+        "| observations | 60 | 252 | higher | no | too few |",
+        "| psr | 0.97 | 0.95 | higher | yes |  |",
         "high_below_low | 1 | 1",
         "+0.20 to +2.10",
     ):
@@ -178,8 +209,8 @@ def test_an_empty_quarantine_is_one_sentence():
 
 
 def test_a_criterion_without_a_value_is_a_dash():
-    row = {"name": "dsr", "value": None, "limit": 0.95, "passed": False, "reason": "no trial"}
-    assert gate_table([row]).rows == (("dsr", "-", "0.95", "no", "no trial"),)
+    row = line("dsr", None, 0.95, False, "no trial")
+    assert gate_table([row]).rows == (("dsr", "-", "0.95", "higher", "no", "no trial"),)
 
 
 def test_blocks_render_alike_and_escape_what_they_are_given():
