@@ -61,16 +61,19 @@ Mix = Annotated[tuple[Member, ...], Field(max_length=MAX_MEMBERS)]
 
 
 class Aim(Part):
-    """A mix and its heaviest member: what was proposed, or what was exported before."""
+    """A mix and its heaviest member, null for all cash: what was proposed, or exported before."""
 
-    parameters: Parameters
+    parameters: Parameters | None
     mix: Mix
 
 
 class RegimeSet(Part):
-    """What would be best in one regime, its score (Sharpe per session) and effective sessions."""
+    """What would be best in one regime, its score (Sharpe per session) and effective sessions.
 
-    parameters: Parameters
+    Null where no set is eligible.
+    """
+
+    parameters: Parameters | None
     score: float | None
     sessions: Annotated[float, Field(ge=0.0)]
 
@@ -104,16 +107,19 @@ class Criterion(Part):
 
     name: str
     value: float | None
-    limit: float | None
+    limit: float
+    better: Literal["above", "below"]
     passed: bool
     reason: str = ""
 
 
-class StrategyEvidence(Part):
+class GateEvidence(Part):
     """Why the gate let a proposal out, or did not.
 
     Parameters
     ----------
+    champion : str
+        Policy whose mix is run: ``default``, ``incumbent`` or ``regime_aware``.
     sessions : int
         Out-of-sample sessions behind it.
     smallest_gain : float, optional
@@ -123,6 +129,7 @@ class StrategyEvidence(Part):
     criteria : tuple of Criterion
     """
 
+    champion: str
     sessions: Annotated[int, Field(ge=0)]
     smallest_gain: float | None = None
     promoted_at: date | None = None
@@ -143,7 +150,7 @@ class StrategyEntry(Part):
     previous: Aim | None
     bounds: dict[str, Bound]
     confidence: Confidence
-    evidence: StrategyEvidence
+    evidence: GateEvidence
     reason: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -152,7 +159,7 @@ class StrategyEntry(Part):
         sets = [self.parameters, self.target.parameters]
         sets += [member.parameters for member in (*self.mix, *self.target.mix)]
         sets += [row.parameters for row in self.by_regime.values()]
-        for one in sets:
+        for one in filter(None, sets):
             if one.keys() != self.bounds.keys():
                 raise ValueError(f"parameters {sorted(one)}, where {sorted(self.bounds)} exist")
             for name, value in one.items():
@@ -194,7 +201,7 @@ class ModelFacts(Part):
 
 
 class DataFacts(Part):
-    """What the research saw; ``quarantined`` counts rows, ``synthetic`` marks an invented market."""
+    """What the research saw; ``quarantined`` counts rows, ``synthetic`` an invented market."""
 
     snapshot: str
     first: date
@@ -234,7 +241,8 @@ def bounds_of(schema: Mapping[str, Any]) -> dict[str, Bound]:
 
     Examples
     --------
-    >>> bounds_of({"properties": {"n": {"type": "integer", "minimum": 2, "maximum": 9}}})["n"].maximum
+    >>> schema = {"properties": {"n": {"type": "integer", "minimum": 2, "maximum": 9}}}
+    >>> bounds_of(schema)["n"].maximum
     9.0
     """
     bounds = {}
@@ -247,39 +255,6 @@ def bounds_of(schema: Mapping[str, Any]) -> dict[str, Bound]:
             choices=None if choices is None else tuple(choices),
         )
     return bounds
-
-
-def aim_of(mix: tuple[tuple[float, Mapping[str, Any]], ...], parameters: Mapping[str, Any]) -> Aim:
-    """Write down a mix of (weight, parameters), heaviest first, and the set that leads it."""
-    ordered = sorted(mix, key=lambda pair: -pair[0])
-    members = tuple(Member(weight=float(w), parameters=dict(p)) for w, p in ordered)
-    return Aim(parameters=dict(parameters), mix=members)
-
-
-def strategy_entry(exported: Aim, target: Aim, **facts: Any) -> StrategyEntry:
-    """Write down one strategy.
-
-    Parameters
-    ----------
-    exported : Aim
-        What is to be run.
-    target : Aim
-        What was proposed.
-    **facts
-        The other fields of :class:`StrategyEntry`: ``action, by_regime, previous, bounds,
-        confidence, evidence, reason``, as objects or plain values.
-
-    Raises
-    ------
-    ExportRefused
-        Out of bounds, not finite, or contradictory.
-    """
-    try:
-        return StrategyEntry(
-            parameters=exported.parameters, mix=exported.mix, target=target, **facts
-        )
-    except ValidationError as error:
-        _refuse(error)
 
 
 def build_document(strategies: Mapping[str, StrategyEntry], **facts: Any) -> ParameterDocument:
@@ -300,12 +275,12 @@ def build_document(strategies: Mapping[str, StrategyEntry], **facts: Any) -> Par
     try:
         draft = ParameterDocument(strategies=dict(strategies), content_sha256="0" * 64, **facts)
     except ValidationError as error:
-        _refuse(error)
+        refuse(error)
     return draft.model_copy(update={"content_sha256": content_sha256(draft)})
 
 
-def _refuse(error: ValidationError) -> NoReturn:
-    """Turn the first complaint into one line."""
+def refuse(error: ValidationError) -> NoReturn:
+    """Turn the first complaint about a document into one line."""
     first = error.errors()[0]
     raise ExportRefused(
         f"the document would be wrong: {first['msg']}",

@@ -1,0 +1,31 @@
+"""Exported parameter documents: files, ledger, and what can be read from them.
+
+For: ``publish_document``, ``read_document``, ``preceding``, ``show``, ``explain``, ``diff``,
+``history``, ``rollback`` and ``code_facts`` under one name. Not for: what a document says.
+"""
+
+from pipeline.exports.code import code_facts
+from pipeline.exports.ledger import Entry, Ledger, read_ledger
+from pipeline.exports.publishing import Exported, publish_document, rollback
+from pipeline.exports.reading import History, history, preceding, read_document
+from pipeline.exports.telling import Change, diff, diff_lines, explain, history_lines, show
+
+__all__ = [
+    "Change",
+    "Entry",
+    "Exported",
+    "History",
+    "Ledger",
+    "code_facts",
+    "diff",
+    "diff_lines",
+    "explain",
+    "history",
+    "history_lines",
+    "preceding",
+    "publish_document",
+    "read_document",
+    "read_ledger",
+    "rollback",
+    "show",
+]
