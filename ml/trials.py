@@ -71,7 +71,8 @@ def merged(ledger: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
     polars.DataFrame
         ``TRIAL_COLUMNS``, one row per key, sorted by key.
     """
-    both = pl.concat([ledger.select(TRIAL_COLUMNS), fresh.select(TRIAL_COLUMNS)])
+    schema = pl.Schema(TRIAL_COLUMNS)
+    both = pl.concat([one.select(*schema).cast(schema) for one in (ledger, fresh)])
     return both.sort(*KEY, "span_end", maintain_order=True).unique(
         KEY, keep="last", maintain_order=True
     )

@@ -160,7 +160,7 @@ def hac_t(differences: Floats, lags: int) -> float | None:
 
 
 def criteria(evidence: Record, config: GateConfig) -> tuple[Criterion, ...]:
-    """The whole table for one look."""
+    """Judge one look; returns the whole table."""
     n = len(evidence.challenger)
     out = [_above("observations", float(n), config.first_look)]
     limit = boundary(max(n, 1), alpha=config.alpha / evidence.challengers, mixture=config.mixture)
@@ -170,7 +170,8 @@ def criteria(evidence: Record, config: GateConfig) -> tuple[Criterion, ...]:
     to_champion = paired_difference(
         evidence.challenger, evidence.champion_returns, config.half_life
     )
-    out.append(_above("better_than_champion", float(to_champion.mean()) if n else None, 0.0))
+    ahead = float(to_champion.mean()) if n else None
+    out.append(_above("better_than_champion", ahead, 0.0, "no session yet"))
     out += _sharpe_criteria(evidence, config)
     out += _trading_criteria(evidence, config)
     return tuple(out)
@@ -193,7 +194,7 @@ def smallest_gain_over(
         return None
     pair = np.vstack([challenger, rival])
     varies = bool((pair.std(axis=1) > _TINY).all())
-    rho = float(np.corrcoef(pair)[0, 1]) if varies else 0.0
+    rho = float(np.asarray(np.corrcoef(pair))[0, 1]) if varies else 0.0
     years = len(challenger) / periods_per_year
     return limit * float(np.sqrt(2.0 * max(1.0 - rho, 0.0) / years))
 

@@ -1,0 +1,104 @@
+"""What every registered learner must keep, found through the registry."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml.learner import LEARNERS, LearnerView
+from ml.policy import PolicyConfig
+from tests.ml.histories import planted_returns, small_grid, spells, view_of
+
+NAMES = LEARNERS.names()
+# More sets than a mix may hold.
+GRID = small_grid(periods=(3, 5, 8, 14, 20, 28, 40), widths=(10.0, 15.0, 20.0))
+
+
+def a_view(seed: int, sessions: int = 260, states: int = 3) -> LearnerView:
+    random = np.random.default_rng(seed)
+    returns = planted_returns(GRID, spells(sessions), seed=seed)
+    returns[random.random(GRID.size) < 0.1] = 0.0  # dead sets
+    return view_of(GRID, returns, random.dirichlet(np.full(states, 0.3), sessions))
+
+
+def cut(view: LearnerView, stop: int) -> LearnerView:
+    return LearnerView(view.grid, view.returns[:, :stop], view.probabilities[:stop], view.regimes)
+
+
+def learner_of(name: str):
+    return PolicyConfig(learner=name).build()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10_000), sessions=st.integers(2, 300))
+def test_weights_are_a_mix(name: str, seed: int, sessions: int):
+    learner, view = learner_of(name), a_view(seed, sessions)
+    weights = learner.weigh(learner.select(view), view)
+    assert weights.shape == (GRID.size,)
+    assert weights.dtype == np.float64
+    assert np.isfinite(weights).all()
+    assert (weights >= 0.0).all()
+    assert weights.sum() <= 1.0 + 1e-12
+    assert np.count_nonzero(weights) <= 16
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_view_gives_the_same_bytes(name: str):
+    learner, view = learner_of(name), a_view(1)
+    first = learner.weigh(learner.select(view), view)
+    again = learner_of(name).weigh(learner_of(name).select(a_view(1)), a_view(1))
+    assert first.tobytes() == again.tobytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_after_the_view_matters(name: str):
+    """Selection at 200, weights at 204, on two histories that part after 204."""
+    learner = learner_of(name)
+    whole = a_view(2)
+    other_returns, other_probabilities = whole.returns.copy(), whole.probabilities.copy()
+    other_returns[:, 205:] = 0.5
+    other_probabilities[205:] = np.eye(3)[0]
+    other = LearnerView(GRID, other_returns, other_probabilities, whole.regimes)
+    mixes = [
+        learner.weigh(learner.select(cut(one, 201)), cut(one, 205)).tobytes()
+        for one in (whole, other)
+    ]
+    assert mixes[0] == mixes[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_view_is_only_read(name: str):
+    view = a_view(3)
+    for array in (view.returns, view.probabilities):
+        array.setflags(write=False)
+    learner = learner_of(name)
+    selection = learner.select(view)
+    first = learner.weigh(selection, view)
+    assert np.array_equal(first, learner.weigh(selection, view))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_selection_speaks_for_every_set(name: str):
+    selection = learner_of(name).select(a_view(4))
+    assert selection.scores.shape == (len(selection.sessions), GRID.size)
+    assert not np.isnan(selection.scores).any()
+    assert (selection.sessions >= 0.0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_outstanding_set_is_the_heaviest(name: str):
+    view = a_view(5)
+    best = int(np.flatnonzero(view.returns.any(axis=1))[7])
+    view.returns[best, 1:] = 0.01 + 0.01 * np.sin(np.arange(view.sessions - 1))
+    learner = learner_of(name)
+    assert int(learner.weigh(learner.select(view), view).argmax()) == best
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_configuration_is_plain_and_names_the_learner(name: str):
+    config = learner_of(name).config()
+    assert config["learner"] == name
+    assert json.loads(json.dumps(config)) == config

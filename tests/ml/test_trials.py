@@ -1,0 +1,96 @@
+"""What counts as a trial, once."""
+
+from datetime import date
+
+import polars as pl
+
+from ml.trials import (
+    KEY,
+    TRIAL_COLUMNS,
+    Trial,
+    config_hash,
+    merged,
+    policies_looked_at,
+    trial_frame,
+)
+
+FIRST, LAST = date(2015, 1, 2), date(2020, 12, 31)
+
+
+def trial(name: str, *, kind: str = "policy", end: date = LAST, **more: object) -> Trial:
+    given = {
+        "kind": kind,
+        "strategy": "rsi_swing",
+        "config_hash": config_hash({"name": name}),
+        "span_start": FIRST,
+        "span_end": end,
+        "sharpe": 0.1,
+        "observations": 1000,
+    }
+    return Trial(**(given | more))
+
+
+EMPTY = trial_frame([])
+
+
+def test_an_empty_ledger_has_its_columns():
+    assert EMPTY.schema == pl.Schema(TRIAL_COLUMNS)
+    assert policies_looked_at(EMPTY, "rsi_swing", (FIRST, LAST)) == 0
+
+
+def test_the_hash_ignores_order_and_sees_values():
+    assert config_hash({"a": 1, "b": {"c": 2, "d": 3}}) == config_hash(
+        {"b": {"d": 3, "c": 2}, "a": 1}
+    )
+    assert config_hash({"a": 1}) != config_hash({"a": 1.5})
+    assert len(config_hash({})) == 64
+
+
+def test_a_rerun_adds_nothing():
+    fresh = trial_frame([trial("one"), trial("two"), trial("one", kind="candidate")])
+    ledger = merged(EMPTY, fresh)
+    assert ledger.height == 3
+    assert merged(ledger, fresh).equals(ledger)
+    assert merged(ledger, fresh.sample(fraction=1.0, shuffle=True, seed=1)).equals(ledger)
+
+
+def test_scoring_again_moves_the_end():
+    ledger = merged(EMPTY, trial_frame([trial("one", end=date(2019, 1, 2), sharpe=0.3)]))
+    ledger = merged(ledger, trial_frame([trial("one", sharpe=0.2, observations=1500)]))
+    assert ledger.rows(named=True) == [vars(trial("one", sharpe=0.2, observations=1500))]
+
+
+def test_an_older_score_does_not_move_it_back():
+    ledger = merged(EMPTY, trial_frame([trial("one")]))
+    older = trial_frame([trial("one", end=date(2018, 1, 2), sharpe=-1.0)])
+    assert merged(ledger, older).equals(ledger)
+
+
+def test_another_start_is_another_trial():
+    ledger = merged(EMPTY, trial_frame([trial("one"), trial("one", span_start=date(2016, 1, 4))]))
+    assert ledger.height == 2
+    assert ledger.select(KEY).is_unique().all()
+
+
+def test_policies_are_counted_by_hash_strategy_kind_and_span():
+    ledger = merged(
+        EMPTY,
+        trial_frame(
+            [
+                trial("one"),
+                trial("one", span_start=date(2016, 1, 4)),  # the same policy
+                trial("two"),
+                trial("three", kind="candidate"),
+                trial("four", strategy="ma_cross"),
+                trial("five", span_start=date(2001, 1, 2), end=date(2004, 1, 2)),  # long ago
+            ]
+        ),
+    )
+    assert policies_looked_at(ledger, "rsi_swing", (FIRST, LAST)) == 2
+    assert policies_looked_at(ledger, "ma_cross", (FIRST, LAST)) == 1
+    assert policies_looked_at(ledger, "rsi_swing", (date(2003, 1, 2), LAST)) == 3
+    assert policies_looked_at(ledger, "rsi_swing", (date(2030, 1, 2), date(2031, 1, 2))) == 0
+
+
+def test_an_undefined_sharpe_is_null():
+    assert trial_frame([trial("one", sharpe=None)])["sharpe"].to_list() == [None]
