@@ -31,21 +31,15 @@ def backtest_corpus(
     context: dg.AssetExecutionContext, settings: SettingsResource, snapshots: SnapshotsResource
 ) -> dg.MaterializeResult:
     """Net book return of every candidate set of every strategy on every session."""
-    from backtest.engine.costs import cost_per_side
-    from backtest.engine.sweep import sweep_book
-    from backtest.strategy import STRATEGIES
+    from ml.walkforward import corpus
 
     files, told = snapshots.open(), settings.read()
     snapshot = files.current()
-    panel, sets = files.panel(snapshot), {}
+    panel, spec, sets = files.panel(snapshot), files.spec(snapshot), {}
     for name in told.strategies.names:
-        strategy = STRATEGIES.get(name)
-        grid = strategy.candidates()
-        cost = cost_per_side(told.costs.cost_bps)
-        book = sweep_book(panel, strategy, grid, kind=told.book.kind, cost=cost)
-        files.keep_corpus(snapshot, name, panel.dates, book.net_return)
-        sets[name] = grid.size
-        context.log.info(f"{name}: {grid.size} sets on {panel.shape[0]} symbols")
+        swept = corpus(panel, name, spec, progress=None)
+        sets[name] = files.keep_corpus(snapshot, name, panel.dates, swept)
+        context.log.info(f"{name}: {sets[name]} sets on {panel.shape[0]} symbols")
     return dg.MaterializeResult(
         metadata={
             "summary": f"{sum(sets.values())} sets of {len(sets)} strategies, "

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from backtest.market.panel import Panel
     from ml.regime import RegimeFit, RegimeModel
     from ml.regime_track import RegimeTrack
+    from ml.walkforward import Corpus, WalkSpec
     from pipeline.config import Home, Settings
     from pipeline.provider import Fetched
 
     Days = npt.NDArray[np.datetime64]
-    Floats = npt.NDArray[np.float64]
+_STREAMS = ("net_return", "turnover")
 
 
 @dataclass(frozen=True)
@@ -219,25 +220,62 @@ class Snapshots:
     def _fit_file(self, snapshot: Snapshot) -> Path:
         return self.research(snapshot) / "regime_model.safetensors"
 
-    def keep_corpus(
-        self, snapshot: Snapshot, strategy: str, dates: "Days", returns: "Floats"
-    ) -> Published:
-        """Publish book returns ``[param, time]`` as one column per set, beside the sessions."""
+    def spec(self, snapshot: Snapshot) -> "WalkSpec":
+        """Say what a walk-forward with these settings is told."""
+        from backtest.engine.costs import cost_per_side
+        from ml.walkforward import WalkSpec
+
+        settings = self.settings
+        return WalkSpec(
+            policy=settings.policy,
+            gate=settings.gate,
+            book=settings.book.kind,
+            cost=cost_per_side(settings.costs.cost_bps),
+            seed=settings.seed,
+            universe=settings.universe,
+            synthetic=snapshot.synthetic,
+        )
+
+    def keep_corpus(self, snapshot: Snapshot, strategy: str, dates: "Days", swept: "Corpus") -> int:
+        """Publish a swept corpus: one column of net book returns and of turnover per set."""
         import polars as pl
 
-        columns = {f"p{i}": row for i, row in enumerate(returns)}
-        frame = pl.DataFrame({"date": dates, **columns})
-        return self.publish(self._corpus(snapshot, strategy), frame)
+        for kind in _STREAMS:
+            columns = {f"p{i}": row for i, row in enumerate(getattr(swept.book, kind))}
+            frame = pl.DataFrame({"date": dates, **columns})
+            self.publish(self._corpus(snapshot, strategy, f"-{kind}.parquet"), frame)
+        facts = {
+            "rows": swept.grid.rows(),
+            "candidates": swept.candidates,
+            "default": swept.default,
+            "incumbent": swept.incumbent,
+        }
+        self.publish_values(self._corpus(snapshot, strategy, ".json"), facts)
+        return swept.grid.size
 
-    def corpus(self, snapshot: Snapshot, strategy: str) -> "Floats":
-        """Book returns of a strategy's candidate sets; ``[param, time]``."""
+    def corpora(self, snapshot: Snapshot) -> "dict[str, Corpus]":
+        """Read the swept corpus of every strategy."""
         import numpy as np
 
-        frame = self.frame(self._corpus(snapshot, strategy))
-        return np.ascontiguousarray(frame.drop("date").to_numpy().T)  # [P, T]
+        from backtest.params import ParamGrid
+        from backtest.result import BookResult
+        from backtest.strategy import STRATEGIES
+        from ml.walkforward import Corpus
 
-    def _corpus(self, snapshot: Snapshot, strategy: str) -> Path:
-        return self.research(snapshot) / f"corpus-{strategy}.parquet"
+        out = {}
+        for name in self.settings.strategies.names:
+            streams = [
+                self.frame(self._corpus(snapshot, name, f"-{kind}.parquet")).drop("date")
+                for kind in _STREAMS
+            ]
+            streams = [np.ascontiguousarray(one.to_numpy().T) for one in streams]  # [P, T]
+            facts = self.values(self._corpus(snapshot, name, ".json"))
+            grid = ParamGrid.of(STRATEGIES.get(name).params, facts.pop("rows"))
+            out[name] = Corpus(grid=grid, book=BookResult(*streams), **facts)
+        return out
+
+    def _corpus(self, snapshot: Snapshot, strategy: str, end: str) -> Path:
+        return self.research(snapshot) / "corpus" / f"{strategy}{end}"
 
     def frame(self, path: Path) -> "pl.DataFrame":
         """Read a published frame after checking its SHA-256."""
