@@ -1,0 +1,1 @@
+"""Regime models, one per file. For: filtered probabilities. Not for: smoothed or decoded paths."""
