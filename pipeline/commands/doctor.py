@@ -1,0 +1,166 @@
+"""Is what this home holds still what was put there, and how to heal it if not.
+
+For: ``weathervane doctor``. Not for: healing; each finding says which command does that.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backtest.errors import WeathervaneError
+from pipeline.config.home import Home, home_of
+
+if TYPE_CHECKING:
+    from pipeline.exports import History
+
+NOTHING = "nothing there yet"
+_AGAIN = "run `weathervane run`"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    name : str
+    ok : bool
+    found : str
+        What is there, or what is wrong with it.
+    heal : str
+        What to do; empty where nothing is wrong.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    heal: str = ""
+
+
+def examine(home: str | Path | None = None) -> list[Check]:
+    """Look at home, store, files, ledger, registry and calendar; nothing is changed.
+
+    Returns
+    -------
+    list of Check
+        In this order.
+    """
+    place = Home(home_of(home))
+    looks: dict[str, Callable[[Home], str]] = {
+        "home": _home,
+        "store": _store,
+        "files": _files,
+        "ledger": _ledger,
+        "documents": _documents,
+        "registry": _registry,
+        "calendar": _calendar,
+    }
+    return [_checked(name, look, place) for name, look in looks.items()]
+
+
+class _Wrong(Exception):
+    """What a look found wrong, and how to heal it."""
+
+    def __init__(self, what: str, heal: str = _AGAIN):
+        super().__init__(what)
+        self.heal = heal
+
+
+def _checked(name: str, look: Callable[[Home], str], home: Home) -> Check:
+    try:
+        return Check(name, True, look(home))
+    except _Wrong as wrong:
+        return Check(name, False, str(wrong), wrong.heal)
+    except WeathervaneError as error:
+        return Check(name, False, f"{error.code}: {error.what}, {error.where}", error.fix or _AGAIN)
+
+
+def _home(home: Home) -> str:
+    """Every folder can be written."""
+    import os
+
+    if not home.root.exists():
+        return f"{home.root}: {NOTHING}"
+    for folder in (home.root, *home.folders()):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise _Wrong(f"{folder} cannot be written", "mend its rights, or give another --home")
+    return str(home.root)
+
+
+def _store(home: Home) -> str:
+    """The database opens, and holds what its batches say they wrote."""
+    from pipeline.store import Store
+
+    if not home.database.exists():
+        return NOTHING
+    findings = Store(home, universe="").findings()
+    if findings:
+        raise _Wrong("; ".join(findings), f"move {home.database} aside and {_AGAIN}")
+    return f"{home.database} holds every row that was committed"
+
+
+def _files(home: Home) -> str:
+    """Each published file is what its SHA-256 says."""
+    from pipeline.publish import SIDECAR, read_published
+
+    count = 0
+    for folder in (home.snapshots, home.truth, home.exports, home.reports):
+        for sidecar in sorted(folder.rglob(f"*{SIDECAR}")):
+            read_published(sidecar.with_name(sidecar.name.removesuffix(SIDECAR)))
+            count += 1
+    return f"{count} files are what their SHA-256 says" if count else NOTHING
+
+
+def _history(home: Home) -> "History | None":
+    from pipeline.exports import history
+    from pipeline.exports.ledger import read_ledger
+
+    return history(home) if read_ledger(home.exports).entries else None
+
+
+def _ledger(home: Home) -> str:
+    """The ledger's chain is unbroken, and its files are those that it names."""
+    found = _history(home)
+    if found is None:
+        return NOTHING
+    return f"{len(found.entries)} entries, latest document is that of entry {found.latest}"
+
+
+def _documents(home: Home) -> str:
+    """Each document in force is valid, and fits its own hash."""
+    from pipeline.exports import read_document
+
+    found = _history(home)
+    if found is None:
+        return NOTHING
+    sessions = sorted(e.session for e in found.entries if e.entry in found.in_force)
+    for session in sessions:
+        read_document(home, session)
+    return f"{len(sessions)} sessions, {sessions[0]} to {sessions[-1]}"
+
+
+def _registry(home: Home) -> str:
+    """The tracker answers and its registered models are whole."""
+    from pipeline.tracker import inspect_registry
+
+    return inspect_registry(home) or NOTHING
+
+
+def _calendar(home: Home) -> str:
+    """Sessions can be told, and the latest document is of one."""
+    from datetime import UTC, datetime
+
+    from backtest.market.calendar import DEFAULT_CALENDAR, last_finished_session
+
+    last = last_finished_session(DEFAULT_CALENDAR, datetime.now(UTC))
+    said = f"last finished session of {DEFAULT_CALENDAR} is {last}"
+    latest = home.parameters / "latest.json"
+    if not latest.exists():
+        return said
+    try:
+        session = json.loads(latest.read_text(encoding="utf-8"))["session"]
+    except (json.JSONDecodeError, KeyError):
+        return said
+    return f"{said}, the latest document is of {session}"
