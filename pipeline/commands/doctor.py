@@ -78,7 +78,7 @@ def _checked(name: str, look: Callable[[Home], str], home: Home) -> Check:
 
 
 def _home(home: Home) -> str:
-    """Every folder can be written."""
+    """See that every folder can be written."""
     import os
 
     if not home.root.exists():
@@ -90,7 +90,7 @@ def _home(home: Home) -> str:
 
 
 def _store(home: Home) -> str:
-    """The database opens, and holds what its batches say they wrote."""
+    """Open the database, and see that it holds what its batches say they wrote."""
     from pipeline.store import Store
 
     if not home.database.exists():
@@ -102,7 +102,7 @@ def _store(home: Home) -> str:
 
 
 def _files(home: Home) -> str:
-    """Each published file is what its SHA-256 says."""
+    """See that each published file is what its SHA-256 says."""
     from pipeline.publish import SIDECAR, read_published
 
     count = 0
@@ -121,7 +121,7 @@ def _history(home: Home) -> "History | None":
 
 
 def _ledger(home: Home) -> str:
-    """The ledger's chain is unbroken, and its files are those that it names."""
+    """See that the ledger is unbroken, and its files are those that it names."""
     found = _history(home)
     if found is None:
         return NOTHING
@@ -129,7 +129,7 @@ def _ledger(home: Home) -> str:
 
 
 def _documents(home: Home) -> str:
-    """Each document in force is valid, and fits its own hash."""
+    """See that each document in force is valid, and fits its own hash."""
     from pipeline.exports import read_document
 
     found = _history(home)
@@ -142,14 +142,14 @@ def _documents(home: Home) -> str:
 
 
 def _registry(home: Home) -> str:
-    """The tracker answers and its registered models are whole."""
+    """See that the tracker answers and its registered models are whole."""
     from pipeline.tracker import inspect_registry
 
     return inspect_registry(home) or NOTHING
 
 
 def _calendar(home: Home) -> str:
-    """Sessions can be told, and the latest document is of one."""
+    """See that sessions can be told, and the latest document is of one."""
     from datetime import UTC, datetime
 
     from backtest.market.calendar import DEFAULT_CALENDAR, last_finished_session
