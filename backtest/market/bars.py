@@ -196,8 +196,7 @@ class _Stages:
         judged = self.good.with_columns(rule.alias("rule"))
         broken = judged.filter(pl.col("rule").is_not_null())
         if broken.height:
-            named = broken.select("row", "rule", quality.detail().alias("detail"))
-            self.left.append(named)
+            self.left.append(quality.with_detail(broken).select("row", "rule", "detail"))
             self.good = judged.filter(pl.col("rule").is_null()).drop("rule")
         return broken.height
 

@@ -21,6 +21,7 @@ PRICES = ("open", "high", "low", "close")
 KEY = ("symbol", "date")
 RANGE_TOLERANCE = 0.05
 JUMP_LIMIT = 5.0
+UNTRADED_LIMIT = 1.2
 MIN_BARS = 20
 
 RULES: dict[str, str] = {
@@ -38,7 +39,7 @@ RULES: dict[str, str] = {
     "duplicate_agreeing": "nothing: one of the equal rows was kept",
     "duplicate_conflicting": "keep one row for each symbol and date",
     "closed_exchange_filler": "leave out days on which the exchange was closed",
-    "jump_unconfirmed": "check the price: it left its level by more than five times",
+    "jump_unconfirmed": "check the price: it left its level too far, or without a trade",
     "too_short": "give the symbol a longer history, or leave it out",
 }
 
@@ -118,35 +119,42 @@ def first_broken(rules: dict[str, pl.Expr]) -> pl.Expr:
     )
 
 
-def detail() -> pl.Expr:
-    """Say what broke the row's ``rule``, with the values; empty where the name says it all."""
-    price = {name: pl.col(name) for name in PRICES}
+def with_detail(broken: pl.DataFrame) -> pl.DataFrame:
+    """Say beside each broken row's ``rule`` what broke it.
+
+    Parameters
+    ----------
+    broken : polars.DataFrame
+        Rows with a column ``rule``, none of them null.
+
+    Returns
+    -------
+    polars.DataFrame
+        The rows with a column ``detail``, in no promised order; empty where the name of the
+        rule says it all.
+    """
+    shown = [pl.col(name).cast(pl.String).fill_null("absent") for name in PRICES]
+    prices = pl.format("open {}, high {}, low {}, close {}", *shown)
     said = {
-        "price_missing": _named({n: c.is_null() for n, c in price.items()}),
-        "price_not_finite": _named({n: ~c.is_finite() for n, c in price.items()}),
-        "price_not_positive": _named({n: c <= 0.0 for n, c in price.items()}),
+        "price_missing": prices,
+        "price_not_finite": prices,
+        "price_not_positive": prices,
         "high_below_low": pl.format("high {} is below low {}", "high", "low"),
         "open_outside_range": pl.format("open {} is outside {} to {}", "open", "low", "high"),
         "close_outside_range": pl.format("close {} is outside {} to {}", "close", "low", "high"),
+        "volume_negative": pl.format("volume {}", "volume"),
         "jump_unconfirmed": pl.format(
-            "adjusted prices {} to {}", pl.min_horizontal(PRICES), pl.max_horizontal(PRICES)
+            "adjusted prices {} to {}",
+            pl.min_horizontal(PRICES).round(4),
+            pl.max_horizontal(PRICES).round(4),
         ),
         "too_short": pl.format("{} bars", pl.len().over("symbol")),
     }
-    rule = pl.col("rule")
-    text = pl.coalesce(pl.when(rule == name).then(said[name]) for name in said)
-    return text.fill_null("")
-
-
-def _named(broken: dict[str, pl.Expr]) -> pl.Expr:
-    """Columns that are broken, with their values."""
     parts = [
-        pl.when(wrong).then(
-            pl.concat_str(pl.lit(f"{name} "), pl.col(name).cast(pl.String).fill_null("absent"))
-        )
-        for name, wrong in broken.items()
+        rows.with_columns(said.get(str(name), pl.lit("")).alias("detail"))
+        for (name,), rows in broken.group_by("rule", maintain_order=True)
     ]
-    return pl.concat_str(parts, separator=", ", ignore_nulls=True)
+    return pl.concat(parts)
 
 
 def duplicates(frame: pl.DataFrame) -> pl.Series:
@@ -196,7 +204,8 @@ def jumps(frame: pl.DataFrame) -> tuple[Mask, Mask]:
     A row with a price more than ``JUMP_LIMIT`` times above or below the last trusted close is
     held back. The next row decides: back near the old level, the jump was a spike; near the new
     one, the level has moved, and that row is trusted again. The held-back row stays out either
-    way, because on its own date nobody could know.
+    way, because on its own date nobody could know. A flat row without volume, of a symbol that
+    was traded before, may move by ``UNTRADED_LIMIT`` only, and never sets a new level.
 
     Parameters
     ----------
@@ -212,29 +221,41 @@ def jumps(frame: pl.DataFrame) -> tuple[Mask, Mask]:
     confirming = np.zeros(frame.height, dtype=bool)
     if frame.is_empty():
         return held, confirming
-    prices = frame.select(
-        pl.min_horizontal(PRICES).alias("least"), pl.max_horizontal(PRICES).alias("most"), "close"
-    ).to_numpy()
-    least, most, close = prices.T
+    walk = frame.select(
+        pl.min_horizontal(PRICES).alias("least"),
+        pl.max_horizontal(PRICES).alias("most"),
+        "close",
+        ((pl.col("high") == pl.col("low")) & (pl.col("volume").fill_null(1.0) == 0.0)).alias(
+            "idle"
+        ),
+        (pl.col("volume").fill_null(0.0) > 0.0).cum_max().over("symbol").alias("known"),
+    ).select("least", "most", "close", (pl.col("idle") & pl.col("known")).alias("untraded"))
+    least, most, close = (walk[name].to_numpy() for name in ("least", "most", "close"))
+    untraded = walk["untraded"].to_numpy()
     starts = np.flatnonzero(frame["symbol"].rle_id().diff().fill_null(1).to_numpy())
-    near = (least[1:] * JUMP_LIMIT >= close[:-1]) & (most[1:] <= close[:-1] * JUMP_LIMIT)
-    far = np.concatenate([[False], ~near])
+    limit = np.where(untraded, UNTRADED_LIMIT, JUMP_LIMIT)[1:]
+    far = np.zeros(frame.height, dtype=bool)
+    far[1:] = (least[1:] * limit < close[:-1]) | (most[1:] > close[:-1] * limit)
     far[starts] = False
     for first, stop in zip(starts, [*starts[1:], frame.height], strict=True):
         if far[first:stop].any():
             part = slice(first, stop)
-            held[part], confirming[part] = _levels(least[part], most[part], close[part])
+            found = _levels(least[part], most[part], close[part], untraded[part])
+            held[part], confirming[part] = found
     return held, confirming
 
 
-def _levels(least: Floats, most: Floats, close: Floats) -> tuple[Mask, Mask]:
+def _levels(least: Floats, most: Floats, close: Floats, untraded: Mask) -> tuple[Mask, Mask]:
     """Walk one symbol's rows in order; see :func:`jumps`."""
     held = np.zeros(len(close), dtype=bool)
     confirming = np.zeros(len(close), dtype=bool)
     level, pending = close[0], np.nan
     for i in range(1, len(close)):
-        if least[i] * JUMP_LIMIT >= level and most[i] <= level * JUMP_LIMIT:
+        limit = UNTRADED_LIMIT if untraded[i] else JUMP_LIMIT
+        if least[i] * limit >= level and most[i] <= level * limit:
             level, pending = close[i], np.nan
+        elif untraded[i]:
+            held[i] = True
         elif least[i] * JUMP_LIMIT >= pending and most[i] <= pending * JUMP_LIMIT:
             confirming[i] = True
             level, pending = close[i], np.nan

@@ -281,7 +281,7 @@ class _Market:
         return {**bar, "conditional_mean": mean, "state": self.state}
 
     def _volatility(self, draws: _Draws) -> tuple[float, Floats]:
-        """Move on the common factor of all volatilities and the idiosyncratic ones, ``[symbol]``."""
+        """Move on the common factor of volatility and the idiosyncratic ones, ``[symbol]``."""
         keep = 0.97
         noise = np.sqrt(1.0 - keep**2)
         level = self.physics.common_volatility
