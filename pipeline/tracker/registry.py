@@ -1,0 +1,162 @@
+"""Registered models: versions by content, aliases by verdict.
+
+For: registering, moving ``champion`` and ``challenger``, loading. Not for: whether something is
+promoted, which the gate says.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backtest.errors import StoreError
+from pipeline.tracker.folder import (
+    Loaded,
+    Signature,
+    content_sha256,
+    encode_content,
+    read_folder,
+    write_folder,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+CONTENT = "content_sha256"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One version of a registered model.
+
+    Parameters
+    ----------
+    name : str
+    version : int
+    alias : str, optional
+        The alias it has now; none where a later version took it.
+    run_id : str, optional
+        Run that made it.
+    content_sha256 : str
+    created : bool
+        False where a version of equal content was there already.
+    url : str
+        Its page.
+    """
+
+    name: str
+    version: int
+    alias: str | None
+    run_id: str | None
+    content_sha256: str
+    created: bool
+    url: str
+
+
+def add_version(
+    client: "MlflowClient",
+    name: str,
+    *,
+    run_id: str,
+    arrays: Mapping[str, Any],
+    config: Mapping[str, Any],
+    signature: Signature,
+    tags: Mapping[str, str],
+) -> tuple["ModelVersion", bool]:
+    """Find the version of this content, or add one from files kept in the run.
+
+    Returns
+    -------
+    version : ModelVersion
+    created : bool
+    """
+    _ensure_model(client, name)
+    weights, settings = encode_content(arrays, config)
+    digest = content_sha256(weights, settings)
+    known = client.search_model_versions(f"name = '{name}' and tag.{CONTENT} = '{digest}'")
+    if known:
+        return max(known, key=lambda one: int(one.version)), False
+    place = f"models/{name}"
+    with tempfile.TemporaryDirectory() as folder:
+        write_folder(Path(folder), weights, settings, signature=signature, run_id=run_id)
+        client.log_artifacts(run_id, folder, artifact_path=place)
+    source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
+    made = client.create_model_version(
+        name, source, run_id=run_id, tags={**tags, CONTENT: digest}, await_creation_for=0
+    )
+    return made, True
+
+
+def _ensure_model(client: "MlflowClient", name: str) -> None:
+    """Make the registered model where it is missing; another process may be faster."""
+    from mlflow.exceptions import MlflowException
+
+    if client.search_registered_models(f"name = '{name}'", max_results=1):
+        return
+    try:
+        client.create_registered_model(name)
+    except MlflowException:
+        client.get_registered_model(name)
+
+
+def move_alias(client: "MlflowClient", name: str, version: int, *, promoted: bool) -> str | None:
+    """Set the alias that a verdict asks for.
+
+    A promoted version becomes ``champion``, and is no longer ``challenger``. Any other becomes
+    ``challenger``, unless it is the champion already.
+
+    Returns
+    -------
+    str or None
+        The alias that the version has now.
+    """
+    aliases = {
+        alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()
+    }
+    if not promoted and aliases.get(CHAMPION) == version:
+        return CHAMPION
+    alias = CHAMPION if promoted else CHALLENGER
+    if aliases.get(alias) != version:
+        client.set_registered_model_alias(name, alias, str(version))
+    if promoted and aliases.get(CHALLENGER) == version:
+        client.delete_registered_model_alias(name, CHALLENGER)
+    return alias
+
+
+def load_version(client: "MlflowClient", name: str, alias: str, *, uri: str) -> Loaded:
+    """Download the version that an alias names, check it, and read it.
+
+    Raises
+    ------
+    StoreError
+        ``E_MODEL``: no such model or alias. ``E_MODEL_UNSAFE``, ``E_CORRUPT``: see
+        :func:`pipeline.tracker.folder.read_folder`.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    found = _version_of(client, name, alias)
+    where = f"{name}@{alias} version {found.version}"
+    digest = found.tags.get(CONTENT, "")
+    with tempfile.TemporaryDirectory() as folder:
+        path = download_artifacts(artifact_uri=found.source, dst_path=folder, tracking_uri=uri)
+        arrays, config = read_folder(Path(path), sha256=digest, where=where)
+    tags = dict(found.tags)
+    return Loaded(arrays, config, name, int(found.version), found.run_id, tags)
+
+
+def _version_of(client: "MlflowClient", name: str, alias: str) -> "ModelVersion":
+    models = client.search_registered_models(f"name = '{name}'", max_results=1)
+    aliases = dict(models[0].aliases) if models else {}
+    if alias not in aliases:
+        known = ", ".join(sorted(aliases)) or "none"
+        raise StoreError(
+            f"no model {name}@{alias}",
+            where=f"aliases of {name}: {known}" if models else "registered models",
+            fix="run `weathervane run` to register one",
+            code="E_MODEL",
+        )
+    return client.get_model_version(name, str(aliases[alias]))
