@@ -69,10 +69,11 @@ def speaking(uri: str) -> Iterator[None]:
         refused.
     """
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         said = str(getattr(error, "message", error)).strip() or type(error).__name__
         cause = shown(said.splitlines()[0])[:200]
         raise StoreError(

@@ -114,7 +114,7 @@ class Research:
         """Log curves over sessions, for example equity by variant; ``[time]`` each."""
         from mlflow.entities import Metric
 
-        stamps = [int(time.mktime(d.timetuple()) * 1000) for d in dates]
+        stamps = [(d - date(1970, 1, 1)).days * 86_400_000 for d in dates]
         points = [
             Metric(name, float(value), stamp, step)
             for name, values in curves.items()
