@@ -1,0 +1,295 @@
+"""The evidence of a walk-forward as one document: every variant, every criterion, every count.
+
+For: the schema of ``evidence.json`` and the numbers in it. Not for: deciding, or drawing them.
+A value that does not exist is null, with its reason beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from backtest import seeds
+from backtest.evidence.robustness import sharpe_interval
+from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe
+from backtest.metric import MetricInput, compound, deviation, drawdown
+from ml.export.gate import (
+    GateConfig,
+    boundary,
+    cost_break_even_bps,
+    hac_t,
+    paired_difference,
+    smallest_gain_over,
+)
+from ml.export.records import Verdict
+
+Floats = npt.NDArray[np.float64]
+
+LEARNED_VARIANTS = ("regime_aware", "regime_aware_single", "static", "experts")
+
+SIMPLE = ("static", "experts")
+"""The best of these is what a regime-aware policy must beat before it may claim anything."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class VariantEvidence(_Model):
+    """One stream of out-of-sample returns; ratios are annual, magnitudes decimal."""
+
+    sharpe: float | None
+    sharpe_interval: tuple[float, float] | None
+    psr: float | None
+    dsr: float | None
+    trials: int
+    total_return: float
+    volatility: float
+    max_drawdown: float
+    turnover: float
+    cost_break_even_bps: float | None
+    reasons: dict[str, str]
+
+
+class PairedEvidence(_Model):
+    """The challenger against one rival on the last session: t, its limit, and what could be seen."""
+
+    t: float | None
+    limit: float
+    sharpe_gain: float | None
+    smallest_gain: float | None
+
+
+class CriterionLine(_Model):
+    """One line of the gate's table."""
+
+    strategy: str
+    criterion: str
+    value: float | None
+    limit: float
+    better: str
+    passed: bool
+    reason: str
+
+
+class StrategyEvidence(_Model):
+    """What one strategy's walk-forward showed."""
+
+    promoted: bool
+    promoted_at: date | None
+    champion: str
+    reason: str
+    observations: int
+    smallest_gain: float | None
+    candidates: int
+    policies: int
+    variants: dict[str, VariantEvidence]
+    paired: dict[str, PairedEvidence]
+
+
+class Claim(_Model):
+    """Whether "regime-aware" may be claimed: a win over the better of the simple policies."""
+
+    holds: bool
+    rival: str | None
+    t: float | None
+    limit: float | None
+    reason: str
+
+
+class Evidence(_Model):
+    """The content of ``evidence.json``; ``variants`` are those of all strategies together."""
+
+    schema_version: int
+    first: date
+    last: date
+    sessions: int
+    periods_per_year: int
+    book: str
+    cost_bps: float
+    seed: int
+    synthetic: bool
+    promoted: bool
+    criteria: list[CriterionLine]
+    claim: Claim
+    variants: dict[str, VariantEvidence]
+    paired: dict[str, PairedEvidence]
+    strategies: dict[str, StrategyEvidence]
+    pbo: float | None
+    spa_p_value: float | None
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Out-of-sample streams of one strategy by variant; arrays ``[time]``."""
+
+    net: dict[str, Floats]
+    turnover: dict[str, Floats]
+    policies: int
+    candidates: int
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the numbers are computed under."""
+
+    periods_per_year: int
+    cost: float
+    seed: int
+    gate: GateConfig
+    challengers: int
+
+
+def variant_evidence(name: str, streams: Streams, terms: Terms, *, scope: str) -> VariantEvidence:
+    """Numbers of one stream; ``scope`` names it for the bootstrap's random draws."""
+    net, traded = streams.net[name], streams.turnover[name]
+    reasons: dict[str, str] = {}
+    given = moments(net)
+    periods = terms.periods_per_year
+    psr = dsr = sharpe = None
+    if given is None:
+        for key in ("sharpe", "sharpe_interval", "psr", "dsr"):
+            reasons[key] = "fewer than 3 sessions or no variance"
+    else:
+        sharpe = given.sharpe * float(np.sqrt(periods))
+        psr = probabilistic_sharpe(given)
+        variance = max(trial_variance(streams.net), 1.0 / given.observations)
+        dsr = deflated_sharpe(given, trials=streams.policies, variance=variance)
+    interval = None
+    if given is not None:
+        seed = seeds.integer(terms.seed, f"interval/{scope}/{name}")
+        interval = sharpe_interval(net, periods_per_year=periods, seed=seed)
+        if interval is None:
+            reasons["sharpe_interval"] = "fewer than 30 sessions"
+    even = cost_break_even_bps(net, traded, terms.cost)
+    if even is None:
+        reasons["cost_break_even_bps"] = "nothing was traded"
+    return VariantEvidence(
+        sharpe=sharpe,
+        sharpe_interval=interval,
+        psr=psr,
+        dsr=dsr,
+        trials=streams.policies,
+        total_return=compound(net),
+        volatility=deviation(net) * float(np.sqrt(periods)) if len(net) > 1 else 0.0,
+        max_drawdown=drawdown(net),
+        turnover=float(traded.mean()) * periods if len(traded) else 0.0,
+        cost_break_even_bps=even,
+        reasons=reasons,
+    )
+
+
+def trial_sharpes(net: Mapping[str, Floats]) -> Floats:
+    """Sharpe ratio per session of every policy that learned from data.
+
+    Fixed rules (the defaults, an incumbent, buy and hold) count among the policies looked at,
+    but their distance from the rest is no measure of luck: one hopeless default would otherwise
+    raise the bar for everybody.
+    """
+    ratios = []
+    for name, returns in net.items():
+        given = moments(returns) if name in LEARNED_VARIANTS else None
+        if given is not None:
+            ratios.append(given.sharpe)
+    return np.asarray(ratios)
+
+
+def trial_variance(net: Mapping[str, Floats]) -> float:
+    """Variance of :func:`trial_sharpes`; 0 below two."""
+    ratios = trial_sharpes(net)
+    return float(ratios.var(ddof=1)) if len(ratios) > 1 else 0.0
+
+
+def paired_evidence(challenger: Floats, rival: Floats, terms: Terms) -> PairedEvidence:
+    """Challenger against one rival over the whole span."""
+    n, gate = len(challenger), terms.gate
+    limit = boundary(max(n, 1), alpha=gate.alpha / terms.challengers, mixture=gate.mixture)
+    first, second = moments(challenger), moments(rival)
+    gain = None
+    if first is not None:
+        base = second.sharpe if second is not None else 0.0
+        gain = (first.sharpe - base) * float(np.sqrt(terms.periods_per_year))
+    return PairedEvidence(
+        t=hac_t(paired_difference(challenger, rival, gate.half_life), gate.lags),
+        limit=limit,
+        sharpe_gain=gain,
+        smallest_gain=smallest_gain_over(
+            challenger, rival, limit=limit, periods_per_year=terms.periods_per_year
+        ),
+    )
+
+
+def all_paired(streams: Streams, terms: Terms) -> dict[str, PairedEvidence]:
+    """The regime-aware variant against every other policy."""
+    skip = ("regime_aware", "exported", "oracle")
+    return {
+        name: paired_evidence(streams.net["regime_aware"], returns, terms)
+        for name, returns in streams.net.items()
+        if name not in skip
+    }
+
+
+def claim(streams: Streams, paired: Mapping[str, PairedEvidence]) -> Claim:
+    """Whether the regime-aware variant beat the better of the simple policies."""
+    ratios = {name: given.sharpe for name in SIMPLE if (given := moments(streams.net[name]))}
+    if not ratios:
+        reason = "no simple policy traded, so there is nothing to beat"
+        return Claim(holds=False, rival=None, t=None, limit=None, reason=reason)
+    rival = max(ratios, key=lambda name: ratios[name])
+    line = paired[rival]
+    holds = line.t is not None and line.t >= line.limit
+    verb = "beat" if holds else "did not beat"
+    reason = f"regime_aware {verb} {rival}, the better simple policy, under the boundary"
+    return Claim(holds=holds, rival=rival, t=line.t, limit=line.limit, reason=reason)
+
+
+def criterion_lines(strategy: str, verdict: Verdict) -> list[CriterionLine]:
+    """The gate's table of one strategy."""
+    return [
+        CriterionLine(
+            strategy=strategy,
+            criterion=line.name,
+            value=line.value,
+            limit=line.limit,
+            better=line.better,
+            passed=line.passed,
+            reason=line.reason,
+        )
+        for line in verdict.criteria
+    ]
+
+
+def strategy_evidence(
+    name: str, streams: Streams, terms: Terms, *, verdict: Verdict, promoted_at: date | None
+) -> StrategyEvidence:
+    """Everything about one strategy."""
+    return StrategyEvidence(
+        promoted=promoted_at is not None,
+        promoted_at=promoted_at,
+        champion="regime_aware" if promoted_at is not None else verdict.champion,
+        reason=verdict.reason,
+        observations=verdict.observations,
+        smallest_gain=verdict.smallest_gain,
+        candidates=streams.candidates,
+        policies=streams.policies,
+        variants={
+            variant: variant_evidence(variant, streams, terms, scope=name)
+            for variant in streams.net
+        },
+        paired=all_paired(streams, terms),
+    )
+
+
+def evidence_schema() -> dict[str, Any]:
+    """JSON Schema of ``evidence.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Evidence.model_json_schema(),
+    }
