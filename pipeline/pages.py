@@ -30,7 +30,8 @@ def page_commands(home: Home, *, dagster_port: int, mlflow_port: int) -> dict[st
     programs = Path(sys.executable).parent
     return {
         "Dagster": [
-            *(str(programs / "dg"), "dev", "--host", HOST, "--port", str(dagster_port)),
+            *(str(programs / "dg"), "dev", "--log-level", "warning"),
+            *("--host", HOST, "--port", str(dagster_port)),
         ],
         "MLflow": [
             *(sys.executable, "-m", "mlflow", "server", "--host", HOST),

@@ -56,9 +56,9 @@ def schema_of(name: str) -> dict[str, Any]:
 
         return document_schema()
     if name == "evidence":
-        from ml.walkforward import Evidence
+        from ml.evidence import evidence_schema
 
-        return Evidence.model_json_schema()
+        return evidence_schema()
     known = [*STRATEGIES.names(), *DOCUMENTS]
     if name not in known:
         raise UnknownNameError(f"unknown schema {name!r}", fix=closest(name, known))

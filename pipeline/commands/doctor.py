@@ -142,10 +142,22 @@ def _documents(home: Home) -> str:
 
 
 def _registry(home: Home) -> str:
-    """See that the tracker answers and its registered models are whole."""
-    from pipeline.tracker import inspect_registry
+    """See that the home's own registry answers, and each model with an alias is whole."""
+    from pipeline.config import TrackingConfig
+    from pipeline.tracker import PARAMETERS_MODEL, REGIME_MODEL, open_tracker
+    from pipeline.tracker.client import DATABASE
 
-    return inspect_registry(home) or NOTHING
+    if not (home.mlflow / DATABASE).exists():
+        return NOTHING
+    tracker = open_tracker(home, TrackingConfig())
+    whole = []
+    for model in tracker.client.search_registered_models():
+        if model.name not in (REGIME_MODEL, PARAMETERS_MODEL):
+            continue
+        for alias in sorted(model.aliases):
+            loaded = tracker.load_model(model.name, alias)
+            whole.append(f"{model.name}@{alias} version {loaded.version}")
+    return ", ".join(whole) or "no registered model has an alias yet"
 
 
 def _calendar(home: Home) -> str:

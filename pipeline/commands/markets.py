@@ -4,7 +4,7 @@ For: ``weathervane market``. Not for: the provider ``synthetic``, which makes th
 the daily chain.
 """
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,7 @@ def write_market(
     """
     from pydantic import ValidationError
 
-    from backtest.market.calendar import sessions as sessions_of
-    from backtest.market.synthetic import FIRST_SESSION, WorldConfig, generate, write_world
+    from backtest.market.synthetic import WorldConfig, generate, write_world
 
     if not 1 <= sessions <= 10_000:
         raise ConfigError(
@@ -58,15 +57,7 @@ def write_market(
         raise ConfigError(
             f"{first['loc'][0]} = {first['input']!r}: {first['msg']}", code="E_WORLD"
         ) from None
-    # 253 sessions a year at most, and a month to spare.
-    end = FIRST_SESSION + timedelta(days=int(sessions * 1.5) + 31)
-    days = sessions_of("XNYS", FIRST_SESSION, end)[:sessions]
-    if len(days) < sessions:
-        raise ConfigError(
-            f"the calendar of XNYS holds {len(days)} sessions from {FIRST_SESSION} on",
-            fix="ask for fewer",
-            code="E_WORLD",
-        )
+    days = _days(sessions)
     made = generate(config, days)
     folder = results_folder(out)
     write_world(made, folder)
@@ -78,3 +69,20 @@ def write_market(
         "last": str(days[-1]),
         "files": [str(folder / name) for name in ("bars.parquet", "truth.parquet", "market.json")],
     }
+
+
+def _days(count: int) -> list[date]:
+    """First sessions of XNYS from the fixed first one on."""
+    from backtest.market.calendar import sessions
+    from backtest.market.synthetic import FIRST_SESSION
+
+    # 253 sessions a year at most, and a month to spare.
+    end = FIRST_SESSION + timedelta(days=int(count * 1.5) + 31)
+    days = sessions("XNYS", FIRST_SESSION, end)[:count]
+    if len(days) < count:
+        raise ConfigError(
+            f"the calendar of XNYS holds {len(days)} sessions from {FIRST_SESSION} on",
+            fix="ask for fewer",
+            code="E_WORLD",
+        )
+    return days

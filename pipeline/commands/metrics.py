@@ -43,34 +43,30 @@ def metrics_of_file(
         ``E_RETURNS``: no file, a missing column, a return that is missing, not finite or below
         -1, a date that stands twice, fewer than two rows, or no date in common.
     """
-    from backtest.metric import MetricInput, evaluate
+    from backtest.metric import MetricInput
+    from backtest.tables import metrics_record
 
     if periods < 1:
-        raise DataError(f"periods = {periods}", fix="give at least 1 a year", code="E_RETURNS")
+        raise _wrong(f"periods = {periods}", "--periods", "give at least 1 a year")
     if not risk_free > -1.0:
-        raise DataError(f"risk_free = {risk_free}", fix="give more than -1", code="E_RETURNS")
-    frame, other = read_returns(returns), None
+        raise _wrong(f"risk_free = {risk_free}", "--risk-free", "give more than -1")
+    frame = read_returns(returns)
     if benchmark is not None:
-        joined = frame.join(read_returns(benchmark), on="date", suffix="_benchmark").sort("date")
-        if joined.height < 2:
-            raise DataError(
-                f"{joined.height} dates in common, at least 2 are needed",
-                where=f"{returns} and {benchmark}",
-                fix="give files of the same span",
-                code="E_RETURNS",
+        frame = frame.join(read_returns(benchmark), on="date", suffix="_benchmark").sort("date")
+        if frame.height < 2:
+            raise _wrong(
+                f"{frame.height} dates in common, at least 2 are needed",
+                f"{returns} and {benchmark}",
+                "give files of the same span",
             )
-        frame, other = joined, joined["return_benchmark"].to_numpy()
-    values, reasons = evaluate(
-        MetricInput(
-            returns=frame["return"].to_numpy(),
-            periods_per_year=periods,
-            risk_free=risk_free,
-            benchmark=other,
-        )
+    given = MetricInput(
+        returns=frame["return"].to_numpy(),
+        periods_per_year=periods,
+        risk_free=risk_free,
+        benchmark=None if benchmark is None else frame["return_benchmark"].to_numpy(),
     )
     return {
-        **values,
-        "reasons": reasons,
+        **metrics_record(given),
         "observations": frame.height,
         "first": str(frame["date"][0]),
         "last": str(frame["date"][-1]),

@@ -81,7 +81,7 @@ def run_sweep(
     ParameterError
         ``E_TOO_WIDE``: more sets than a book table holds; or a grid that cannot be used.
     EngineUnavailable
-        A device that this installation does not have.
+        ``E_DEVICE``: a device that no engine here can use.
     """
     from backtest.engine.costs import cost_per_side
     from backtest.engine.sweep import sweep_metrics
@@ -89,42 +89,30 @@ def run_sweep(
     from backtest.tables import sweep_tables
 
     started = time.perf_counter()
-    if device != "cpu":
-        raise EngineUnavailable(
-            f"no engine for device {device!r} yet", fix="use --device cpu", code="E_DEVICE"
-        )
-    rule = STRATEGIES.get(strategy)
-    cost = cost_per_side(cost_bps)
+    _refuse_device(device)
+    rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     grid, infeasible = grid_of(rule, asked)
     _refuse_too_wide(grid.size, book, top)
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
     columns = sweep_metrics(loaded.panel, rule, grid, cost=cost, progress=progress)
     sets, table = sweep_tables(loaded.panel, grid, columns)
-    folder = results_folder(out)
+    ranked, folder = ranking(sets, columns), results_folder(out)
     write_parquet(folder / "parameters.parquet", sets)
     write_parquet(folder / "metrics.parquet", table)
-    ranked = ranking(sets, columns)
+    loaded.write_quarantine(folder)
     summary = {
-        "strategy": strategy,
-        "sets": grid.size,
-        "infeasible": infeasible,
-        "cost_bps": cost_bps,
-        "engine": "events",
-        "device": device,
-        "backtests": grid.size * loaded.panel.shape[0],
-        "samples": asked.samples,
-        "seed": asked.seed if asked.samples is not None else None,
+        **{"strategy": strategy, "sets": grid.size, "infeasible": infeasible},
+        **{"cost_bps": cost_bps, "engine": "events", "device": device},
+        **{"samples": asked.samples, "seed": None if asked.samples is None else asked.seed},
         **loaded.about(),
     }
     if book is not None:
         keep = sorted(row["set"] for row in ranked[: top or grid.size])
-        written = _write_book(
-            loaded.panel, rule, grid, keep, kind=book, cost=cost, path=folder, progress=progress
-        )
-        summary |= {"book": book, "book_sets": written}
+        returns = _book(loaded.panel, rule, grid.take(keep), kind=book, cost=cost, watch=progress)
+        write_parquet(folder / "book.parquet", returns.rename(lambda name: _named(name, keep)))
+        summary |= {"book": book, "book_sets": "all" if len(keep) == grid.size else keep}
     summary["seconds"] = round(time.perf_counter() - started, 3)
     write_json(folder / "sweep.json", summary)
-    loaded.write_quarantine(folder)
     return Sweep(summary, ranked[: top or 5])
 
 
@@ -178,28 +166,32 @@ def ranking(sets: "pl.DataFrame", columns: dict[str, "np.ndarray"]) -> list[dict
     return ranked.to_dicts()
 
 
-def _write_book(
+def _book(
     panel: "Panel",
     rule: "Strategy",
     grid: "ParamGrid",
-    keep: list[int],
     *,
     kind: str,
     cost: float,
-    path: Path,
-    progress: Progress | None,
-) -> list[int] | str:
-    """Write the book returns of the sets kept; the sets by number, or ``all``."""
-    import numpy as np
+    watch: Progress | None,
+) -> "pl.DataFrame":
+    """Net book return of each set: ``date`` and one column per row of the grid, by its number."""
     import polars as pl
 
     from backtest.engine.sweep import sweep_book
 
-    chosen = grid.take(np.array(keep))
-    result = sweep_book(panel, rule, chosen, kind=kind, cost=cost, progress=progress)
-    frame = pl.DataFrame(
-        {"date": pl.Series(panel.dates).cast(pl.Date)}
-        | {f"p{p}": result.net_return[i] for i, p in enumerate(keep)}
-    )
-    write_parquet(path / "book.parquet", frame)
-    return "all" if len(keep) == grid.size else keep
+    result = sweep_book(panel, rule, grid, kind=kind, cost=cost, progress=watch)
+    columns = {str(i): series for i, series in enumerate(result.net_return)}
+    return pl.DataFrame({"date": pl.Series(panel.dates).cast(pl.Date), **columns})
+
+
+def _named(column: str, sets: list[int]) -> str:
+    """Name a column of a book by its set: ``p`` and the number it has in ``parameters``."""
+    return f"p{sets[int(column)]}" if column.isdigit() else column
+
+
+def _refuse_device(device: str) -> None:
+    if device != "cpu":
+        raise EngineUnavailable(
+            f"no engine here for device {device!r}", fix="use --device cpu", code="E_DEVICE"
+        )

@@ -1,7 +1,6 @@
 """Nothing looks forward in time but the two rooms whose subject it is."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
@@ -64,11 +63,10 @@ def forward_looks(module: ast.Module) -> list[str]:
     return [f"line {node.lineno}: {why}" for node in calls if (why := looks_forward(node))]
 
 
-@pytest.mark.parametrize("path", modules(*FLOORS), ids=name_of)
-def test_no_forward_look(path: Path):
-    if name_of(path) in TIME_ROOMS:
-        pytest.skip("a room whose subject is the future")
-    assert forward_looks(tree(path)) == []
+def test_no_forward_look():
+    paths = [path for path in modules(*FLOORS) if name_of(path) not in TIME_ROOMS]
+    found = [f"{name_of(path)} {line}" for path in paths for line in forward_looks(tree(path))]
+    assert found == []
 
 
 @pytest.mark.parametrize(

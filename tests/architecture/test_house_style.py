@@ -4,8 +4,6 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.architecture.source_tree import (
     FLOORS,
     ROOT,
@@ -32,6 +30,8 @@ HEAVY = {
     "numba",
     "scipy",
 }
+MODULE_LINES, FUNCTION_LINES = 400, 60
+LEFT_OVER = ("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error")
 CODE = modules(*FLOORS)
 EVERYTHING = modules(*FLOORS, "examples", "benchmarks")
 
@@ -60,71 +60,79 @@ def fields(path: Path) -> set[tuple[int, str]]:
     }
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
-def test_names(path: Path):
-    bad = [
-        f"{name} (line {line})"
-        for line, name in sorted(set(named(path)) - fields(path))
-        if name not in EXEMPT and REFUSED & set(name.lower().strip("_").split("_"))
-    ]
-    classes = [n.name for n in ast.walk(tree(path)) if isinstance(n, ast.ClassDef)]
-    assert bad + [name for name in classes if REFUSED_IN_CLASSES.search(name)] == []
-
-
-@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
-def test_sizes(path: Path):
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= 400, f"{name_of(path)} has {lines} lines, 400 are allowed"
-    long = [
-        f"{f.name}: {f.end_lineno - f.lineno + 1} lines"
-        for f in functions(path)
-        if f.end_lineno is not None and f.end_lineno - f.lineno + 1 > 60
-    ]
-    assert long == []
-
-
-@pytest.mark.parametrize("path", [p for p in CODE if p.name != "__init__.py"], ids=name_of)
-def test_a_module_says_what_it_is_for_and_what_it_is_not(path: Path):
-    opening = ast.get_docstring(tree(path)) or ""
-    assert "For:" in opening, "the opening docstring lacks 'For:'"
-    assert "Not for:" in opening, "the opening docstring lacks 'Not for:'"
-
-
-@pytest.mark.parametrize("path", CODE, ids=name_of)
-def test_future_annotations_by_floor(path: Path):
-    has = any(
-        isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree(path).body
-    )
-    floor = path.relative_to(ROOT).parts[0]
-    if floor in ("pipeline", "assets"):
-        assert not has, "Dagster reads annotations at run time"
-    elif tree(path).body:
-        assert has or path.name == "__init__.py"
-
-
-@pytest.mark.parametrize("path", modules("pipeline", "assets"), ids=name_of)
-def test_heavy_imports_only_inside_functions(path: Path):
-    heavy = set()
-    for node in tree(path).body:
-        if isinstance(node, ast.Import):
-            heavy |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            heavy.add((node.module or "").split(".")[0])
-    assert heavy & HEAVY == set()
-
-
-@pytest.mark.parametrize("path", CODE, ids=name_of)
-def test_no_print_no_bare_except_nothing_left_to_do(path: Path):
+def test_names():
     bad = []
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print":
-            bad.append(f"print, line {node.lineno}")
-        if isinstance(node, ast.ExceptHandler) and node.type is None:
-            bad.append(f"bare except, line {node.lineno}")
-    text = path.read_text(encoding="utf-8")
-    bad += [
-        word for word in ("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error") if word in text
-    ]
+    for path in EVERYTHING:
+        bad += [
+            f"{name_of(path)} line {line}: {name}"
+            for line, name in sorted(set(named(path)) - fields(path))
+            if name.lower() not in EXEMPT and REFUSED & set(name.lower().strip("_").split("_"))
+        ]
+        classes = [n.name for n in ast.walk(tree(path)) if isinstance(n, ast.ClassDef)]
+        bad += [f"{name_of(path)}: {n}" for n in classes if REFUSED_IN_CLASSES.search(n)]
+    assert bad == []
+
+
+def test_sizes():
+    bad = []
+    for path in EVERYTHING:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > MODULE_LINES:
+            bad.append(f"{name_of(path)}: {lines} lines")
+        for function in functions(path):
+            long = (function.end_lineno or 0) - function.lineno + 1
+            if long > FUNCTION_LINES:
+                bad.append(f"{name_of(path)}: {function.name} has {long} lines")
+    assert bad == []
+
+
+def test_a_module_says_what_it_is_for_and_what_it_is_not():
+    bad = []
+    for path in CODE:
+        opening = " ".join((ast.get_docstring(tree(path)) or "").split())
+        if path.name != "__init__.py" and not ("For:" in opening and "Not for:" in opening):
+            bad.append(name_of(path))
+    assert bad == []
+
+
+def test_future_annotations_by_floor():
+    bad = []
+    for path in CODE:
+        has = any(
+            isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in tree(path).body
+        )
+        if path.relative_to(ROOT).parts[0] in ("pipeline", "assets"):
+            if has:
+                bad.append(f"{name_of(path)}: Dagster reads annotations at run time")
+        elif not has and path.name != "__init__.py":
+            bad.append(f"{name_of(path)}: lacks the import")
+    assert bad == []
+
+
+def test_heavy_imports_only_inside_functions():
+    bad = []
+    for path in modules("pipeline", "assets"):
+        for node in tree(path).body:
+            if isinstance(node, ast.Import):
+                names = {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {(node.module or "").split(".")[0]}
+            else:
+                continue
+            bad += [f"{name_of(path)}: {name}" for name in names & HEAVY]
+    assert bad == []
+
+
+def test_no_print_no_bare_except_nothing_left_to_do():
+    bad = []
+    for path in CODE:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print":
+                bad.append(f"{name_of(path)} line {node.lineno}: print")
+            if isinstance(node, ast.ExceptHandler) and node.type is None:
+                bad.append(f"{name_of(path)} line {node.lineno}: bare except")
+        text = path.read_text(encoding="utf-8")
+        bad += [f"{name_of(path)}: {word}" for word in LEFT_OVER if word in text]
     assert bad == []
 
 
