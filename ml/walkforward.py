@@ -10,7 +10,6 @@ the columns before its own close. Weights decided at the close of ``t`` are trad
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +32,7 @@ from ml.export.records import Decision, ParameterSet, Verdict
 from ml.history import History, StrategyHistory
 from ml.market_state import market_state, state_matrix
 from ml.policy import PolicyConfig
+from ml.regime import RegimeFit
 from ml.regime_track import RegimeTrack
 from ml.trials import config_hash, merged, policies_looked_at
 
@@ -108,8 +108,8 @@ class StrategyWalk:
         What was run after each of these sessions.
     net, turnover : dict of str to float64, ``[time]``
         By variant, on the panel's whole axis; 0 before the first fill.
-    verdict : Verdict
-        That promoted, else that of the last session.
+    verdicts : tuple of Verdict
+        In force at each of these sessions: after a promotion, the one that promoted.
     promoted_at : int or None
         Session of the promotion.
     config_hashes : dict of str to str
@@ -123,10 +123,15 @@ class StrategyWalk:
     exported: tuple[ParameterSet, ...]
     net: dict[str, Floats]
     turnover: dict[str, Floats]
-    verdict: Verdict
+    verdicts: tuple[Verdict, ...]
     promoted_at: int | None
     config_hashes: dict[str, str]
     policies: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """That promoted, else that of the last session."""
+        return self.verdicts[-1]
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,7 @@ def walk_forward(
     *,
     state: tuple[Floats, tuple[str, ...]] | None = None,
     corpora: Mapping[str, Corpus] | None = None,
+    fits: Mapping[int, RegimeFit] | None = None,
     ledger: pl.DataFrame | None = None,
     truth: Regimes | None = None,
     progress: Progress | None = None,
@@ -196,6 +202,8 @@ def walk_forward(
         Market state on the panel's axis; computed from the panel by default.
     corpora : mapping of str to Corpus, optional
         From :func:`corpus`, where they were swept before.
+    fits : mapping of int to RegimeFit, optional
+        Of the same policy, state and seed, where they were made before.
     ledger : polars.DataFrame, optional
         Trials of this universe that were looked at before; none by default.
     truth : Regimes, optional
@@ -223,7 +231,7 @@ def walk_forward(
             for name in strategies
         }
     history = history_of(panel, {name: corpora[name] for name in strategies}, state=state)
-    proposals, regimes = _proposals(history, spec, truth, report)
+    proposals, regimes = _proposals(history, spec, Memo(dict(fits or {})), truth, report)
     held = _buy_and_hold(panel, spec)
     walks = {}
     for name in strategies:
@@ -308,10 +316,9 @@ def history_of(
 
 
 def _proposals(
-    history: History, spec: WalkSpec, truth: Regimes | None, report: Progress
+    history: History, spec: WalkSpec, memo: Memo, truth: Regimes | None, report: Progress
 ) -> tuple[dict[str, list[dict[str, Decision]]], RegimeTrack]:
     """Every learned variant's decision at every session; each list starts at ``train``."""
-    memo = Memo()
     regimes = regimes_of(history, spec.policy, seed=spec.seed, memo=memo)
     policies = {
         name: spec.policy.with_learner(learner or spec.policy.learner)
@@ -362,7 +369,7 @@ class _Fold:
         progress(1, 3)
         hashes = {name: self._hash(name) for name in net}
         policies = self._policies(hashes)
-        exported, verdict, promoted_at = self._export(net, turnover, policies)
+        exported, verdicts, promoted_at = self._export(net, turnover, policies)
         progress(2, 3)
         run = np.zeros_like(weights["regime_aware"])
         run[self.spec.policy.train :] = [one.weights for one in exported]
@@ -374,7 +381,7 @@ class _Fold:
             exported=exported,
             net=net | more_net,
             turnover=turnover | more_turnover,
-            verdict=verdict,
+            verdicts=verdicts,
             promoted_at=promoted_at,
             config_hashes=hashes,
             policies=policies,
@@ -463,26 +470,26 @@ class _Fold:
 
     def _export(
         self, net: dict[str, Floats], turnover: dict[str, Floats], policies: int
-    ) -> tuple[tuple[ParameterSet, ...], Verdict, int | None]:
+    ) -> tuple[tuple[ParameterSet, ...], tuple[Verdict, ...], int | None]:
         """Fold gate and transition over the proposals."""
         train = self.spec.policy.train
         name, row = self.champion
         weights = np.zeros(self.corpus.grid.size)
         weights[row] = 1.0
         current = ParameterSet(self.strategy, name, weights, "hold")
-        verdict, promoted_at, out = None, None, []
+        out: list[ParameterSet] = []
+        verdicts: list[Verdict] = []
+        promoted_at = None
         for decision in self.proposals["regime_aware"]:
             i = decision.session
             if promoted_at is None:
-                verdict = gate(
-                    self._record(net, turnover, policies, slice(train + 1, i + 1)), self.spec.gate
-                )
+                record = self._record(net, turnover, policies, slice(train + 1, i + 1))
+                verdict = gate(record, self.spec.gate)
                 promoted_at = i if verdict.promote else None
-            assert verdict is not None
+            verdicts.append(verdict)
             current = transition(current, decision, verdict, policy=self.spec.policy)
             out.append(current)
-        assert verdict is not None
-        return tuple(out), verdict, promoted_at
+        return tuple(out), tuple(verdicts), promoted_at
 
     def _record(
         self, net: dict[str, Floats], turnover: dict[str, Floats], policies: int, rows: slice
@@ -518,8 +525,3 @@ def _stage(report: Progress, name: str) -> Callable[[int, int], None]:
 
 def _silent(stage: str, done: int, total: int) -> None:
     """Say nothing."""
-
-
-def with_incumbent(spec: WalkSpec, incumbent: Mapping[str, Mapping[str, Any]]) -> WalkSpec:
-    """Return the same terms with an incumbent."""
-    return dataclasses.replace(spec, incumbent=incumbent)
