@@ -17,7 +17,7 @@ body{padding:0 1rem}
 h1{font-size:1.7rem;margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:1px solid #d5dce3}
 table{border-collapse:collapse;margin:.6rem 0;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .7rem;border-bottom:1px solid #e3e8ed;text-align:right;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}td.words{text-align:left;white-space:normal}
+.words{text-align:left}td.words{white-space:normal}
 .note{background:#fff4d6;border-left:4px solid #d99a00;padding:.5rem .9rem}
 img{max-width:100%;height:auto}.scroll{overflow-x:auto}
 """
@@ -41,10 +41,11 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """Plain cells under their headers; all rows are as long as the header."""
+    """Plain cells under their headers; the first ``words`` columns hold words, not numbers."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    words: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _markdown(block: Block) -> str:
         return f"> **{block.text}**" if block.note else block.text
     if isinstance(block, Picture):
         return f"![{block.caption}]({block.name})"
-    rule = " | ".join(["---", *["---:"] * (len(block.header) - 1)])
+    rule = " | ".join("---" if i < block.words else "---:" for i in range(len(block.header)))
     rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in block.rows]
     return "\n".join(f"| {line} |" for line in (" | ".join(block.header), rule, *rows))
 
@@ -97,14 +98,12 @@ def _html(block: Block) -> str:
         coded = base64.b64encode(block.png).decode("ascii")
         words = html.escape(block.caption)
         return f'<p><img alt="{words}" src="data:image/png;base64,{coded}"></p>'
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in block.header)
-    rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in block.rows)
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
+    head = _row("th", block.header, block.words)
+    rows = "".join(_row("td", row, block.words) for row in block.rows)
+    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
-def _cell(text: str) -> str:
-    words = ' class="words"' if len(text) > 30 else ""
-    return f"<td{words}>{html.escape(text)}</td>"
+def _row(tag: str, cells: Sequence[str], words: int) -> str:
+    marks = (' class="words"' if i < words else "" for i in range(len(cells)))
+    inside = (f"<{tag}{m}>{html.escape(c)}</{tag}>" for m, c in zip(marks, cells, strict=True))
+    return f"<tr>{''.join(inside)}</tr>"

@@ -23,10 +23,10 @@ Floats = npt.NDArray[np.float64]
 COLOURS = {
     "regime_aware": "#0b5fa5",
     "regime_aware_single": "#6aa9d8",
-    "exported": "#111111",
     "static": "#7a7a7a",
     "experts": "#d9822b",
     "default": "#b9b9b9",
+    "exported": "#111111",
     "buy_and_hold": "#8c6d4f",
     "incumbent": "#7b3fa0",
     "oracle": "#2c8f5a",
@@ -36,7 +36,7 @@ _WIDE = 10.5
 
 
 def equity_plot(returns: pl.DataFrame, *, synthetic: bool = False) -> bytes:
-    """Draw the equity of every variant, one panel per strategy, on a logarithmic scale.
+    """Draw the equity of every variant, one panel per strategy.
 
     Parameters
     ----------
@@ -56,13 +56,11 @@ def equity_plot(returns: pl.DataFrame, *, synthetic: bool = False) -> bytes:
                 label=variant,
                 color=COLOURS.get(variant, "#b04a8f"),
                 linewidth=2.0 if variant in ("regime_aware", "exported") else 1.1,
-                linestyle="--" if variant in ("default", "exported") else "-",
+                linestyle="--" if variant == "exported" else "-",
             )
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+        _scale_levels(axes)
         axes.set_title(f"{name}: equity after costs", loc="left", fontsize=11)
-        axes.legend(loc="upper left", fontsize=8, ncols=3, frameon=False)
+        _legend_beside(axes)
     return _png(figure)
 
 
@@ -83,27 +81,25 @@ def regime_plot(prices: pl.DataFrame, regimes: pl.DataFrame, *, synthetic: bool 
     known = both["p_bull"].is_not_null().to_numpy()
     shares = np.stack([both[f"p_{name}"].fill_null(0.0).to_numpy() for name in TRENDS])  # [3, T]
     likeliest = np.where(known, shares.argmax(axis=0), -1)
+    behind = (likeliest == np.arange(len(TRENDS))[:, None]).astype(float)  # [3, T]
+    colours = list(TRENDS.values())
+    across = top.get_xaxis_transform()
+    top.stackplot(
+        days, behind, colors=colours, alpha=0.4, step="post", linewidth=0, transform=across
+    )
     top.plot(days, both["level"].to_numpy(), color="#1c2733", linewidth=1.1)
-    top.set_yscale("log")
-    top.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    top.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
-    for k, (name, colour) in enumerate(TRENDS.items()):
-        where = likeliest == k
-        top.fill_between(
-            days, 0, 1, where=where, color=colour, alpha=0.35, step="mid", linewidth=0,
-            transform=top.get_xaxis_transform(), label=name,
-        )  # fmt: skip
+    _scale_levels(top)
     top.set_title("equal-weight market, likeliest trend behind it", loc="left", fontsize=11)
-    top.legend(loc="upper left", fontsize=8, ncols=3, frameon=False)
-    middle.stackplot(days[known], shares[:, known], colors=list(TRENDS.values()), labels=TRENDS)
+    middle.stackplot(days[known], shares[:, known], colors=colours, labels=list(TRENDS))
     middle.set_ylim(0, 1)
-    middle.set_title("filtered probabilities: bull, sideways, bear", loc="left", fontsize=11)
-    for name, colour in (("p_volatile", "#b5541c"), ("p_heavy", "#3d5a99")):
-        values = both[name].cast(pl.Float64).to_numpy()
+    middle.set_title("filtered probabilities of the trend", loc="left", fontsize=11)
+    _legend_beside(middle)
+    for name, colour in (("volatile", "#b5541c"), ("heavy", "#3d5a99")):
+        values = both[f"p_{name}"].cast(pl.Float64).to_numpy()
         low.plot(days, values, label=name, color=colour, linewidth=1.0)
     low.set_ylim(0, 1)
-    low.legend(loc="upper left", fontsize=8, ncols=2, frameon=False)
-    low.set_title("volatile, heavy volume", loc="left", fontsize=11)
+    _legend_beside(low)
+    low.set_title("filtered probabilities: volatile, heavy volume", loc="left", fontsize=11)
     for axes in (top, middle, low):
         axes.set_xlim(days[0], days[-1])
     return _png(figure)
@@ -153,7 +149,9 @@ def cost_plot(
         for variant in _ordered(one):
             part = one.filter(pl.col("variant") == variant)
             sharpe = sharpe_by_cost(part, costs, cost_bps=cost_bps, periods=periods)
-            axes.plot(costs, sharpe, label=variant, color=COLOURS.get(variant, "#b04a8f"))
+            style = "--" if variant == "exported" else "-"
+            colour = COLOURS.get(variant, "#b04a8f")
+            axes.plot(costs, sharpe, label=variant, color=colour, linestyle=style)
         axes.axhline(0.0, color="#1c2733", linewidth=0.8)
         axes.axvline(cost_bps, color="#1c2733", linewidth=0.8, linestyle=":")
         axes.set_title(
@@ -162,7 +160,8 @@ def cost_plot(
             loc="left",
             fontsize=10,
         )
-        axes.legend(loc="upper right", fontsize=8, ncols=3, frameon=False)
+        axes.set_xlim(costs[0], costs[-1])
+        _legend_beside(axes)
     return _png(figure)
 
 
@@ -184,6 +183,20 @@ def sharpe_by_cost(stream: pl.DataFrame, costs: Floats, *, cost_bps: float, peri
     deviation = net.std(axis=1, ddof=1)
     safe = np.where(deviation > 0.0, deviation, np.nan)
     return np.asarray(net.mean(axis=1) / safe * np.sqrt(periods))
+
+
+def _legend_beside(axes: Axes) -> None:
+    """Put the legend to the right of a panel, where it hides nothing."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
+
+
+def _scale_levels(axes: Axes) -> None:
+    """Use a logarithmic scale for levels that more than double, with plain numbers on it."""
+    low, high = axes.dataLim.intervaly
+    if low > 0.0 and high > 2.0 * low:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
 
 
 def _ordered(frame: pl.DataFrame) -> list[str]:

@@ -78,10 +78,11 @@ def pictures(story: Story) -> list[Picture]:
     found = story.evidence
     marked = {"synthetic": bool(found["synthetic"])}
     terms = {"cost_bps": found["cost_bps"], "periods": found["periods_per_year"]}
+    streams = story.returns.filter(pl.col("strategy").is_in(list(_parts(found))))
     drawn = [
         Picture(
             "equity.png",
-            plots.equity_plot(story.returns, **marked),
+            plots.equity_plot(streams, **marked),
             "Equity after costs of every variant, out of sample",
         ),
         Picture(
@@ -91,7 +92,7 @@ def pictures(story: Story) -> list[Picture]:
         ),
         Picture(
             "cost.png",
-            plots.cost_plot(story.returns, **terms, **marked),
+            plots.cost_plot(streams, **terms, **marked),
             "Sharpe ratio against cost per side",
         ),
     ]
@@ -112,7 +113,7 @@ def report_blocks(story: Story, drawn: list[Picture]) -> list[Block]:
         blocks.append(Paragraph(warning, note=True))
     blocks += [_facts(story), *_verdict(found)]
     blocks += [Heading("Equity of all variants"), by_name["equity.png"]]
-    for name, part in {"all": found, **found["strategies"]}.items():
+    for name, part in _parts(found).items():
         blocks += [Heading(name, 3), variants_table(part["variants"])]
     blocks += _gate(found)
     blocks += [Heading("Regimes over price"), by_name["regimes.png"]]
@@ -120,6 +121,12 @@ def report_blocks(story: Story, drawn: list[Picture]) -> list[Block]:
     blocks += [picture for picture in drawn if picture.name.startswith("parameters_")]
     blocks += [Heading("Cost"), by_name["cost.png"]]
     return [*blocks, Heading("Rows set aside"), *quarantine_blocks(story.quarantined)]
+
+
+def _parts(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Sections of the evidence by strategy; all together only where there are several."""
+    whole = {"all": found} if len(found["strategies"]) > 1 else {}
+    return {**whole, **found["strategies"]}
 
 
 def _facts(story: Story) -> Table:
@@ -131,7 +138,7 @@ def _facts(story: Story) -> Table:
         "cost": f"{found['cost_bps']:g} basis points per side",
         "seed": str(found["seed"]),
     }
-    return Table(("what", ""), tuple({**story.facts, **terms}.items()))
+    return Table(("what", ""), tuple({**story.facts, **terms}.items()), words=2)
 
 
 def _verdict(found: Mapping[str, Any]) -> list[Block]:
@@ -194,15 +201,16 @@ def gate_table(criteria: list[Mapping[str, Any]]) -> Table:
     rows = tuple(
         (
             str(line["criterion"]),
+            "passed" if line["passed"] else "not passed",
+            str(line["reason"] or ""),
             _said(line["value"], "{:.4g}"),
-            _said(line["limit"], "{:.4g}"),
-            str(line["better"]),
-            "yes" if line["passed"] else "no",
-            str(line["reason"]),
+            _said(
+                line["limit"], "at least {:.4g}" if line["better"] == "above" else "at most {:.4g}"
+            ),
         )
         for line in criteria
     )
-    return Table(("criterion", "value", "limit", "better", "passed", "remark"), rows)
+    return Table(("criterion", "", "remark", "value", "limit"), rows, words=3)
 
 
 def paired_table(paired: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -227,7 +235,7 @@ def quarantine_blocks(quarantined: pl.DataFrame, *, examples: int = 10) -> list[
     shown = quarantined.sort("rule", "symbol", "date").group_by("rule", maintain_order=True).head(2)
     names = ("rule", "symbol", "date", "detail")
     first = tuple(tuple(str(v or "") for v in row) for row in shown.select(names).rows()[:examples])
-    return [Table(("rule", "rows", "symbols"), by_rule), Table(names, first)]
+    return [Table(("rule", "rows", "symbols"), by_rule), Table(names, first, words=4)]
 
 
 def report_files(story: Story) -> dict[str, bytes]:

@@ -103,6 +103,20 @@ class Progress:
             self._bar = None
 
 
+class Stages:
+    """Progress of work in several stages, each with a bar of its own."""
+
+    def __init__(self) -> None:
+        self._now = Progress("")
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        if stage != self._now.label:
+            self._now.close()
+            self._now = Progress(stage)
+        self._now(done, total)
+
+
 def home_option(command: Wrapped) -> Wrapped:
     """Add ``--home`` to a command that reads or writes state."""
     return click.option(

@@ -10,6 +10,7 @@ import click
 
 from pipeline.cli.frame import (
     Progress,
+    Stages,
     answer,
     bars_option,
     cost_option,
@@ -138,10 +139,10 @@ def sweep(
 @json_option
 def walk_forward(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
     """Give the whole evidence on a panel: decisions, returns of every variant, the gate."""
-    from pipeline.commands.walks import run_walk_forward
+    from pipeline.commands.walks import run_walk_forward, summary_lines
 
-    done = run_walk_forward(source, out=out, progress=Progress("walk-forward"), **rest)
-    answer(done.summary, done.lines, as_json=as_json)
+    done = run_walk_forward(source, out=out, progress=Stages(), **rest)
+    answer(done.evidence, summary_lines(done.evidence, out), as_json=as_json)
 
 
 @click.command()

@@ -41,7 +41,7 @@ def line(criterion: str, value: float | None, limit: float, passed: bool, reason
         "criterion": criterion,
         "value": value,
         "limit": limit,
-        "better": "higher",
+        "better": "above",
         "passed": passed,
         "reason": reason,
     }
@@ -147,8 +147,8 @@ def test_the_page_shows_every_part(files: dict[str, bytes]):
         "pbo: not computed yet.",
         "| static | +1.50 | +3.10 | +0.40 | - |",
         "Smallest gain that this span could have shown: 1.25",
-        "| observations | 60 | 252 | higher | no | too few |",
-        "| psr | 0.97 | 0.95 | higher | yes |  |",
+        "| observations | not passed | too few | 60 | at least 252 |",
+        "| psr | passed |  | 0.97 | at least 0.95 |",
         "high_below_low | 1 | 1",
         "+0.20 to +2.10",
     ):
@@ -166,6 +166,10 @@ def test_each_picture_stands_beside_the_markdown_and_inside_the_html(files: dict
     assert all(png.startswith(b"\x89PNG") for png in inside)
     assert "http" not in page
     assert "<script" not in page
+
+
+def test_one_strategy_is_not_shown_twice(files: dict[str, bytes]):
+    assert "### all" not in files["report.md"].decode()
 
 
 def test_a_real_market_is_not_called_synthetic():
@@ -210,7 +214,7 @@ def test_an_empty_quarantine_is_one_sentence():
 
 def test_a_criterion_without_a_value_is_a_dash():
     row = line("dsr", None, 0.95, False, "no trial")
-    assert gate_table([row]).rows == (("dsr", "-", "0.95", "higher", "no", "no trial"),)
+    assert gate_table([row]).rows == (("dsr", "not passed", "no trial", "-", "at least 0.95"),)
 
 
 def test_blocks_render_alike_and_escape_what_they_are_given():
@@ -229,4 +233,4 @@ def test_blocks_render_alike_and_escape_what_they_are_given():
     assert "<h1>A &amp; B</h1>" in page
     assert "plain &lt;b&gt;" in page
     assert '<p class="note">beware</p>' in page
-    assert "<td>a|b</td><td>1</td>" in page
+    assert '<td class="words">a|b</td><td>1</td>' in page

@@ -1,0 +1,165 @@
+"""The whole evidence on a panel, outside Dagster, with an empty trial ledger.
+
+For: ``weathervane walk-forward``. Not for: the daily chain, which folds the same decision path
+over what the store holds.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backtest.errors import ConfigError
+from pipeline.commands.files import (
+    read_json,
+    results_folder,
+    write_bytes,
+    write_json,
+    write_parquet,
+)
+from pipeline.commands.panels import Loaded, load_panel
+
+if TYPE_CHECKING:
+    from ml.policy import PolicyConfig
+    from ml.walkforward import WalkForward
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What a walk-forward found.
+
+    Parameters
+    ----------
+    walk : WalkForward
+    evidence : dict
+        Content of ``evidence.json``.
+    """
+
+    walk: "WalkForward"
+    evidence: dict[str, Any]
+
+
+def run_walk_forward(
+    source: Path,
+    *,
+    out: Path,
+    strategies: Sequence[str] = ("rsi_swing",),
+    book: str = "dollar-neutral",
+    train: int = 756,
+    step: int = 5,
+    refit: int = 125,
+    window: str = "anchored",
+    cost_bps: float = 5.0,
+    incumbent: Path | None = None,
+    seed: int = 0,
+    symbols: Sequence[str] | None = None,
+    calendar: str | None = None,
+    progress: Progress | None = None,
+) -> Walked:
+    """Fold the decision path over a panel and write tables, evidence and report.
+
+    Parameters
+    ----------
+    incumbent : pathlib.Path, optional
+        JSON: parameters by strategy, or those of the only strategy.
+
+    Raises
+    ------
+    WeathervaneError
+        Anything wrong in what was handed in; ``E_TOO_SHORT`` for too few sessions.
+    """
+    from backtest.engine.costs import cost_per_side
+    from backtest.portfolio.book import checked_kind
+    from backtest.strategy import STRATEGIES
+    from ml.walk_tables import evidence_of
+    from ml.corpus import WalkSpec, incumbents_of
+    from ml.walkforward import walk_forward
+
+    names = list(dict.fromkeys(strategies))
+    for name in names:
+        STRATEGIES.get(name)
+    spec = WalkSpec(
+        policy=_policy(train=train, step=step, refit=refit, window=window),
+        book=checked_kind(book),
+        cost=cost_per_side(cost_bps),
+        incumbent={} if incumbent is None else incumbents_of(read_json(incumbent), names),
+        seed=seed,
+        synthetic=is_synthetic(source),
+    )
+    loaded = load_panel(source, symbols=symbols, calendar=calendar)
+    walk = walk_forward(loaded.panel, names, spec, progress=progress)
+    evidence = evidence_of(walk).model_dump(mode="json")
+    _write(walk, evidence, loaded, source=source, folder=results_folder(out))
+    return Walked(walk, evidence)
+
+
+def summary_lines(evidence: dict[str, Any], out: Path) -> list[str]:
+    """Say in a few lines what the evidence shows."""
+    mark = "SYNTHETIC market, " if evidence["synthetic"] else ""
+    lines = [f"{mark}out of sample {evidence['first']} to {evidence['last']}"]
+    for name, part in evidence["strategies"].items():
+        verdict = f"promoted on {part['promoted_at']}" if part["promoted"] else "hold"
+        lines.append(f"{name}: {verdict}")
+        for variant, found in part["variants"].items():
+            sharpe = "undefined" if found["sharpe"] is None else f"{found['sharpe']:+.2f}"
+            lines.append(
+                f"  {variant:<20} Sharpe {sharpe:>9}   turnover {found['turnover']:6.1f} a year"
+            )
+    return [*lines, evidence["claim"]["reason"], f"report: {out / 'report.html'}"]
+
+
+def is_synthetic(source: Path) -> bool:
+    """Say whether bars come from ``weathervane market``, which leaves a note beside them."""
+    source = Path(source)
+    note = (source if source.is_dir() else source.parent) / "market.json"
+    try:
+        return bool(json.loads(note.read_text(encoding="utf-8")).get("synthetic"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _policy(**values: Any) -> "PolicyConfig":
+    from pydantic import ValidationError
+
+    from ml.policy import PolicyConfig
+
+    try:
+        return PolicyConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from None
+
+
+def _write(
+    walk: "WalkForward", evidence: dict[str, Any], loaded: Loaded, *, source: Path, folder: Path
+) -> None:
+    """Write the tables, the evidence, the report and what was set aside."""
+    from backtest.report import Story, price_index, report_files
+    from ml import walk_tables
+
+    tables = {
+        "decisions": walk_tables.decisions_frame(walk),
+        "returns": walk_tables.returns_frame(walk),
+        "regimes": walk_tables.regimes_frame(walk),
+        "trials": walk_tables.trials_frame(walk),
+    }
+    for name, frame in tables.items():
+        write_parquet(folder / f"{name}.parquet", frame)
+    write_json(folder / "evidence.json", evidence)
+    loaded.write_quarantine(folder)
+    symbols, sessions = loaded.panel.shape
+    story = Story(
+        title=f"Walk-forward of {', '.join(walk.strategies)}",
+        evidence=evidence,
+        returns=tables["returns"],
+        decisions=tables["decisions"],
+        regimes=tables["regimes"],
+        prices=price_index(loaded.prepared.bars),
+        quarantined=loaded.prepared.quarantined,
+        facts={"source": str(source), "panel": f"{symbols} symbols, {sessions} sessions"},
+    )
+    for name, content in report_files(story).items():
+        write_bytes(folder / name, content)
