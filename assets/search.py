@@ -31,7 +31,7 @@ def backtest_corpus(
     context: dg.AssetExecutionContext, settings: SettingsResource, snapshots: SnapshotsResource
 ) -> dg.MaterializeResult:
     """Net book return of every candidate set of every strategy on every session."""
-    from ml.walkforward import corpus
+    from ml.corpus import corpus
 
     files, told = snapshots.open(), settings.read()
     snapshot = files.current()

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from backtest import seeds
 from backtest.evidence.robustness import sharpe_interval
 from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe
-from backtest.metric import MetricInput, compound, deviation, drawdown
+from backtest.metric import compound, deviation, drawdown
 from ml.export.gate import (
     GateConfig,
     boundary,
@@ -58,7 +58,7 @@ class VariantEvidence(_Model):
 
 
 class PairedEvidence(_Model):
-    """The challenger against one rival on the last session: t, its limit, and what could be seen."""
+    """The challenger against one rival on the last session: t, limit, what could be seen."""
 
     t: float | None
     limit: float

@@ -205,9 +205,7 @@ def _climb(
 
 
 def sticky_prior(states: int, strength: float, stay: float) -> Floats:
-    """Pseudo-observations of moves ``[K, K]``: ``strength`` from each state, ``stay`` of them to
-    itself.
-    """
+    """Pseudo-observations of moves ``[K, K]``: ``strength`` from each state, mostly to itself."""
     prior = np.full((states, states), strength * (1.0 - stay) / max(states - 1, 1))
     np.fill_diagonal(prior, strength * stay if states > 1 else strength)
     return prior

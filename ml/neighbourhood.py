@@ -27,7 +27,8 @@ def neighbour_average(grid: ParamGrid) -> Floats:
         Rows sum to 1.
     """
     numeric = grid.params.ranges()
-    ranks, labels = [], []
+    ranks: list[tuple[int, ...]] = []
+    labels: list[tuple[int, ...]] = []
     for name, column in grid.columns.items():
         order = np.unique(column, return_inverse=True)[1]
         (ranks if name in numeric else labels).append(tuple(int(v) for v in order))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from backtest.market.panel import Panel
     from ml.regime import RegimeFit, RegimeModel
     from ml.regime_track import RegimeTrack
-    from ml.walkforward import Corpus, WalkSpec
+    from ml.corpus import Corpus, WalkSpec
     from pipeline.config import Home, Settings
     from pipeline.provider import Fetched
 
@@ -223,7 +223,7 @@ class Snapshots:
     def spec(self, snapshot: Snapshot) -> "WalkSpec":
         """Say what a walk-forward with these settings is told."""
         from backtest.engine.costs import cost_per_side
-        from ml.walkforward import WalkSpec
+        from ml.corpus import WalkSpec
 
         settings = self.settings
         return WalkSpec(
@@ -260,7 +260,7 @@ class Snapshots:
         from backtest.params import ParamGrid
         from backtest.result import BookResult
         from backtest.strategy import STRATEGIES
-        from ml.walkforward import Corpus
+        from ml.corpus import Corpus
 
         out = {}
         for name in self.settings.strategies.names:

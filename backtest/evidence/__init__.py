@@ -1,0 +1,4 @@
+"""Statistics against fooling yourself.
+
+For: closed forms and resampling about Sharpe ratios. Not for: deciding.
+"""

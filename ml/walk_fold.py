@@ -1,0 +1,242 @@
+"""One strategy's fold: from its decisions to streams, verdicts and exports.
+
+For: trading every variant of a strategy, asking the gate after every session, and stepping what is
+exported. Not for: deciding, which happened before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from backtest.engine.sweep import mix_book
+from backtest.market.panel import Panel
+from backtest.result import BookResult
+from backtest.strategy import STRATEGIES
+from ml.corpus import Corpus, WalkSpec
+from ml.decision import gate, transition
+from ml.evidence import trial_sharpes
+from ml.export.gate import Record
+from ml.export.records import Decision, ParameterSet, Verdict
+from ml.trials import config_hash, merged, policies_looked_at
+
+Floats = npt.NDArray[np.float64]
+
+LEARNED: dict[str, str | None] = {"regime_aware": None, "static": "static", "experts": "experts"}
+"""Variants that a learner decides; None is the policy's own learner."""
+
+
+@dataclass(frozen=True)
+class StrategyWalk:
+    """One strategy's fold.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    decisions : tuple of Decision
+        One per session from ``start`` on.
+    exported : tuple of ParameterSet
+        What was run after each of these sessions.
+    net, turnover : dict of str to float64, ``[time]``
+        By variant, on the panel's whole axis; 0 before the first fill.
+    verdicts : tuple of Verdict
+        In force at each of these sessions: after a promotion, the one that promoted.
+    promoted_at : int or None
+        Session of the promotion.
+    config_hashes : dict of str to str
+        Policy hash by variant.
+    policies : int
+        Distinct policies ever looked at on this span, ledger included.
+    """
+
+    corpus: Corpus
+    decisions: tuple[Decision, ...]
+    exported: tuple[ParameterSet, ...]
+    net: dict[str, Floats]
+    turnover: dict[str, Floats]
+    verdicts: tuple[Verdict, ...]
+    promoted_at: int | None
+    config_hashes: dict[str, str]
+    policies: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """That promoted, else that of the last session."""
+        return self.verdicts[-1]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One strategy's way from proposals to streams, verdicts and exports."""
+
+    panel: Panel
+    strategy: str
+    spec: WalkSpec
+    corpus: Corpus
+    proposals: dict[str, list[Decision]]
+    held: BookResult
+    challengers: int
+    ledger: pl.DataFrame | None
+
+    @property
+    def champion(self) -> tuple[str, int]:
+        """What is run before any promotion, and its row."""
+        if self.corpus.incumbent is not None:
+            return "incumbent", self.corpus.incumbent
+        return "default", self.corpus.default
+
+    def run(self, progress: Callable[[int, int], None]) -> StrategyWalk:
+        """Trade, judge, step and trade what was exported."""
+        progress(0, 3)
+        weights = self._weights()
+        net, turnover = self._trade(weights)
+        net["buy_and_hold"] = self.held.net_return[0]
+        turnover["buy_and_hold"] = self.held.turnover[0]
+        progress(1, 3)
+        hashes = {name: self._hash(name) for name in net}
+        policies = self._policies(hashes)
+        exported, verdicts, promoted_at = self._export(net, turnover, policies)
+        progress(2, 3)
+        run = np.zeros_like(weights["regime_aware"])
+        run[self.spec.policy.train :] = [one.weights for one in exported]
+        more_net, more_turnover = self._trade({"exported": run})
+        progress(3, 3)
+        return StrategyWalk(
+            corpus=self.corpus,
+            decisions=tuple(self.proposals["regime_aware"]),
+            exported=exported,
+            net=net | more_net,
+            turnover=turnover | more_turnover,
+            verdicts=verdicts,
+            promoted_at=promoted_at,
+            config_hashes=hashes,
+            policies=policies,
+        )
+
+    def _weights(self) -> dict[str, Floats]:
+        """Weights decided at each close by variant; ``[time, param]``."""
+        train, shape = self.spec.policy.train, (len(self.panel.dates), self.corpus.grid.size)
+        out = {}
+        for variant, decisions in self.proposals.items():
+            weights = np.zeros(shape)
+            weights[train:, : self.corpus.candidates] = [d.weights for d in decisions]
+            out[variant] = weights
+        single = np.zeros(shape)
+        mixed = out["regime_aware"]
+        rows = np.flatnonzero(mixed.any(axis=1))
+        single[rows, mixed[rows].argmax(axis=1)] = mixed[rows].sum(axis=1)
+        out["regime_aware_single"] = single
+        for variant, row in (("default", self.corpus.default), self._incumbent()):
+            if row is not None:
+                out[variant] = np.zeros(shape)
+                out[variant][train:, row] = 1.0
+        return out
+
+    def _incumbent(self) -> tuple[str, int | None]:
+        return "incumbent", self.corpus.incumbent
+
+    def _trade(self, weights: dict[str, Floats]) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        done = mix_book(
+            self.panel,
+            STRATEGIES.get(self.strategy),
+            self.corpus.grid,
+            np.stack(list(weights.values())),
+            kind=self.spec.book,
+            cost=self.spec.cost,
+        )
+        return (
+            dict(zip(weights, done.net_return, strict=True)),
+            dict(zip(weights, done.turnover, strict=True)),
+        )
+
+    def _hash(self, variant: str) -> str:
+        spec, grid = self.spec, self.corpus.grid
+        context = {
+            "strategy": self.strategy,
+            "book": spec.book,
+            "cost": spec.cost,
+            "seed": spec.seed,
+            "single": variant == "regime_aware_single",
+            "candidates": config_hash({"rows": grid.rows()[: self.corpus.candidates]}),
+        }
+        if variant in ("default", "incumbent", "buy_and_hold"):
+            row = dict(zip(*self._fixed(variant), strict=True)) if variant != "buy_and_hold" else {}
+            return config_hash({"fixed": variant, "parameters": row, **context})
+        learner = LEARNED.get(variant) or spec.policy.learner
+        return spec.policy.with_learner(learner).hash(oracle=variant == "oracle", **context)
+
+    def _fixed(self, variant: str) -> tuple[list[str], list[Any]]:
+        row = self.corpus.default if variant == "default" else self.corpus.incumbent
+        values = self.corpus.grid.row(int(row or 0))
+        return list(values), list(values.values())
+
+    def _policies(self, hashes: dict[str, str]) -> int:
+        """Distinct policies looked at on this span: the ledger's and these."""
+        span = (
+            self.panel.dates[self.spec.policy.train + 1].item(),
+            self.panel.dates[-1].item(),
+        )
+        ours = {h for name, h in hashes.items() if name != "oracle"}
+        if self.ledger is None:
+            return len(ours)
+        rows = [
+            {
+                "kind": "policy",
+                "strategy": self.strategy,
+                "config_hash": one,
+                "span_start": span[0],
+                "span_end": span[1],
+                "sharpe": None,
+                "observations": 0,
+            }
+            for one in sorted(ours)
+        ]
+        every = merged(self.ledger, pl.DataFrame(rows, schema=self.ledger.schema))
+        return policies_looked_at(every, self.strategy, span)
+
+    def _export(
+        self, net: dict[str, Floats], turnover: dict[str, Floats], policies: int
+    ) -> tuple[tuple[ParameterSet, ...], tuple[Verdict, ...], int | None]:
+        """Fold gate and transition over the proposals."""
+        train = self.spec.policy.train
+        name, row = self.champion
+        weights = np.zeros(self.corpus.grid.size)
+        weights[row] = 1.0
+        current = ParameterSet(self.strategy, name, weights, "hold")
+        out: list[ParameterSet] = []
+        verdicts: list[Verdict] = []
+        promoted_at = None
+        for decision in self.proposals["regime_aware"]:
+            i = decision.session
+            if promoted_at is None:
+                record = self._record(net, turnover, policies, slice(train + 1, i + 1))
+                verdict = gate(record, self.spec.gate)
+                promoted_at = i if verdict.promote else None
+            verdicts.append(verdict)
+            current = transition(current, decision, verdict, policy=self.spec.policy)
+            out.append(current)
+        return tuple(out), tuple(verdicts), promoted_at
+
+    def _record(
+        self, net: dict[str, Floats], turnover: dict[str, Floats], policies: int, rows: slice
+    ) -> Record:
+        seen = {name: series[rows] for name, series in net.items()}
+        champion = self.champion[0]
+        rivals: dict[str, Floats] = {n: seen[n] for n in ("static", "incumbent") if n in seen}
+        return Record(
+            challenger=seen["regime_aware"],
+            turnover=turnover["regime_aware"][rows],
+            rivals=rivals,
+            champion=champion,
+            champion_returns=seen[champion],
+            trial_sharpes=trial_sharpes(seen),
+            policies=policies,
+            challengers=self.challengers,
+            cost=self.spec.cost,
+            periods_per_year=self.panel.periods_per_year,
+        )

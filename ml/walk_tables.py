@@ -1,0 +1,211 @@
+"""A finished walk-forward as frames and as the evidence document.
+
+For: what lands in ``decisions.parquet, returns.parquet, regimes.parquet, trials.parquet`` and
+``evidence.json``, and in the store. Not for: folding, or writing files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from backtest.evidence.sharpe import moments
+from ml.evidence import (
+    Evidence,
+    Streams,
+    Terms,
+    all_paired,
+    claim,
+    criterion_lines,
+    strategy_evidence,
+    variant_evidence,
+)
+from ml.export.records import Decision, ParameterSet
+from ml.trials import Trial, config_hash, trial_frame
+from ml.walk_fold import StrategyWalk
+from ml.walkforward import WalkForward
+
+EVIDENCE_VERSION = 1
+
+ABSENT = {
+    "pbo": "the probability of backtest overfitting is not computed in this version",
+    "spa_p_value": "the test of superior predictive ability is not computed in this version",
+}
+
+
+def decisions_frame(walk: WalkForward) -> pl.DataFrame:
+    """Proposals by session.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``date, strategy, parameters, mix, by_regime`` (canonical JSON; ``parameters`` is null
+        where the mix is all cash), ``confidence``, ``action`` (of what was exported), sorted by
+        strategy then date.
+    """
+    rows = []
+    for name in sorted(walk.strategies):
+        one = walk.strategies[name]
+        for decision, exported in zip(one.decisions, one.exported, strict=True):
+            rows.append(_decision_row(decision, exported))
+    schema = {
+        "date": pl.String,
+        "strategy": pl.String,
+        "parameters": pl.String,
+        "mix": pl.String,
+        "by_regime": pl.String,
+        "confidence": pl.Float64,
+        "action": pl.String,
+    }
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.with_columns(pl.col("date").str.to_date())
+
+
+def returns_frame(walk: WalkForward) -> pl.DataFrame:
+    """Out-of-sample streams.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``date, strategy, variant, net_return, turnover``; the strategy ``all`` weighs the
+        strategies equally. Sorted by strategy, variant, date.
+    """
+    dates = pl.Series(walk.dates[walk.start + 1 :]).cast(pl.Date)
+    parts = []
+    for name in sorted([*walk.strategies, "all"]):
+        streams = together(walk) if name == "all" else walk.streams(name)
+        parts += [
+            pl.DataFrame(
+                {
+                    "date": dates,
+                    "strategy": name,
+                    "variant": variant,
+                    "net_return": streams.net[variant],
+                    "turnover": streams.turnover[variant],
+                }
+            )
+            for variant in sorted(streams.net)
+        ]
+    return pl.concat(parts)
+
+
+def regimes_frame(walk: WalkForward) -> pl.DataFrame:
+    """Published regime rows, one per session of the panel; null before the first fit."""
+    return walk.regimes.published()
+
+
+def trials_frame(walk: WalkForward) -> pl.DataFrame:
+    """Trials that this walk adds to the ledger; columns of ``ml.trials.TRIAL_COLUMNS``.
+
+    A candidate is scored on all sessions, a policy on the out-of-sample ones.
+    """
+    trials: list[Trial] = []
+    for name in sorted(walk.strategies):
+        one = walk.strategies[name]
+        trials += _candidate_trials(walk, name, one)
+        trials += _policy_trials(walk, name, one)
+    return trial_frame(trials)
+
+
+def together(walk: WalkForward) -> Streams:
+    """Equal weight of all strategies, by variant; a variant that only some have is left out."""
+    every = [walk.streams(name) for name in walk.strategies]
+    shared = [v for v in every[0].net if all(v in one.net for one in every)]
+    return Streams(
+        {v: np.mean([one.net[v] for one in every], axis=0) for v in shared},
+        {v: np.mean([one.turnover[v] for one in every], axis=0) for v in shared},
+        sum(one.policies for one in every),
+        sum(one.candidates for one in every),
+    )
+
+
+def evidence_of(walk: WalkForward) -> Evidence:
+    """Put everything that a walk showed into one document."""
+    spec = walk.spec
+    terms = Terms(
+        walk.periods_per_year, spec.cost, spec.seed, spec.gate, max(1, len(walk.strategies))
+    )
+    parts = {}
+    lines = []
+    for name, one in walk.strategies.items():
+        at = None if one.promoted_at is None else walk.dates[one.promoted_at].item()
+        parts[name] = strategy_evidence(
+            name, walk.streams(name), terms, verdict=one.verdict, promoted_at=at
+        )
+        lines += criterion_lines(name, one.verdict)
+    whole = together(walk)
+    paired = all_paired(whole, terms)
+    return Evidence(
+        schema_version=EVIDENCE_VERSION,
+        first=walk.dates[walk.start + 1].item(),
+        last=walk.dates[-1].item(),
+        sessions=len(walk.dates) - walk.start - 1,
+        periods_per_year=walk.periods_per_year,
+        book=spec.book,
+        cost_bps=round(spec.cost * 1e4, 9),
+        seed=spec.seed,
+        synthetic=spec.synthetic,
+        promoted=any(part.promoted for part in parts.values()),
+        criteria=lines,
+        claim=claim(whole, paired),
+        variants={name: variant_evidence(name, whole, terms, scope="all") for name in whole.net},
+        paired=paired,
+        strategies=parts,
+        pbo=None,
+        spa_p_value=None,
+        reasons=ABSENT,
+    )
+
+
+def _decision_row(decision: Decision, exported: ParameterSet) -> tuple[Any, ...]:
+    return (
+        decision.date,
+        decision.strategy,
+        None if decision.parameters is None else _json(decision.parameters),
+        _json([vars(member) for member in decision.mix]),
+        _json({name: vars(row) for name, row in decision.by_regime.items()}),
+        decision.confidence,
+        exported.action,
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _candidate_trials(walk: WalkForward, name: str, one: StrategyWalk) -> Iterable[Trial]:
+    spec = walk.spec
+    for p in range(one.corpus.candidates):
+        given = moments(one.corpus.book.net_return[p])
+        yield Trial(
+            kind="candidate",
+            strategy=name,
+            config_hash=config_hash(
+                {"parameters": one.corpus.grid.row(p), "book": spec.book, "cost": spec.cost}
+            ),
+            span_start=walk.dates[0].item(),
+            span_end=walk.dates[-1].item(),
+            sharpe=None if given is None else given.sharpe,
+            observations=len(walk.dates),
+        )
+
+
+def _policy_trials(walk: WalkForward, name: str, one: StrategyWalk) -> Iterable[Trial]:
+    net = walk.streams(name).net
+    for variant, known in sorted(one.config_hashes.items()):
+        if variant == "oracle":
+            continue
+        given = moments(net[variant])
+        yield Trial(
+            kind="policy",
+            strategy=name,
+            config_hash=known,
+            span_start=walk.dates[walk.start + 1].item(),
+            span_end=walk.dates[-1].item(),
+            sharpe=None if given is None else given.sharpe,
+            observations=len(walk.dates) - walk.start - 1,
+        )
