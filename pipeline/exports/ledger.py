@@ -4,6 +4,7 @@ For: appending durably under a lock, and reading with every line checked. Not fo
 themselves (``publishing``, ``reading``).
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 LEDGER = "ledger.jsonl"
 WAIT_S = 30.0
 """How long a process waits for another that is publishing, seconds."""
+
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 Action = Literal["publish", "replace", "rollback"]
 
@@ -113,7 +116,7 @@ class Ledger:
 def read_ledger(exports: Path) -> Ledger:
     """Read all entries; none if nothing was exported.
 
-    A last line without an end was never finished and does not count.
+    What a killed process left of a line does not count: it was never acknowledged.
 
     Raises
     ------
@@ -134,12 +137,26 @@ def read_ledger(exports: Path) -> Ledger:
         ) from None
     found: list[Entry] = []
     head = ""
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+    *lines, rest = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
         entry, head = _parse(line, head, where=f"{path} line {number}")
         if entry.entry != number:
             raise _corrupt(f"entry {entry.entry} stands in line {number}", str(path))
         found.append(entry)
+    if rest and _was_whole(rest, head):
+        raise _corrupt("the end of the last line was changed", str(path))
     return Ledger(tuple(found), head)
+
+
+def _was_whole(rest: bytes, head: str) -> bool:
+    """Say whether an unfinished line is a finished one whose end was damaged."""
+    for line in (rest, rest[:-1]):
+        try:
+            _parse(line, head, where="")
+        except StoreError:
+            continue
+        return True
+    return False
 
 
 def _parse(line: bytes, before: str, where: str) -> tuple[Entry, str]:
@@ -197,38 +214,44 @@ def unwritable(path: Path, error: OSError) -> StoreError:
         f"the ledger cannot be written ({error.strerror or error})",
         where=str(path),
         fix="make room or give a writable folder by --home, then run again",
-        code="E_HOME",
+        code="E_STORE_FULL" if error.errno in FULL else "E_HOME",
     )
 
 
 def append(exports: Path, ledger: Ledger, entry: Entry) -> Ledger:
-    """Add one entry and flush it to the disk; call it while holding :func:`exclusive`."""
+    """Add one entry and flush it to the disk; call it while holding :func:`exclusive`.
+
+    Raises
+    ------
+    StoreError
+        ``E_STORE_FULL`` or ``E_HOME``; the ledger is then as it was.
+    """
     values = entry.plain()
     head = chained(values, ledger.head)
-    text = json.dumps({**values, "line_sha256": head})
+    line = json.dumps({**values, "line_sha256": head}).encode() + b"\n"
     path = exports / LEDGER
     try:
-        _cut_unfinished(path)
-        with path.open("ab") as file:
-            whole = file.tell()
-            try:
-                file.write(text.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                os.truncate(path, whole)
-                raise
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            size = os.fstat(handle).st_size
+            whole = os.pread(handle, size, 0).rfind(b"\n") + 1
+            if whole < size:
+                logger.warning("%s: dropped %d bytes of an unfinished line", path, size - whole)
+                os.ftruncate(handle, whole)
+            _write(handle, line, whole)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise unwritable(path, error) from error
     return Ledger((*ledger.entries, entry), head)
 
 
-def _cut_unfinished(path: Path) -> None:
-    """Drop what a killed process left of a line; it was never acknowledged."""
-    if not path.is_file():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        logger.warning("%s: dropped %d bytes of an unfinished line", path, len(content) - whole)
-        os.truncate(path, whole)
+def _write(handle: int, line: bytes, at: int) -> None:
+    """Write a line at the end of an open file; on an error the file is cut back to ``at``."""
+    try:
+        if os.pwrite(handle, line, at) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, at)
+        raise
