@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,7 +82,7 @@ def probabilistic_sharpe(given: Moments, benchmark: float = 0.0) -> float:
     0.981675
     """
     distance = (given.sharpe - benchmark) * np.sqrt(given.observations - 1)
-    return float(norm.cdf(distance / np.sqrt(max(_spread(given), 1e-12))))
+    return float(ndtr(distance / np.sqrt(max(_spread(given), 1e-12))))
 
 
 def expected_maximum(trials: int) -> float:
@@ -97,8 +97,8 @@ def expected_maximum(trials: int) -> float:
     """
     if trials <= 1:
         return 0.0
-    first = norm.ppf(1.0 - 1.0 / trials)
-    second = norm.ppf(1.0 - 1.0 / (trials * np.e))
+    first = ndtri(1.0 - 1.0 / trials)
+    second = ndtri(1.0 - 1.0 / (trials * np.e))
     return float((1.0 - EULER_GAMMA) * first + EULER_GAMMA * second)
 
 
@@ -126,7 +126,7 @@ def minimum_track_record(given: Moments, benchmark: float, *, confidence: float 
     """
     if given.sharpe <= benchmark:
         return float("inf")
-    z = float(norm.ppf(confidence))
+    z = float(ndtri(confidence))
     return 1.0 + _spread(given) * (z / (given.sharpe - benchmark)) ** 2
 
 

@@ -15,8 +15,8 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.signal import lfilter
 
 from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe
 from backtest.metric import drawdown
@@ -124,11 +124,9 @@ def volatility_known_before(returns: Floats, half_life: float) -> Floats:
     known) before ``WARM_UP`` sessions, because a return over a deviation of very few returns
     has no variance.
     """
-    decay = 0.5 ** (1.0 / half_life)
-    squares = lfilter([1.0 - decay], [1.0, -decay], returns**2)
-    mass = 1.0 - decay ** np.arange(1, len(returns) + 1)
+    variance = pl.Series(returns**2).ewm_mean(half_life=half_life, adjust=True).to_numpy()
     known = np.zeros(len(returns))
-    known[1:] = np.sqrt(squares[:-1] / mass[:-1])
+    known[1:] = np.sqrt(variance[:-1])
     known[:WARM_UP] = 0.0
     return known
 
