@@ -217,6 +217,7 @@ def _figure(panels: int, height: float, *, synthetic: bool) -> tuple[Figure, lis
     for axes in rows:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e3e8ed", linewidth=0.6)
+        axes.set_axisbelow(True)
         axes.tick_params(labelsize=8)
     if synthetic:
         figure.suptitle("SYNTHETIC MARKET", color="#d99a00", fontsize=9, x=0.99, ha="right")

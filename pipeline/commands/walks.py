@@ -74,8 +74,8 @@ def run_walk_forward(
     from backtest.engine.costs import cost_per_side
     from backtest.portfolio.book import checked_kind
     from backtest.strategy import STRATEGIES
-    from ml.walk_tables import evidence_of
     from ml.corpus import WalkSpec, incumbents_of
+    from ml.walk_tables import evidence_of
     from ml.walkforward import walk_forward
 
     names = list(dict.fromkeys(strategies))
