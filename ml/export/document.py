@@ -96,7 +96,7 @@ class Bound(Part):
 
 
 class Confidence(Part):
-    """Confidence in the mix as a whole and in each parameter of it."""
+    """Confidence in the proposal, and share of it that agrees with its heaviest member."""
 
     overall: Share
     parameters: dict[str, Share]

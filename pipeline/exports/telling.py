@@ -82,9 +82,13 @@ def diff(before: "ParameterDocument", after: "ParameterDocument") -> list[Change
 def diff_lines(before: "ParameterDocument", after: "ParameterDocument") -> list[str]:
     """Tell what changed from one document to another."""
     changes = diff(before, after)
-    lines = [f"from session {before.session} to session {after.session}"]
-    lines += [f"  {c.path}: {_side(c.before)} -> {_side(c.after)}" for c in changes]
-    return lines if changes else [*lines, "  nothing changed"]
+    told = [(c.path, _side(c.before), _side(c.after)) for c in changes]
+    seen = [f"  {path}: {old} -> {new}" for path, old, new in told if old != new]
+    small = len(told) - len(seen)
+    if small:
+        seen.append(f"  and {small} changes beyond the {_DIGITS}th digit")
+    lines = [f"from session {before.session} to session {after.session}", *seen]
+    return lines if seen else [*lines, "  nothing changed"]
 
 
 def history_lines(found: "History") -> list[str]:
@@ -126,14 +130,12 @@ def _mix(mix: Iterable[Any]) -> list[str]:
 
 
 def _parameters(entry: "StrategyEntry") -> list[str]:
-    """One line for each parameter: value, bounds, confidence."""
+    """One line for each parameter: value and bounds."""
     width = max(map(len, entry.parameters), default=0)
-    lines = [f"  confidence {_number(entry.confidence.overall)}"]
-    for name, value in entry.parameters.items():
-        sure = entry.confidence.parameters.get(name)
-        share = f", agreed by {sure:.0%} of the proposal" if sure is not None else ""
-        lines.append(f"  {name:<{width}} {_number(value)}{_bound(entry.bounds[name])}{share}")
-    return lines
+    return [
+        f"  {name:<{width}} {_number(value)}{_bound(entry.bounds[name])}"
+        for name, value in entry.parameters.items()
+    ]
 
 
 def _bound(bound: "Bound") -> str:
@@ -145,10 +147,13 @@ def _bound(bound: "Bound") -> str:
 
 
 def _target(entry: "StrategyEntry") -> list[str]:
-    """Tell the proposal where it is not what is run, and how far the last step went."""
-    lines = []
+    """Tell the proposal and how sure it is, and how far the last step went."""
+    shares = ", ".join(f"{name} {p:.0%}" for name, p in entry.confidence.parameters.items())
+    agreed = f"; share of it that agrees: {shares}" if shares else ""
+    lines = [f"  proposed: {_set(entry.target.parameters)}"]
+    lines.append(f"    confidence {_number(entry.confidence.overall)}{agreed}")
     if entry.target.mix != entry.mix:
-        lines += [f"  proposed: {_set(entry.target.parameters)}", *_mix(entry.target.mix)]
+        lines += _mix(entry.target.mix)
     if entry.previous is None:
         return [*lines, "  no earlier document"]
     moved = _distance(entry.previous, entry)

@@ -368,7 +368,10 @@ def test_explain_tells_why(home):
     assert "    FAIL observations: 12 >= 252" in lines
     assert "    FAIL psr: null >= 0.95 (no variance)" in lines
     assert "    pass drawdown: 0.1 <= 0.35" in lines
-    assert "direction momentum (one of reversion, momentum)" in text or "direction" in text
+    assert "  direction reversion (one of reversion, momentum)" in lines or (
+        "  direction momentum (one of reversion, momentum)" in lines
+    )
+    assert "; share of it that agrees: direction " in text
     assert "(2 to 60)" in text
     assert "proposed: " in text
     assert "0.0% of the mix moved since the preceding document" in text
@@ -394,6 +397,16 @@ def test_diff_lists_what_changed_and_nothing_else(home):
     assert same == ["from session 2016-02-04 to session 2016-02-05", "  nothing changed"]
     line = f"  rsi_swing.parameters.period: {old['period']} -> {new['period']}"
     assert ("period" not in different) or line in exports.diff_lines(before, after)
+
+
+def test_diff_counts_what_is_too_small_to_show():
+    regime = document().regime
+    name, other = list(regime.probabilities)[:2]
+    moved = {"probabilities": {name: 0.5 + 1e-9, other: 0.5}, "name": name, "since": DAYS[0]}
+    before = document(regime={**moved, "probabilities": {name: 0.5, other: 0.5}})
+    after = document(DAYS[1], regime=moved)
+    assert len(exports.diff(before, after)) == 1
+    assert exports.diff_lines(before, after)[1:] == ["  and 1 changes beyond the 5th digit"]
 
 
 def test_history_tells_the_ledger(home):
