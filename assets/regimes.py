@@ -45,9 +45,10 @@ def regime_model(
     """Fit the regime model at every refit of the schedule, each on the past alone."""
     files, policy = snapshots.open(), settings.read().policy
     snapshot = files.current()
-    lane = files.regimes(snapshot, fits={})
+    work = files.workbench(snapshot)
+    lane = work.regimes(fits={})
     lane.fit_at(lane.sessions - 1)
-    published = files.keep_fits(snapshot, lane)
+    published = work.keep_fits(lane)
     last = lane.fits[max(lane.fits)]
     return dg.MaterializeResult(
         metadata={
@@ -82,8 +83,9 @@ def regime_labels(
     """Publish what each close was told: filtered probabilities of the fit in force."""
     files, policy = snapshots.open(), settings.read().policy
     snapshot = files.current()
-    labels = files.regimes(snapshot).published()
-    kept = files.publish(files.research(snapshot) / "regimes.parquet", labels)
+    work = files.workbench(snapshot)
+    labels = work.regimes().published()
+    kept = work.keep("regimes", labels)
     store.open(snapshot.calendar).write_regimes(
         labels.drop_nulls("regime"),
         model=policy.regime_model,

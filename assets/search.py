@@ -33,12 +33,13 @@ def backtest_corpus(
     """Net book return of every candidate set of every strategy on every session."""
     from ml.corpus import corpus
 
-    files, told = snapshots.open(), settings.read()
+    files = snapshots.open()
     snapshot = files.current()
-    panel, spec, sets = files.panel(snapshot), files.spec(snapshot), {}
+    work, panel, sets = files.workbench(snapshot), files.panel(snapshot), {}
+    told, spec = settings.read(), work.spec()
     for name in told.strategies.names:
         swept = corpus(panel, name, spec, progress=None)
-        sets[name] = files.keep_corpus(snapshot, name, panel.dates, swept)
+        sets[name] = work.keep_corpus(name, panel.dates, swept)
         context.log.info(f"{name}: {sets[name]} sets on {panel.shape[0]} symbols")
     return dg.MaterializeResult(
         metadata={
@@ -49,6 +50,6 @@ def backtest_corpus(
             "book": told.book.kind,
             "cost_bps": told.costs.cost_bps,
             "snapshot": snapshot.snapshot,
-            "path": dg.MetadataValue.path(files.research(snapshot)),
+            "path": dg.MetadataValue.path(work.folder),
         }
     )

@@ -54,6 +54,19 @@ def _failure(error: WeathervaneError) -> dg.Failure:
     return dg.Failure(str(error), metadata={"code": error.code}, allow_retries=False)
 
 
+def every_quarter(tell: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    """Turn (stage, done, total) into one line per stage and quarter of it."""
+    told: dict[str, int] = {}
+
+    def report(stage: str, done: int, total: int) -> None:
+        quarter = 4 * done // max(total, 1)
+        if quarter > told.get(stage, 0):
+            told[stage] = quarter
+            tell(f"{stage}: {done:,} of {total:,}")
+
+    return report
+
+
 def table_schema(
     columns: Mapping[str, tuple[str, str]], *, unique: bool = False
 ) -> dict[str, dg.TableSchema]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.provider import Fetched
     from pipeline.snapshots import Snapshots
     from pipeline.store import Store
+    from pipeline.tracker import Tracker
 
 
 class SettingsResource(dg.ConfigurableResource):
@@ -112,6 +113,18 @@ class SnapshotsResource(dg.ConfigurableResource):
         return Snapshots(self.settings.open_home(), self.settings.read())
 
 
+class TrackerResource(dg.ConfigurableResource):
+    """MLflow: a database under the home, or the server that the settings name."""
+
+    settings: dg.ResourceDependency[SettingsResource]
+
+    def open(self) -> "Tracker":
+        """Tracker of the run."""
+        from pipeline.tracker import open_tracker
+
+        return open_tracker(self.settings.open_home(), self.settings.read().tracking)
+
+
 @functools.cache
 def resources() -> dict[str, Any]:
     """All resources by the name under which assets ask for them."""
@@ -121,4 +134,5 @@ def resources() -> dict[str, Any]:
         "provider": ProviderResource(settings=settings),
         "store": StoreResource(settings=settings),
         "snapshots": SnapshotsResource(settings=settings),
+        "tracker": TrackerResource(settings=settings),
     }

@@ -19,19 +19,12 @@ from pipeline.publish import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import polars as pl
 
     from backtest.market.panel import Panel
-    from ml.regime import RegimeFit, RegimeModel
-    from ml.regime_track import RegimeTrack
-    from ml.corpus import Corpus, WalkSpec
     from pipeline.config import Home, Settings
     from pipeline.provider import Fetched
-
-    Days = npt.NDArray[np.datetime64]
-_STREAMS = ("net_return", "turnover")
+    from pipeline.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,17 @@ class Snapshot:
     calendar: str
     notes: tuple[str, ...] = ()
     reasons: dict[str, int] | None = None
+
+    def facts(self) -> dict[str, str]:
+        """Say where the bars came from, for the head of a page."""
+        return {
+            "source": self.source,
+            "sessions": f"{self.first} to {self.last}, calendar {self.calendar}",
+            "symbols": str(self.symbols),
+            "rows": f"{self.rows:,}, {self.quarantined:,} set aside",
+            "snapshot": self.snapshot[:16],
+            **{f"note {i}": note for i, note in enumerate(self.notes, start=1)},
+        }
 
 
 class Snapshots:
@@ -147,9 +151,12 @@ class Snapshots:
         """Folder of what depends on the bars alone."""
         return self.home.snapshots / snapshot.snapshot[:16]
 
-    def research(self, snapshot: Snapshot) -> Path:
-        """Folder of what depends on the settings, too."""
-        return self.folder(snapshot) / f"research-{self.settings.hash()[:12]}"
+    def workbench(self, snapshot: Snapshot) -> "Workbench":
+        """Files of what depends on the settings, too."""
+        from pipeline.workbench import Workbench
+
+        folder = self.folder(snapshot) / f"research-{self.settings.hash()[:12]}"
+        return Workbench(self, snapshot, folder)
 
     def bars(self, snapshot: Snapshot) -> "pl.DataFrame":
         """Bars of a snapshot."""
@@ -162,120 +169,6 @@ class Snapshots:
 
         periods = periods_per_year(snapshot.calendar)
         return Panel.from_frame(self.bars(snapshot), periods_per_year=periods)
-
-    def regimes(
-        self, snapshot: Snapshot, *, fits: "dict[int, RegimeFit] | None" = None
-    ) -> "RegimeTrack":
-        """Lay the regime schedule over the snapshot's market state.
-
-        Parameters
-        ----------
-        snapshot : Snapshot
-        fits : dict of int to RegimeFit, optional
-            Those to go on from; those that were kept if missing.
-        """
-        from ml.market_state import state_matrix
-        from ml.regime import REGIMES
-        from ml.regime_track import track
-
-        policy, model = self.settings.policy, REGIMES.get(self.settings.policy.regime_model)
-        frame = self.frame(self.folder(snapshot) / "market_state.parquet")
-        state, columns = state_matrix(frame)
-        return track(
-            state,
-            columns,
-            model,
-            train=policy.train,
-            refit=policy.refit,
-            seed=self.settings.seed,
-            dates=frame["date"].to_numpy().astype("datetime64[D]"),
-            fits=self._fits(snapshot, model) if fits is None else fits,
-        )
-
-    def keep_fits(self, snapshot: Snapshot, lane: "RegimeTrack") -> Published:
-        """Publish every fit of a track: weights as safetensors, plain values as JSON."""
-        import safetensors.numpy
-
-        fits = sorted(lane.fits.items())
-        weights = {f"{i}/{name}": part for i, fit in fits for name, part in fit.arrays().items()}
-        path = self._fit_file(snapshot)
-        self.publish_values(path.with_suffix(".json"), {str(i): fit.config() for i, fit in fits})
-        return publish_bytes(path, safetensors.numpy.save(weights))
-
-    def _fits(self, snapshot: Snapshot, model: "RegimeModel") -> "dict[int, RegimeFit]":
-        """Fits that are kept for these settings; none before ``regime_model`` was made."""
-        import safetensors.numpy
-
-        path = self._fit_file(snapshot)
-        if not path.is_file():
-            return {}
-        weights = safetensors.numpy.load(read_published(path))
-        out = {}
-        for index, config in self.values(path.with_suffix(".json")).items():
-            start = f"{index}/"
-            own = {n.removeprefix(start): a for n, a in weights.items() if n.startswith(start)}
-            out[int(index)] = model.restore(own, config)
-        return out
-
-    def _fit_file(self, snapshot: Snapshot) -> Path:
-        return self.research(snapshot) / "regime_model.safetensors"
-
-    def spec(self, snapshot: Snapshot) -> "WalkSpec":
-        """Say what a walk-forward with these settings is told."""
-        from backtest.engine.costs import cost_per_side
-        from ml.corpus import WalkSpec
-
-        settings = self.settings
-        return WalkSpec(
-            policy=settings.policy,
-            gate=settings.gate,
-            book=settings.book.kind,
-            cost=cost_per_side(settings.costs.cost_bps),
-            seed=settings.seed,
-            universe=settings.universe,
-            synthetic=snapshot.synthetic,
-        )
-
-    def keep_corpus(self, snapshot: Snapshot, strategy: str, dates: "Days", swept: "Corpus") -> int:
-        """Publish a swept corpus: one column of net book returns and of turnover per set."""
-        import polars as pl
-
-        for kind in _STREAMS:
-            columns = {f"p{i}": row for i, row in enumerate(getattr(swept.book, kind))}
-            frame = pl.DataFrame({"date": dates, **columns})
-            self.publish(self._corpus(snapshot, strategy, f"-{kind}.parquet"), frame)
-        facts = {
-            "rows": swept.grid.rows(),
-            "candidates": swept.candidates,
-            "default": swept.default,
-            "incumbent": swept.incumbent,
-        }
-        self.publish_values(self._corpus(snapshot, strategy, ".json"), facts)
-        return swept.grid.size
-
-    def corpora(self, snapshot: Snapshot) -> "dict[str, Corpus]":
-        """Read the swept corpus of every strategy."""
-        import numpy as np
-
-        from backtest.params import ParamGrid
-        from backtest.result import BookResult
-        from backtest.strategy import STRATEGIES
-        from ml.corpus import Corpus
-
-        out = {}
-        for name in self.settings.strategies.names:
-            streams = [
-                self.frame(self._corpus(snapshot, name, f"-{kind}.parquet")).drop("date")
-                for kind in _STREAMS
-            ]
-            streams = [np.ascontiguousarray(one.to_numpy().T) for one in streams]  # [P, T]
-            facts = self.values(self._corpus(snapshot, name, ".json"))
-            grid = ParamGrid.of(STRATEGIES.get(name).params, facts.pop("rows"))
-            out[name] = Corpus(grid=grid, book=BookResult(*streams), **facts)
-        return out
-
-    def _corpus(self, snapshot: Snapshot, strategy: str, end: str) -> Path:
-        return self.research(snapshot) / "corpus" / f"{strategy}{end}"
 
     def frame(self, path: Path) -> "pl.DataFrame":
         """Read a published frame after checking its SHA-256."""

@@ -1,0 +1,123 @@
+"""The proof: the decision path folded over every session, and the evidence it leaves.
+
+For: ``walk_forward`` and ``evidence_report``. Not for: the fold (``ml.walkforward``), the numbers
+(``ml.walk_tables``) or the page (``backtest.report``).
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from pipeline.boundary import OWNERS, at_boundary, every_quarter, picture, sample_of, table_schema
+from pipeline.partitions import session_of
+from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
+
+GROUP = "validation"
+RETURN_COLUMNS = {
+    "date": ("Date", "session"),
+    "strategy": ("String", "name, or all = equal weight of the strategies"),
+    "variant": ("String", "whose decisions were followed"),
+    "net_return": ("Float64", "out of sample, after costs, decimal per session"),
+    "turnover": ("Float64", "sum of absolute weight changes at the open"),
+}
+
+
+@dg.asset(
+    deps=["backtest_corpus", "market_state", "regime_model"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"numba", "duckdb"},
+    code_version="1",
+    tags={"layer": "research"},
+    metadata={**table_schema(RETURN_COLUMNS), "dagster/table_name": "returns"},
+)
+@at_boundary
+def walk_forward(
+    context: dg.AssetExecutionContext, store: StoreResource, snapshots: SnapshotsResource
+) -> dg.MaterializeResult:
+    """Decide, gate and step at every session, as if it were the last one known."""
+    from ml.walk_tables import decisions_frame, evidence_of, returns_frame, trials_frame
+
+    files = snapshots.open()
+    snapshot = files.current()
+    work, kept = files.workbench(snapshot), store.open(snapshot.calendar)
+    walk = work.walk(ledger=kept.read_trials(), progress=every_quarter(context.log.info))
+    decisions, returns, evidence = decisions_frame(walk), returns_frame(walk), evidence_of(walk)
+    work.keep_fold(walk)
+    work.keep("decisions", decisions)
+    work.keep("returns", returns)
+    work.keep("trials", trials_frame(walk))
+    work.keep_values("evidence", evidence.model_dump(mode="json"))
+    written = {"run_id": context.run.run_id, "until": session_of(snapshot.last)}
+    kept.write_decisions(decisions, **written)
+    kept.write_returns(returns, **written)
+    kept.write_trials(trials_frame(walk), run_id=context.run.run_id)
+    sharpes = {name: one.sharpe for name, one in evidence.variants.items()}
+    return dg.MaterializeResult(
+        metadata={
+            "summary": f"{decisions.height:,} decisions; Sharpe {_told(sharpes)}",
+            "dagster/row_count": returns.height,
+            "sharpe by variant": dg.MetadataValue.json(sharpes),
+            "promoted": evidence.promoted,
+            "latest decisions": sample_of(decisions.select("date", "strategy", "parameters")),
+            "snapshot": snapshot.snapshot,
+            "path": dg.MetadataValue.path(work.folder),
+        }
+    )
+
+
+def _told(sharpes: dict[str, float | None]) -> str:
+    """Sharpe ratios of the variants that matter most, in words."""
+    names = ("regime_aware", "static", "buy_and_hold")
+    return ", ".join(f"{n} {sharpes[n]:+.2f}" for n in names if sharpes.get(n) is not None)
+
+
+@dg.asset(
+    deps=["walk_forward", "regime_labels"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"matplotlib", "markdown"},
+    code_version="1",
+    tags={"layer": "research"},
+)
+@at_boundary
+def evidence_report(
+    context: dg.AssetExecutionContext,
+    settings: SettingsResource,
+    store: StoreResource,
+    snapshots: SnapshotsResource,
+) -> dg.MaterializeResult:
+    """Write the evidence as a page with plots: Markdown, and HTML that holds them inside."""
+    files = snapshots.open()
+    snapshot = files.current()
+    work, kept = files.workbench(snapshot), store.open(snapshot.calendar)
+    limits = {"until": session_of(snapshot.last), "as_of": settings.known_by()}
+    page, drawn = work.keep_report(quarantined=kept.quarantine(**limits))
+    evidence = work.values("evidence")
+    kept.write_evidence(
+        session_of(snapshot.last),
+        document=work.text("evidence"),
+        snapshot=snapshot.snapshot,
+        settings=files.settings.hash(),
+        run_id=context.run.run_id,
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "summary": evidence["claim"]["reason"],
+            "report": dg.MetadataValue.path(page),
+            "promoted": evidence["promoted"],
+            "synthetic": snapshot.synthetic,
+            "criteria": _criteria(evidence),
+            **{one.caption: picture(one.png, one.caption) for one in drawn},
+        }
+    )
+
+
+def _criteria(evidence: dict[str, Any]) -> dg.TableMetadataValue:
+    """The gate's table of every strategy."""
+    names = ("strategy", "criterion", "value", "limit", "passed", "reason")
+    rows = [{n: "" if line[n] is None else line[n] for n in names} for line in evidence["criteria"]]
+    return dg.MetadataValue.table(
+        [dg.TableRecord({n: str(v) for n, v in row.items()}) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(n) for n in names]),
+    )
