@@ -103,13 +103,14 @@ def _store(home: Home) -> str:
 
 def _files(home: Home) -> str:
     """See that each published file is what its SHA-256 says."""
-    from pipeline.publish import SIDECAR, read_published
+    from pipeline.publish import SIDECAR, damaged
 
-    count = 0
-    for folder in (home.snapshots, home.truth, home.exports, home.reports):
-        for sidecar in sorted(folder.rglob(f"*{SIDECAR}")):
-            read_published(sidecar.with_name(sidecar.name.removesuffix(SIDECAR)))
-            count += 1
+    folders = (home.snapshots, home.truth, home.exports, home.reports)
+    wrong = [line for folder in folders for line in damaged(folder)]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise _Wrong(wrong[0] + more, f"delete what is damaged with its .sha256 and {_AGAIN}")
+    count = sum(1 for folder in folders for _ in folder.rglob(f"*{SIDECAR}"))
     return f"{count} files are what their SHA-256 says" if count else NOTHING
 
 

@@ -89,10 +89,9 @@ def run_sweep(
     from backtest.tables import sweep_tables
 
     started = time.perf_counter()
-    _refuse_device(device)
     rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     grid, infeasible = grid_of(rule, asked)
-    _refuse_too_wide(grid.size, book, top)
+    _refuse(grid.size, device, book, top)
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
     columns = sweep_metrics(loaded.panel, rule, grid, cost=cost, progress=progress)
     sets, table = sweep_tables(loaded.panel, grid, columns)
@@ -145,7 +144,12 @@ def _rows(content: Any, path: Path) -> list[dict[str, Any]]:
     )
 
 
-def _refuse_too_wide(sets: int, book: str | None, top: int | None) -> None:
+def _refuse(sets: int, device: str, book: str | None, top: int | None) -> None:
+    """Refuse what cannot be done, before anything is read."""
+    if device != "cpu":
+        raise EngineUnavailable(
+            f"no engine here for device {device!r}", fix="use --device cpu", code="E_DEVICE"
+        )
     if top is not None and top < 1:
         raise ParameterError(f"--top {top}", fix="give at least 1")
     if book is not None and min(sets, top or sets) > WIDEST_BOOK:
@@ -188,10 +192,3 @@ def _book(
 def _named(column: str, sets: list[int]) -> str:
     """Name a column of a book by its set: ``p`` and the number it has in ``parameters``."""
     return f"p{sets[int(column)]}" if column.isdigit() else column
-
-
-def _refuse_device(device: str) -> None:
-    if device != "cpu":
-        raise EngineUnavailable(
-            f"no engine here for device {device!r}", fix="use --device cpu", code="E_DEVICE"
-        )
