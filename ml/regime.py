@@ -17,15 +17,15 @@ Floats = npt.NDArray[np.float64]
 
 
 class RegimeFit(Protocol):
-    """A fitted model; immutable.
+    """A fitted model; immutable."""
 
-    Attributes
-    ----------
-    names : tuple of str, ``[state]``
-        For example ``"bull calm thin"``: trend, volatility, volume along the training means.
-    """
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the states ``[state]``, for example ``"bull calm thin"``.
 
-    names: tuple[str, ...]
+        Trend, volatility and volume along the training means.
+        """
+        ...
 
     def filter(self, state: Floats) -> Floats:
         """Probabilities of each state given the rows up to and including each row.
