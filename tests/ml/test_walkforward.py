@@ -1,0 +1,391 @@
+"""The walk-forward is the fold of the decision path, and nothing later leaks into it."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from backtest.engine.sweep import mix_book
+from backtest.errors import DataError, ParameterError, UnknownNameError
+from backtest.market.panel import Panel
+from backtest.strategy import STRATEGIES
+from ml import walk_fold
+from ml.corpus import WalkSpec, corpus, history_of, incumbents_of
+from ml.decision import decide
+from ml.decision import gate as real_gate
+from ml.evidence import Evidence, evidence_schema
+from ml.policy import PolicyConfig
+from ml.trials import TRIAL_COLUMNS, merged, trial_frame
+from ml.walk_tables import (
+    decisions_frame,
+    evidence_of,
+    regimes_frame,
+    returns_frame,
+    together,
+    trials_frame,
+)
+from ml.walkforward import WalkForward, walk_forward
+from tests.ml.panels import small_world
+
+NAME = "rsi_swing"
+TRAIN = 200
+POLICY = PolicyConfig(train=TRAIN, step=5, refit=75)
+SPEC = WalkSpec(policy=POLICY, synthetic=True)
+VARIANTS = {
+    "regime_aware",
+    "regime_aware_single",
+    "exported",
+    "static",
+    "experts",
+    "default",
+    "buy_and_hold",
+}
+
+
+@pytest.fixture(scope="module")
+def panel() -> Panel:
+    return small_world(sessions=340)[0]
+
+
+@pytest.fixture(scope="module")
+def walk(panel: Panel) -> WalkForward:
+    return walk_forward(panel, [NAME], SPEC)
+
+
+@pytest.fixture(scope="module")
+def evidence(walk: WalkForward) -> Evidence:
+    return evidence_of(walk)
+
+
+def scrambled(panel: Panel, first: int) -> Panel:
+    """The same panel with other prices, and another universe, from session ``first`` on."""
+    random = np.random.default_rng(5)
+    arrays = {name: getattr(panel, name).copy() for name in ("open", "high", "low", "close")}
+    shape = arrays["close"][:, first:].shape
+    moves = np.cumprod(1.0 + random.normal(0.0, 0.03, shape), axis=1)
+    for array in arrays.values():
+        array[:, first:] = arrays["close"][:, first - 1 : first] * moves
+    tradable = panel.tradable.copy()
+    tradable[:4, first:] = False
+    return dataclasses.replace(panel, tradable=tradable, **arrays)
+
+
+@pytest.mark.parametrize("t", [TRAIN, 274, 275, 278, 339])
+def test_one_decision_from_scratch_equals_the_fold(panel: Panel, walk: WalkForward, t: int):
+    """Sweep, state, regimes and decision anew on the panel as it was after the close of ``t``."""
+    cut = panel.until(t + 1)
+    history = history_of(cut, {NAME: corpus(cut, NAME, SPEC, progress=None)})
+    alone = decide(t, history, POLICY, seed=SPEC.seed)[NAME]
+    folded = walk.strategies[NAME].decisions[walk.row_of(t)]
+    assert alone.weights.tobytes() == folded.weights.tobytes()
+    assert alone.mix == folded.mix
+    assert alone.regime == folded.regime
+    assert alone.by_regime == folded.by_regime
+    assert alone.confidence == folded.confidence
+
+
+def assert_same_until(long: WalkForward, short: WalkForward, last: int) -> None:
+    """Everything known at the close of ``last`` is the same in both walks."""
+    rows = short.row_of(last) + 1
+    one, other = long.strategies[NAME], short.strategies[NAME]
+    for k in range(rows):
+        assert one.decisions[k].weights.tobytes() == other.decisions[k].weights.tobytes()
+        assert one.decisions[k].regime == other.decisions[k].regime
+        assert one.exported[k].weights.tobytes() == other.exported[k].weights.tobytes()
+        assert one.exported[k].action == other.exported[k].action
+        assert one.verdicts[k] == other.verdicts[k]
+    for variant in VARIANTS:
+        assert np.array_equal(one.net[variant][: last + 1], other.net[variant][: last + 1])
+        assert np.array_equal(
+            one.turnover[variant][: last + 1], other.turnover[variant][: last + 1]
+        )
+    day = walk_day(long, last)
+    assert_frame_equal(
+        regimes_frame(long).filter(pl.col("date") <= day),
+        regimes_frame(short).filter(pl.col("date") <= day),
+    )
+
+
+def walk_day(walk: WalkForward, session: int) -> object:
+    return walk.dates[session].item()
+
+
+@pytest.mark.parametrize("last", [260, 311])
+def test_a_shorter_panel_gives_the_same_walk(panel: Panel, walk: WalkForward, last: int):
+    assert_same_until(walk, walk_forward(panel.until(last + 1), [NAME], SPEC), last)
+
+
+def test_a_changed_future_changes_nothing_before(panel: Panel, walk: WalkForward):
+    other = walk_forward(scrambled(panel, 300), [NAME], SPEC)
+    assert_same_until(walk, other, 299)
+    assert not np.array_equal(
+        walk.strategies[NAME].net["regime_aware"][305:],
+        other.strategies[NAME].net["regime_aware"][305:],
+    )
+
+
+def test_the_same_run_twice_is_the_same(panel: Panel, walk: WalkForward, evidence: Evidence):
+    again = walk_forward(panel, [NAME], SPEC)
+    assert evidence_of(again).model_dump_json() == evidence.model_dump_json()
+    for frame in (decisions_frame, returns_frame, regimes_frame, trials_frame):
+        assert_frame_equal(frame(again), frame(walk))
+
+
+def test_fits_and_sweeps_made_before_change_nothing(panel: Panel, walk: WalkForward):
+    known = walk_forward(
+        panel, [NAME], SPEC, corpora={NAME: walk.strategies[NAME].corpus}, fits=walk.regimes.fits
+    )
+    assert_same_until(walk, known, len(panel.dates) - 1)
+
+
+def test_what_is_traded_is_what_was_decided(panel: Panel, walk: WalkForward):
+    one = walk.strategies[NAME]
+    weights = np.zeros((1, len(panel.dates), one.corpus.grid.size))
+    for decision in one.decisions:
+        for member in decision.mix:
+            place = one.corpus.grid.index_of(member.parameters)
+            weights[0, decision.session, place] = member.weight
+    done = mix_book(
+        panel, STRATEGIES.get(NAME), one.corpus.grid, weights, kind="dollar-neutral", cost=5e-4
+    )
+    assert one.net["regime_aware"] == pytest.approx(done.net_return[0], abs=1e-15)
+    assert not one.net["regime_aware"][: TRAIN + 1].any()  # decided at 200, filled at 201
+    assert one.net["regime_aware"][TRAIN + 1] != 0.0
+
+
+def test_single_runs_the_heaviest_member_alone(panel: Panel, walk: WalkForward):
+    one = walk.strategies[NAME]
+    weights = np.zeros((1, len(panel.dates), one.corpus.grid.size))
+    for decision in one.decisions:
+        if decision.parameters is not None:
+            place = one.corpus.grid.index_of(decision.parameters)
+            weights[0, decision.session, place] = decision.weights.sum()
+    done = mix_book(
+        panel, STRATEGIES.get(NAME), one.corpus.grid, weights, kind="dollar-neutral", cost=5e-4
+    )
+    assert one.net["regime_aware_single"] == pytest.approx(done.net_return[0], abs=1e-15)
+
+
+def test_the_default_earns_what_its_sweep_earned(walk: WalkForward):
+    """From its second session on: on the first it has to be bought."""
+    one = walk.strategies[NAME]
+    own = one.corpus.book.net_return[one.corpus.default]
+    assert one.net["default"][TRAIN + 2 :] == pytest.approx(own[TRAIN + 2 :], abs=1e-15)
+
+
+def test_buy_and_hold_is_the_mean_of_the_symbols(panel: Panel, walk: WalkForward):
+    one = walk.strategies[NAME]
+    daily = panel.close[:, TRAIN + 2 :] / panel.close[:, TRAIN + 1 : -1] - 1.0
+    assert one.net["buy_and_hold"][TRAIN + 2 :] == pytest.approx(daily.mean(axis=0), abs=1e-12)
+    assert one.turnover["buy_and_hold"][TRAIN + 1 :].sum() == pytest.approx(1.0)
+
+
+def test_a_hold_exports_the_default(walk: WalkForward):
+    one = walk.strategies[NAME]
+    assert one.promoted_at is None
+    assert {step.action for step in one.exported} == {"hold"}
+    assert {step.champion for step in one.exported} == {"default"}
+    assert np.array_equal(one.net["exported"], one.net["default"])
+    assert not one.verdict.promote
+    assert "observations" in one.verdict.reason
+
+
+def test_a_promotion_steps_over_and_stays(panel: Panel, walk: WalkForward, monkeypatch):
+    """The gate is asked after each session, with what was known then, until it promotes."""
+    asked = []
+
+    def promoting(record, config):
+        asked.append(len(record.challenger))
+        promote = len(record.challenger) == 60
+        return dataclasses.replace(real_gate(record, config), promote=promote)
+
+    monkeypatch.setattr(walk_fold, "gate", promoting)
+    known = {NAME: walk.strategies[NAME].corpus}
+    promoted = walk_forward(panel, [NAME], SPEC, corpora=known, fits=walk.regimes.fits)
+    one = promoted.strategies[NAME]
+    assert asked == list(range(61))
+    assert one.promoted_at == TRAIN + 60
+    assert [v.promote for v in one.verdicts] == [False] * 60 + [True] * 80
+    steps = one.exported
+    assert [s.action for s in steps] == ["hold"] * 60 + ["update"] * 80
+    # a quarter of the book moves on the first session
+    assert steps[60].weights[one.corpus.default] == pytest.approx(0.75, abs=0.01)
+    assert np.count_nonzero(steps[-1].weights) <= 16
+    moves = [np.abs(b.weights - a.weights).sum() for a, b in itertools.pairwise(steps)]
+    assert max(moves) <= 2 * POLICY.max_step + 1e-9
+    assert np.array_equal(one.net["exported"][: TRAIN + 61], one.net["default"][: TRAIN + 61])
+    assert not np.array_equal(one.net["exported"], one.net["default"])
+    evidence = evidence_of(promoted)
+    assert evidence.promoted
+    assert evidence.strategies[NAME].promoted_at == panel.dates[TRAIN + 60].item()
+    assert evidence.strategies[NAME].champion == "regime_aware"
+
+
+def test_the_files_have_their_columns(panel: Panel, walk: WalkForward):
+    decisions, returns = decisions_frame(walk), returns_frame(walk)
+    assert decisions.columns == [
+        *("date", "strategy", "parameters", "mix", "by_regime", "confidence", "action")
+    ]
+    assert decisions["date"].to_list() == panel.dates[TRAIN:].tolist()
+    first = decisions.row(0, named=True)
+    mix = json.loads(first["mix"])
+    assert json.loads(first["parameters"]) == mix[0]["parameters"]
+    assert sum(member["weight"] for member in mix) <= 1.0 + 1e-9
+    assert {"parameters", "score", "sessions"} == set(
+        next(iter(json.loads(first["by_regime"]).values()))
+    )
+    assert returns.columns == ["date", "strategy", "variant", "net_return", "turnover"]
+    assert set(returns["variant"]) == VARIANTS
+    assert set(returns["strategy"]) == {NAME, "all"}
+    assert returns["date"].unique().sort().to_list() == panel.dates[TRAIN + 1 :].tolist()
+    assert returns.height == 2 * len(VARIANTS) * (len(panel.dates) - TRAIN - 1)
+    assert regimes_frame(walk).columns[:8] == [
+        *("date", "regime", "p_bull", "p_sideways", "p_bear", "p_volatile", "p_heavy", "state")
+    ]
+    assert dict(trials_frame(walk).schema) == TRIAL_COLUMNS
+
+
+def test_every_trial_counts_once(walk: WalkForward):
+    trials = trials_frame(walk)
+    kinds = dict(trials["kind"].value_counts().iter_rows())
+    # the default is one of the candidates; exported follows others and is no policy of its own
+    assert kinds == {"candidate": 140, "policy": len(VARIANTS) - 1}
+    assert trials["config_hash"].n_unique() == trials.height
+    assert merged(trials, trials).height == trials.height
+    assert walk.strategies[NAME].policies == len(VARIANTS) - 1
+
+
+def test_the_ledger_counts_what_was_looked_at_before(panel: Panel, walk: WalkForward):
+    known, ledger = corpus(panel.until(210), NAME, SPEC, progress=None), trials_frame(walk)
+
+    def policies(spec: WalkSpec, seen: pl.DataFrame) -> int:
+        run = walk_forward(
+            panel.until(210),
+            [NAME],
+            spec,
+            corpora={NAME: known},
+            fits=walk.regimes.fits,
+            ledger=seen,
+        )
+        return run.strategies[NAME].policies
+
+    empty = trial_frame([])
+    warmer = dataclasses.replace(SPEC, policy=POLICY.model_copy(update={"temperature": 0.03}))
+    assert policies(SPEC, empty) == policies(SPEC, ledger) == len(VARIANTS) - 1
+    # every learned policy carries its policy's settings; the fixed rules were seen before
+    more = policies(warmer, ledger) - policies(SPEC, ledger)
+    assert 3 <= more <= 4
+
+
+def test_evidence_keeps_its_schema(evidence: Evidence):
+    path = Path(__file__).parents[2] / "docs" / "schemas" / "evidence.schema.json"
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    assert schema == evidence_schema(), "write the file anew from ml.evidence.evidence_schema()"
+    document = json.loads(evidence.model_dump_json())
+    jsonschema.validate(document, schema)
+
+
+def test_evidence_says_what_is_missing(evidence: Evidence):
+    assert evidence.pbo is None
+    assert evidence.spa_p_value is None
+    assert set(evidence.reasons) == {"pbo", "spa_p_value"}
+    assert not evidence.promoted
+    assert evidence.synthetic
+    assert evidence.sessions == 139
+    one = evidence.strategies[NAME]
+    assert set(one.variants) == VARIANTS
+    assert {line.criterion for line in evidence.criteria} >= {"paired_static", "psr", "dsr"}
+    assert all(line.strategy == NAME for line in evidence.criteria)
+    assert one.smallest_gain is not None
+    assert one.smallest_gain > 1.0  # less than a year shows next to nothing
+    aware = one.variants["regime_aware"]
+    assert aware.sharpe is not None
+    assert aware.sharpe_interval is not None
+    assert aware.sharpe_interval[0] < aware.sharpe < aware.sharpe_interval[1]
+    assert aware.trials == one.policies
+
+
+def test_evidence_by_hand(walk: WalkForward, evidence: Evidence):
+    net = walk.streams(NAME).net["static"]
+    one = evidence.strategies[NAME].variants["static"]
+    assert one.sharpe == pytest.approx(net.mean() / net.std(ddof=1) * np.sqrt(252))
+    assert one.volatility == pytest.approx(net.std(ddof=1) * np.sqrt(252))
+    assert one.total_return == pytest.approx(np.prod(1.0 + net) - 1.0)
+    turnover = walk.streams(NAME).turnover["static"]
+    assert one.turnover == pytest.approx(turnover.mean() * 252)
+    gross = net + 0.0005 * turnover
+    assert one.cost_break_even_bps == pytest.approx(gross.sum() / turnover.sum() * 1e4)
+
+
+def test_an_incumbent_is_the_champion_and_a_rival(panel: Panel, walk: WalkForward):
+    given = {"direction": "momentum", "period": 11, "width": 12.5, "smoothing": 2}
+    spec = dataclasses.replace(SPEC, incumbent=incumbents_of(given, [NAME]))
+    other = walk_forward(panel, [NAME], spec, fits=walk.regimes.fits)
+    one = other.strategies[NAME]
+    assert set(one.net) == VARIANTS | {"incumbent"}
+    assert one.corpus.incumbent == 140  # behind the candidates
+    assert one.corpus.grid.row(140) == given
+    assert np.array_equal(one.net["exported"], one.net["incumbent"])
+    assert {step.champion for step in one.exported} == {"incumbent"}
+    assert "paired_incumbent" in {line.name for line in one.verdict.criteria}
+    # learners never see it
+    assert len(one.decisions[0].weights) == 140
+    assert np.array_equal(one.net["regime_aware"], walk.strategies[NAME].net["regime_aware"])
+
+
+def test_incumbents_are_read_by_strategy_or_alone():
+    plain = {"period": 10}
+    assert incumbents_of(plain, [NAME]) == {NAME: plain}
+    assert incumbents_of({NAME: plain, "ma_cross": {}}, [NAME]) == {NAME: plain}
+    with pytest.raises(ParameterError, match="does not say which strategy"):
+        incumbents_of(plain, [NAME, "ma_cross"])
+    with pytest.raises(UnknownNameError, match="did you mean 'rsi_swing'"):
+        incumbents_of({"rsi_swng": plain}, [NAME])
+    with pytest.raises(ParameterError, match="is a list"):
+        incumbents_of([plain], [NAME])
+
+
+def test_a_wrong_incumbent_is_refused_before_anything_is_computed(panel: Panel):
+    spec = dataclasses.replace(SPEC, incumbent={NAME: {"perod": 10}})
+    with pytest.raises(ParameterError, match="did you mean 'period'"):
+        walk_forward(panel, [NAME], spec)
+
+
+def test_strategies_are_registered_together(panel: Panel, walk: WalkForward):
+    names = [NAME, "ma_cross"]
+    both = walk_forward(panel, names, SPEC, fits=walk.regimes.fits)
+    alone = walk.strategies[NAME]
+    assert np.array_equal(both.strategies[NAME].net["regime_aware"], alone.net["regime_aware"])
+    limits = [
+        next(c.limit for c in one.verdict.criteria if c.name == "paired_static")
+        for one in (alone, both.strategies[NAME])
+    ]
+    assert limits[1] > limits[0]
+    whole = together(both)
+    parts = [both.streams(name).net["static"] for name in names]
+    assert whole.net["static"] == pytest.approx((parts[0] + parts[1]) / 2)
+
+
+def test_too_little_history_is_one_line(panel: Panel):
+    with pytest.raises(DataError, match=r"^E_TOO_SHORT: 201 sessions .*--train$"):
+        walk_forward(panel.until(201), [NAME], SPEC)
+
+
+def test_progress_is_told(panel: Panel, walk: WalkForward):
+    told = []
+    walk_forward(
+        panel.until(215),
+        [NAME],
+        SPEC,
+        fits=walk.regimes.fits,
+        progress=lambda stage, done, total: told.append((stage, done, total)),
+    )
+    stages = {stage: (done, total) for stage, done, total in told}
+    assert set(stages) == {"sweep rsi_swing", "decide", "walk rsi_swing"}
+    assert all(done == total for done, total in stages.values())
