@@ -6,6 +6,7 @@ for: anything that an asset computes.
 
 import base64
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -23,6 +24,12 @@ OWNERS = ["team:weathervane"]
 RETRIES = 3
 FIRST_WAIT_S = 5.0
 """Seconds before the first retry; each later one waits twice as long."""
+
+LONG = 100
+"""Steps from which a stage is worth a line for each quarter."""
+
+# Dagster calls backfill policies a beta; what this project needs of them is tested.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 
 def at_boundary(body: Callable[P, R]) -> Callable[P, R]:
@@ -55,12 +62,12 @@ def _failure(error: WeathervaneError) -> dg.Failure:
 
 
 def every_quarter(tell: Callable[[str], None]) -> Callable[[str, int, int], None]:
-    """Turn (stage, done, total) into one line per stage and quarter of it."""
+    """Turn (stage, done, total) into one line per quarter of each stage of ``LONG`` steps."""
     told: dict[str, int] = {}
 
     def report(stage: str, done: int, total: int) -> None:
         quarter = 4 * done // max(total, 1)
-        if quarter > told.get(stage, 0):
+        if total >= LONG and quarter > told.get(stage, 0):
             told[stage] = quarter
             tell(f"{stage}: {done:,} of {total:,}")
 

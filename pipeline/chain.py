@@ -4,6 +4,7 @@ For: ``run_chain``, from settings to a document, a report and a summary for peop
 the assets do, or how a summary is printed.
 """
 
+import dataclasses
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -110,7 +111,32 @@ def run_chain(
         day = _last_session(told, session)
         add_sessions(instance, [day])
         exported = _execute(instance, "daily", {**told, "session": partition_of(day)}, key=day)
-    return None
+    summary = _summary(home, settings, day)
+    runs = (ingested.run_id, exported.run_id)
+    return dataclasses.replace(summary, run_ids=runs, seconds=time.monotonic() - started)
+
+
+def _summary(home: "Home", settings: "Settings", day: date) -> RunSummary:
+    """Say what stands in the home now."""
+    from pipeline.exports import read_document
+    from pipeline.snapshots import Snapshots
+
+    files = Snapshots(home, settings)
+    seen = files.current()
+    work, document = files.workbench(seen), read_document(home, day)
+    return RunSummary(
+        session=day,
+        universe=seen.universe,
+        source=seen.source,
+        synthetic=seen.synthetic,
+        document=home.parameters / f"{day}.json",
+        report=work.report_folder() / "report.html",
+        verdicts={name: entry.action for name, entry in document.strategies.items()},
+        quarantined=seen.quarantined,
+        snapshot=seen.snapshot,
+        run_ids=(),
+        urls={"tracker": work.values("registered")["url"]},
+    )
 
 
 def _last_session(told: dict[str, str], asked: date | None) -> date:

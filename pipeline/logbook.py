@@ -88,11 +88,10 @@ def log_research(
 
 def _log(run: "Research", work: "Workbench", dagster_run: str) -> None:
     """Everything but the models."""
-    from backtest.market.bars import Bars
-
     if run.reused:
         return
     seen, settings, evidence = work.snapshot, work.files.settings, work.values("evidence")
+    bars = work.files.bars(seen)
     run.params(settings.model_dump(mode="json"))
     run.metrics(metrics_of(evidence))
     run.curves(*curves_of(work.frame("returns")))
@@ -103,8 +102,8 @@ def _log(run: "Research", work: "Workbench", dagster_run: str) -> None:
         seen.universe,
         snapshot=seen.snapshot,
         path=work.files.folder(seen) / "bars.parquet",
-        rows=seen.rows,
-        columns={n: _KINDS[str(t)] for n, t in Bars.to_polars_schema().items()},
+        rows=bars.height,
+        columns={n: _KINDS.get(str(t), "string") for n, t in bars.schema.items()},
     )
     made_up = "**Synthetic market.** " if seen.synthetic else ""
     run.note(
