@@ -4,11 +4,22 @@ For: what must hold before an asset's content may flow on. Not for: the rules th
 bars (``backtest.market.quality``).
 """
 
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from pipeline.boundary import at_boundary
+from pipeline.partitions import SESSIONS, session_of
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
 
+if TYPE_CHECKING:
+    from ml.corpus import Corpus
+    from ml.export.document import ParameterDocument
+    from ml.export.packing import Step
+
+ROUNDING = 1e-9
 FEW = 0.01
 """Share of rows or sessions up to which a defect is a warning, not an error."""
 MANY = 0.20
@@ -93,9 +104,162 @@ def every_session_has_bars(
     )
 
 
+@dg.asset_check(
+    asset="regime_labels", blocking=True, description="Bull, sideways and bear sum to 1."
+)
+@at_boundary
+def probabilities_sum_to_one(
+    context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Look for published probabilities outside [0, 1], or whose sums are not 1."""
+    import polars as pl
+
+    files = snapshots.open()
+    labels = files.workbench(files.current()).frame("regimes").drop_nulls("regime")
+    raw = [n for n in labels.columns if n.removeprefix("state_").isdigit()]
+    trend = pl.sum_horizontal("p_bull", "p_sideways", "p_bear")
+    off = pl.max_horizontal((trend - 1.0).abs(), (pl.sum_horizontal(raw) - 1.0).abs())
+    shares = [pl.col(n).is_between(0.0, 1.0) for n in (*raw, "p_volatile", "p_heavy")]
+    bad = labels.filter((off > ROUNDING) | ~pl.all_horizontal(shares)).height
+    return dg.AssetCheckResult(
+        passed=bad == 0,
+        description=f"{bad} of {labels.height} sessions are off by more than {ROUNDING}",
+        metadata={"sessions": labels.height, "bad": bad},
+    )
+
+
+@dg.asset_check(
+    asset="regime_labels", blocking=True, description="History cut short tells the same."
+)
+@at_boundary
+def regimes_are_causal(
+    context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Fit anew on history that ends at a few cuts and compare what was published up to there."""
+    import dataclasses
+
+    files = snapshots.open()
+    work = files.workbench(files.current())
+    labels, whole = work.frame("regimes"), work.regimes()
+    first = work.files.settings.policy.train
+    cuts = [c for c in (first + 1, first + whole.refit + 40) if c <= whole.sessions]
+    differ = []
+    for cut in cuts:
+        parts = {"state": whole.state[:cut], "dates": whole.dates[:cut], "fits": {}}
+        alone = dataclasses.replace(whole, **parts).published()
+        shared = [name for name in alone.columns if name in labels.columns]
+        if not alone.select(shared).equals(labels.head(cut).select(shared)):
+            differ.append(str(whole.dates[cut - 1]))
+    return dg.AssetCheckResult(
+        passed=not differ,
+        description=f"{len(differ)} of {len(cuts)} cuts tell another story of the past",
+        metadata={"cuts": len(cuts), "differ": dg.MetadataValue.json(differ)},
+    )
+
+
+@dg.asset_check(
+    asset="walk_forward", blocking=True, description="Every mix has weights that can be run."
+)
+@at_boundary
+def mixes_are_sound(
+    context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Look for a mix of more than 16 sets or more than the whole, and for a decision missing."""
+    import polars as pl
+
+    files = snapshots.open()
+    work = files.workbench(files.current())
+    decisions = work.frame("decisions")
+    weights = pl.col("mix").str.json_decode(pl.List(pl.Struct({"weight": pl.Float64})))
+    each = weights.list.eval(pl.element().struct.field("weight"))
+    unsound = (each.list.len() > 16) | (each.list.sum() > 1.0 + ROUNDING) | (each.list.min() < 0)
+    bad = decisions.filter(unsound).height
+    twice = decisions.select("date", "strategy").is_duplicated().sum()
+    lacking = decisions["date"].n_unique() * decisions["strategy"].n_unique() - decisions.height
+    return dg.AssetCheckResult(
+        passed=bad == 0 and twice == 0 and lacking == 0,
+        description=f"{bad} unsound mixes, {twice} decisions twice, {lacking} missing",
+        metadata={"decisions": decisions.height},
+    )
+
+
+@dg.asset_check(
+    asset="regime_parameters",
+    blocking=True,
+    description="The document is whole, fits its schema, and says what the fold decided.",
+)
+@at_boundary
+def document_is_valid(
+    context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Read the document back: bytes, hash, JSON Schema, and the walk-forward's own mixes."""
+    from pipeline.exports import read_document
+
+    files, wrong = snapshots.open(), []
+    work = files.workbench(files.current())
+    days = sessions_of_run(context)
+    for day in days:
+        document = read_document(files.home, day)
+        wrong += schema_errors(document)
+        wrong += disagreements(document, work.steps(document.session))
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        description=wrong[0] if wrong else f"{len(days)} documents say what the fold decided",
+        metadata={"documents": len(days), "wrong": dg.MetadataValue.json(wrong[:20])},
+    )
+
+
+def sessions_of_run(context: dg.AssetCheckExecutionContext) -> list[date | None]:
+    """Sessions that the run exports; the latest document, if the check runs on its own."""
+    told = context.run.tags
+    if "dagster/partition" in told:
+        return [session_of(told["dagster/partition"])]
+    ends = [told.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
+    if None in ends:
+        return [None]
+    known = context.instance.get_dynamic_partitions(SESSIONS.name or "")
+    return [session_of(key) for key in known[known.index(ends[0]) : known.index(ends[1]) + 1]]
+
+
+def schema_errors(document: "ParameterDocument") -> list[str]:
+    """Say where a document does not fit its JSON Schema."""
+    import jsonschema
+
+    from ml.export.document import document_schema, plain
+
+    found = jsonschema.Draft202012Validator(document_schema()).iter_errors(plain(document))
+    return [f"{document.session} {error.json_path}: {error.message}" for error in found]
+
+
+def disagreements(
+    document: "ParameterDocument", steps: "Mapping[str, tuple[Corpus, Step]]"
+) -> list[str]:
+    """Say where a document does not say what the fold decided at its session."""
+    from ml.export.records import members_of
+
+    wrong = []
+    for name, (corpus, step) in steps.items():
+        entry = document.strategies[name]
+        told = {
+            "mix": (entry.mix, members_of(step.exported.weights, corpus.grid)),
+            "target": (entry.target.mix, step.decision.mix),
+        }
+        for part, (said, meant) in told.items():
+            pairs = [(m.weight, m.parameters) for m in said]
+            if pairs != [(m.weight, m.parameters) for m in meant]:
+                wrong.append(f"{document.session} {name}: {part} is not the walk-forward's")
+        if entry.action != step.exported.action:
+            wrong.append(f"{document.session} {name}: {entry.action} for {step.exported.action}")
+    return wrong
+
+
 CHECKS = (
     rows_are_accounted_for,
     keys_are_unique,
     quarantine_is_small,
     every_session_has_bars,
+    probabilities_sum_to_one,
+    regimes_are_causal,
+    mixes_are_sound,
+    document_is_valid,
 )
