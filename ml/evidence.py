@@ -24,6 +24,7 @@ from ml.export.gate import (
     boundary,
     cost_break_even_bps,
     hac_t,
+    luck_variance,
     paired_difference,
     smallest_gain_over,
 )
@@ -160,7 +161,7 @@ def variant_evidence(name: str, streams: Streams, terms: Terms, *, scope: str) -
     else:
         sharpe = given.sharpe * float(np.sqrt(periods))
         psr = probabilistic_sharpe(given)
-        variance = max(trial_variance(streams.net), 1.0 / given.observations)
+        variance = luck_variance(rival_sharpes(streams.net, name), given.observations)
         dsr = deflated_sharpe(given, trials=streams.policies, variance=variance)
     interval = None
     if given is not None:
@@ -186,25 +187,21 @@ def variant_evidence(name: str, streams: Streams, terms: Terms, *, scope: str) -
     )
 
 
-def trial_sharpes(net: Mapping[str, Floats]) -> Floats:
-    """Sharpe ratio per session of every policy that learned from data.
+def rival_sharpes(net: Mapping[str, Floats], challenger: str = "regime_aware") -> Floats:
+    """Sharpe ratio per session of the other policies that learned from data; losses count as 0.
 
-    Fixed rules (the defaults, an incumbent, buy and hold) count among the policies looked at,
-    but their distance from the rest is no measure of luck: one hopeless default would otherwise
-    raise the bar for everybody.
+    Their dispersion measures how far luck alone may spread policies. What is no ticket in that
+    lottery is left out: fixed rules (the defaults, an incumbent, buy and hold), and the
+    challenger, whose own success must not raise its own bar; a policy that loses money is as
+    little a rival for "best" as one that does nothing. All of them still count in the number of
+    policies.
     """
     ratios = []
-    for name, returns in net.items():
-        given = moments(returns) if name in LEARNED_VARIANTS else None
+    for name in LEARNED_VARIANTS:
+        given = moments(net[name]) if name in net and name != challenger else None
         if given is not None:
-            ratios.append(given.sharpe)
+            ratios.append(max(given.sharpe, 0.0))
     return np.asarray(ratios)
-
-
-def trial_variance(net: Mapping[str, Floats]) -> float:
-    """Variance of :func:`trial_sharpes`; 0 below two."""
-    ratios = trial_sharpes(net)
-    return float(ratios.var(ddof=1)) if len(ratios) > 1 else 0.0
 
 
 def paired_evidence(challenger: Floats, rival: Floats, terms: Terms) -> PairedEvidence:

@@ -20,7 +20,7 @@ from backtest.result import BookResult
 from backtest.strategy import STRATEGIES
 from ml.corpus import Corpus, WalkSpec
 from ml.decision import gate, transition
-from ml.evidence import trial_sharpes
+from ml.evidence import rival_sharpes
 from ml.export.gate import Record
 from ml.export.records import Decision, ParameterSet, Verdict
 from ml.trials import config_hash, merged, policies_looked_at
@@ -234,7 +234,7 @@ class Fold:
             rivals=rivals,
             champion=champion,
             champion_returns=seen[champion],
-            trial_sharpes=trial_sharpes(seen),
+            rival_sharpes=rival_sharpes(seen),
             policies=policies,
             challengers=self.challengers,
             cost=self.spec.cost,

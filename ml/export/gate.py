@@ -80,8 +80,8 @@ class Record:
     champion : str
     champion_returns : float64, ``[time]``
         What is run today; the challenger's mean paired difference to it must be positive.
-    trial_sharpes : float64, ``[policy]``
-        Sharpe ratios per session of all policies looked at.
+    rival_sharpes : float64, ``[policy]``
+        Sharpe ratios per session of the other learned policies, for the spread of luck.
     policies : int
         How many there were.
     challengers : int
@@ -96,7 +96,7 @@ class Record:
     rivals: dict[str, Floats]
     champion: str
     champion_returns: Floats
-    trial_sharpes: Floats
+    rival_sharpes: Floats
     policies: int
     challengers: int
     cost: float
@@ -202,14 +202,24 @@ def _sharpe_criteria(evidence: Record, config: GateConfig) -> list[Criterion]:
     if given is None:
         why = "too few sessions or no variance"
         return [_above(name, None, getattr(config, name), why) for name in ("psr", "dsr")]
-    known = evidence.trial_sharpes[np.isfinite(evidence.trial_sharpes)]
-    spread = float(known.var(ddof=1)) if len(known) > 1 else 0.0
-    variance = max(spread, 1.0 / given.observations)
+    variance = luck_variance(evidence.rival_sharpes, given.observations)
     deflated = deflated_sharpe(given, trials=evidence.policies, variance=variance)
     return [
         _above("psr", probabilistic_sharpe(given), config.psr),
         _above("dsr", deflated, config.dsr),
     ]
+
+
+def luck_variance(sharpes: Floats, observations: int) -> float:
+    """Variance of Sharpe ratios per session that luck explains: at least the sampling variance.
+
+    Examples
+    --------
+    >>> luck_variance(np.array([0.01, 0.01]), 100)
+    0.01
+    """
+    spread = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else 0.0
+    return max(spread, 1.0 / observations)
 
 
 def _trading_criteria(evidence: Record, config: GateConfig) -> list[Criterion]:

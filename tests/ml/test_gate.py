@@ -36,7 +36,7 @@ def record(challenger: np.ndarray, static: np.ndarray, **more: object) -> Record
         rivals={"static": static},
         champion="default",
         champion_returns=np.full(n, -0.0001),
-        trial_sharpes=np.array([0.0, 0.01]),
+        rival_sharpes=np.array([0.0, 0.01]),
         policies=7,
         challengers=1,
         cost=0.0,
@@ -146,7 +146,7 @@ GOOD = record(noise(1500, sharpe=2.5), noise(1500, seed=1))
         ({"rivals": {"static": GOOD.rivals["static"], "incumbent": GOOD.challenger}}, {"paired_"}),
         ({"champion_returns": noise(1500, sharpe=2.5) * 2 + 1e-3}, {"better_than_champion"}),
         ({"turnover": np.full(1500, 0.7)}, {"turnover"}),
-        ({"trial_sharpes": np.array([-0.2, 0.2])}, {"dsr"}),
+        ({"rival_sharpes": np.array([-0.2, 0.2])}, {"dsr"}),
         ({"cost": 0.5, "turnover": np.full(1500, -0.1)}, {"cost_break_even_bps"}),
         ({"turnover": np.zeros(1500)}, {"cost_break_even_bps"}),
     ],
@@ -197,7 +197,7 @@ def test_an_empty_record_holds_with_reasons():
 
 
 def test_sharpe_criteria_are_the_closed_forms():
-    one = record(noise(800, sharpe=1.0), noise(800, seed=1), trial_sharpes=np.array([0.0, 1e-4]))
+    one = record(noise(800, sharpe=1.0), noise(800, seed=1), rival_sharpes=np.array([0.0, 1e-4]))
     table = {line.name: line.value for line in criteria(one, CONFIG)}
     given = moments(one.challenger)
     assert given is not None
