@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:1080px;margin:2rem auto}
+body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:1120px;margin:2rem auto}
 body{padding:0 1rem}
 h1{font-size:1.7rem;margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:1px solid #d5dce3}
-table{border-collapse:collapse;margin:.6rem 0;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .7rem;border-bottom:1px solid #e3e8ed;text-align:right;white-space:nowrap}
+table{border-collapse:collapse;margin:.6rem 0;font-variant-numeric:tabular-nums;font-size:14px}
+th,td{padding:.25rem .55rem;border-bottom:1px solid #e3e8ed;text-align:right;white-space:nowrap}
 .words{text-align:left}td.words{white-space:normal}
 .note{background:#fff4d6;border-left:4px solid #d99a00;padding:.5rem .9rem}
 img{max-width:100%;height:auto}.scroll{overflow-x:auto}

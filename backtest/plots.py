@@ -58,8 +58,9 @@ def equity_plot(returns: pl.DataFrame, *, synthetic: bool = False) -> bytes:
                 linewidth=2.0 if variant in ("regime_aware", "exported") else 1.1,
                 linestyle="--" if variant == "exported" else "-",
             )
+        remark = _frame_without_market(axes)
         _scale_levels(axes)
-        axes.set_title(f"{name}: equity after costs", loc="left", fontsize=11)
+        axes.set_title(f"{name}: equity after costs{remark}", loc="left", fontsize=11)
         _legend_beside(axes)
     return _png(figure)
 
@@ -192,11 +193,29 @@ def _legend_beside(axes: Axes) -> None:
 
 def _scale_levels(axes: Axes) -> None:
     """Use a logarithmic scale for levels that more than double, with plain numbers on it."""
-    low, high = axes.dataLim.intervaly
+    low, high = axes.get_ylim()
     if low > 0.0 and high > 2.0 * low:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+
+
+def _frame_without_market(axes: Axes) -> str:
+    """Frame the strategies; a market that swings far wider than they do may run off the panel."""
+    spans = {
+        str(line.get_label()): (float(y.min()), float(y.max()))
+        for line in axes.get_lines()
+        if (y := np.asarray(line.get_ydata())).size
+    }
+    market = spans.pop("buy_and_hold", None)
+    if market is None or not spans:
+        return ""
+    low, high = min(s[0] for s in spans.values()), max(s[1] for s in spans.values())
+    if market[1] - market[0] < 2.0 * (high - low):
+        return ""
+    margin = 0.3 * (high - low)
+    axes.set_ylim(max(low - margin, 0.5 * low), high + margin)
+    return " (buy_and_hold runs off the scale)"
 
 
 def _ordered(frame: pl.DataFrame) -> list[str]:

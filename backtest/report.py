@@ -176,10 +176,10 @@ _COLUMNS = (
     ("Sharpe", "sharpe", "{:+.2f}"),
     ("PSR", "psr", "{:.3f}"),
     ("DSR", "dsr", "{:.3f}"),
-    ("total return", "total_return", "{:+.1%}"),
+    ("return", "total_return", "{:+.1%}"),
     ("volatility", "volatility", "{:.1%}"),
-    ("max drawdown", "max_drawdown", "{:.1%}"),
-    ("turnover a year", "turnover", "{:.1f}"),
+    ("drawdown", "max_drawdown", "{:.1%}"),
+    ("turnover/year", "turnover", "{:.1f}"),
     ("break-even bps", "cost_break_even_bps", "{:.1f}"),
 )
 

@@ -3,6 +3,7 @@
 For: run, show, explain, diff, history, rollback. Not for: research from files.
 """
 
+import warnings
 from datetime import date, datetime
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def run(
     as_json: bool,
 ) -> None:
     """Run the whole chain: bars in, today's parameters and their evidence out."""
+    # Dagster warns of parts that its makers call beta; whoever runs the chain cannot act on it.
+    warnings.filterwarnings("ignore", message=".*is currently in beta.*")
     from pipeline.chain import run_chain
     from pipeline.commands.summary import plain_summary, summary_lines
     from pipeline.config import load_settings, open_home

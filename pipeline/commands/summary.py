@@ -30,6 +30,7 @@ def summary_lines(done: "RunSummary") -> list[str]:
     if done.quarantined:
         lines.append(f"set aside   {done.quarantined} rows; the report names the rules")
     lines += [f"{name:<11} {url}" for name, url in done.urls.items()]
+    lines.append("web pages   `make ui` opens Dagster's and MLflow's, with this run in them")
     return [*lines, f"done in {done.seconds:.0f} s; `weathervane explain` says why"]
 
 
