@@ -44,5 +44,5 @@ def test_before_the_first_known_row_nothing_is_claimed():
 
 
 def test_too_little_history_says_what_is_needed():
-    with pytest.raises(NotFittedError, match="59 sessions .* 60 are needed"):
+    with pytest.raises(NotFittedError, match=r"59 sessions .* 60 are needed"):
         RulesModel().fit(state_of(np.zeros(59), np.zeros(59)), COLUMNS, previous=None, seed=0)
