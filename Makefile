@@ -9,6 +9,7 @@ READY := .venv/.ready
 # Small fits lose more to thread start-up than they gain; measured 20 times slower without this.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
+export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes

@@ -3,6 +3,7 @@
 For: ``make ui``. Not for: serving anything to others; both pages listen on 127.0.0.1 alone.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -48,6 +49,7 @@ def environment(home: Home) -> dict[str, str]:
 
     return {
         **os.environ,
+        "VIRTUAL_ENV": sys.prefix,
         "WEATHERVANE_HOME": str(home.root),
         "DAGSTER_HOME": str(prepare_instance(home.dagster)),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
@@ -132,11 +134,12 @@ def _await(child: subprocess.Popen[bytes], name: str, port: int) -> None:
 
 def _end(children: list[subprocess.Popen[bytes]]) -> None:
     """End servers with all that they started: first asked, then made to."""
-    for how, patience in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _GRACE_S)):
+    for how in (signal.SIGTERM, signal.SIGKILL):
         for child in children:
-            if child.poll() is None:
+            # The group outlives its leader: what a server started may still be there.
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, how)
-        limit = time.monotonic() + patience
+        limit = time.monotonic() + _GRACE_S
         while any(child.poll() is None for child in children) and time.monotonic() < limit:
             time.sleep(0.1)
 
