@@ -1,0 +1,66 @@
+"""From nothing to an exported document, twice: the same bytes, and nothing written again."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import Home
+from pipeline.exports import read_document, read_ledger
+from tests.architecture.source_tree import ROOT
+from tests.pipeline.small_chain import OVERRIDES, SESSION, stamps
+
+
+def weathervane_run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "run", "--home", str(home), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "DAGSTER_DISABLE_TELEMETRY": "yes"},
+    )
+
+
+def contents(home: Path) -> dict[str, str]:
+    """SHA-256 of every published file but those that hold a moment or an id of a run."""
+    place = Home(home)
+    found = {}
+    for folder in (place.snapshots, place.reports, place.truth):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "registered.json" not in path.name:
+                name = path.relative_to(home).as_posix()
+                found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def same_from_nothing_and_nothing_again(tmp_path: Path, arguments: list[str]) -> None:
+    """Run in two empty homes and compare; run again in the first and look for new files."""
+    homes = [tmp_path / "first", tmp_path / "second"]
+    for home in homes:
+        done = weathervane_run(home, *arguments)
+        assert done.returncode == 0, done.stderr
+    first, second = (read_document(Home(home)) for home in homes)
+    assert first.content_sha256 == second.content_sha256
+    assert contents(homes[0]) == contents(homes[1])
+    place = Home(homes[0])
+    folders = (place.exports, place.snapshots, place.reports, place.truth)
+    before = stamps(*folders)
+    assert weathervane_run(homes[0], *arguments).returncode == 0
+    assert stamps(*folders) == before
+    assert len(read_ledger(place.exports).entries) == 1
+
+
+def test_a_small_market_twice(tmp_path: Path):
+    told = [part for override in OVERRIDES for part in ("--set", override)]
+    same_from_nothing_and_nothing_again(tmp_path, ["--session", str(SESSION), *told])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_demo_twice(tmp_path: Path):
+    same_from_nothing_and_nothing_again(tmp_path, [])
