@@ -81,6 +81,7 @@ def test_when_one_server_ends_the_other_ends_with_all_that_it_started(monkeypatc
             pages.serve(Home(tmp_path), dagster_port=ports[0], mlflow_port=ports[1])
     finally:
         signal.signal(signal.SIGTERM, before)
+    monkeypatch.undo()
     assert [processes_of(child.pid) for child in started] == [0, 0]
 
 
