@@ -79,7 +79,7 @@ class Memo:
     fits : dict of int to RegimeFit
         By the last session each has seen.
     selections : dict
-        By policy, strategy and session of the selection.
+        What the learner keeps and its table, by policy, strategy and session of the selection.
     probabilities : tuple of int and array, optional
         The last relabelled history.
     source : tuple, optional
@@ -87,7 +87,9 @@ class Memo:
     """
 
     fits: dict[int, RegimeFit] = field(default_factory=dict)
-    selections: dict[tuple[PolicyConfig, str, int], Any] = field(default_factory=dict)
+    selections: dict[tuple[PolicyConfig, str, int], tuple[Any, dict[str, RegimeRow]]] = field(
+        default_factory=dict
+    )
     probabilities: tuple[int, Floats] | None = None
     source: tuple[Any, ...] | None = None
 
@@ -212,23 +214,24 @@ class _Now:
         names = self.source.names_at(i)
         return LearnerView(one.grid, one.returns[:, rows], probabilities[rows], names, first)
 
-    def selection(self, strategy: str, learner: Learner) -> Any:
-        """Find what the learner keeps from the last selection session."""
+    def selection(self, strategy: str, learner: Learner) -> tuple[Any, dict[str, RegimeRow]]:
+        """Find what the learner keeps from the last selection session, and its table in words."""
         at = self.policy.selected_at(self.session)
         key = (self.policy, strategy, at)
         if key not in self.memo.selections:
             past = self.probabilities if at == self.session else self.source.relabel(at)
-            self.memo.selections[key] = learner.select(self.view(strategy, at, past))
+            view = self.view(strategy, at, past)
+            selection = learner.select(view)
+            self.memo.selections[key] = selection, _rows(selection, view.grid, view.regimes)
         return self.memo.selections[key]
 
 
 def _decide_one(strategy: str, now: _Now) -> Decision:
     learner = now.policy.build()
-    selection = now.selection(strategy, learner)
+    selection, table = now.selection(strategy, learner)
     weights = learner.weigh(selection, now.view(strategy, now.session, now.probabilities))
     grid = now.history.strategies[strategy].grid
     mix = members_of(weights, grid)
-    names = now.source.names_at(now.session)
     return Decision(
         strategy=strategy,
         session=now.session,
@@ -237,7 +240,7 @@ def _decide_one(strategy: str, now: _Now) -> Decision:
         mix=mix,
         parameters=mix[0].parameters if mix else None,
         regime=now.regime,
-        by_regime=_rows(selection, grid, names),
+        by_regime=table,
         confidence=_confidence(selection, now.probabilities[-1], now.policy.shrinkage),
         parameter_confidence=_agreement(weights, grid),
         selected_at=now.policy.selected_at(now.session),
