@@ -142,7 +142,8 @@ def regimes_are_causal(
     work = files.workbench(files.current())
     labels, whole = work.frame("regimes"), work.regimes()
     first = work.files.settings.policy.train
-    cuts = [c for c in (first + 1, first + whole.refit + 40) if c <= whole.sessions]
+    later = first + whole.refit + whole.refit // 3
+    cuts = [cut for cut in (first + 1, later) if cut <= whole.sessions]
     differ = []
     for cut in cuts:
         parts = {"state": whole.state[:cut], "dates": whole.dates[:cut], "fits": {}}

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from pipeline.config import Home
 from pipeline.exports import read_document, read_ledger
 from tests.architecture.source_tree import ROOT
-from tests.pipeline.small_chain import OVERRIDES, SESSION, stamps
+from tests.pipeline.small_chain import OVERRIDES, SESSION, run_small, stamps
 
 
 def weathervane_run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,29 +39,42 @@ def contents(home: Path) -> dict[str, str]:
     return found
 
 
-def same_from_nothing_and_nothing_again(tmp_path: Path, arguments: list[str]) -> None:
-    """Run in two empty homes and compare; run again in the first and look for new files."""
-    homes = [tmp_path / "first", tmp_path / "second"]
-    for home in homes:
+Chain = Callable[[Path], object]
+
+
+def in_a_process(*arguments: str) -> Chain:
+    """Run the command line in a process of its own."""
+
+    def run(home: Path) -> None:
         done = weathervane_run(home, *arguments)
         assert done.returncode == 0, done.stderr
+
+    return run
+
+
+def same_from_nothing_and_nothing_again(tmp_path: Path, one: Chain, other: Chain) -> None:
+    """Run in two empty homes and compare; run again in the first and look for new files."""
+    homes = [tmp_path / "first", tmp_path / "second"]
+    one(homes[0])
+    other(homes[1])
     first, second = (read_document(Home(home)) for home in homes)
     assert first.content_sha256 == second.content_sha256
     assert contents(homes[0]) == contents(homes[1])
     place = Home(homes[0])
     folders = (place.exports, place.snapshots, place.reports, place.truth)
     before = stamps(*folders)
-    assert weathervane_run(homes[0], *arguments).returncode == 0
+    other(homes[0])
     assert stamps(*folders) == before
     assert len(read_ledger(place.exports).entries) == 1
 
 
 def test_a_small_market_twice(tmp_path: Path):
     told = [part for override in OVERRIDES for part in ("--set", override)]
-    same_from_nothing_and_nothing_again(tmp_path, ["--session", str(SESSION), *told])
+    alone = in_a_process("--session", str(SESSION), *told)
+    same_from_nothing_and_nothing_again(tmp_path, alone, run_small)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_the_demo_twice(tmp_path: Path):
-    same_from_nothing_and_nothing_again(tmp_path, [])
+    same_from_nothing_and_nothing_again(tmp_path, in_a_process(), in_a_process())

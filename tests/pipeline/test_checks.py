@@ -12,6 +12,7 @@ from assets.ingest import judged_bars, raw_bars, sessions
 from backtest.errors import StoreError
 from pipeline import checks
 from pipeline.config import Home, load_settings
+from pipeline.exports import read_document
 from pipeline.publish import publish_bytes, publish_frame
 from pipeline.resources import (
     ProviderResource,
@@ -19,6 +20,7 @@ from pipeline.resources import (
     SnapshotsResource,
     StoreResource,
 )
+from tests.pipeline.small_chain import SESSION, bench_of, small_settings
 
 INGEST = [raw_bars, judged_bars, sessions]
 SMALL = ("world.symbols=6", "data.first_session=2024-01-02")
@@ -120,6 +122,98 @@ def test_one_empty_session_warns_and_many_block(home: Path):
     assert "1 of 124 sessions of XNYS have no bar" in result.description
     rewrite(home, lambda bars: bars.filter(pl.col("date").dt.month() != 3))
     assert run_check(checks.every_session_has_bars, home).severity == dg.AssetCheckSeverity.ERROR
+
+
+def research_check(check: dg.AssetChecksDefinition, home: Path) -> dg.AssetCheckResult:
+    """Run one check on a home in which the small chain ran."""
+    settings = SettingsResource(document=small_settings().model_dump_json(), home=str(home))
+    context = dg.build_asset_check_context()
+    return check(context, snapshots=SnapshotsResource(settings=settings))
+
+
+RESEARCH = [
+    checks.probabilities_sum_to_one,
+    checks.regimes_are_causal,
+    checks.mixes_are_sound,
+]
+
+
+@pytest.mark.parametrize("check", RESEARCH, ids=lambda check: next(iter(check.check_keys)).name)
+def test_good_research_keeps_every_promise(check: dg.AssetChecksDefinition, exported: Path):
+    assert research_check(check, exported).passed
+
+
+def damage(home: Path, name: str, change) -> None:
+    """Publish a changed frame of the research in the place of the good one."""
+    work = bench_of(home)
+    work.keep(name, change(work.frame(name)))
+
+
+def test_probabilities_that_do_not_sum_to_one_are_found(exported_copy: Path):
+    damage(exported_copy, "regimes", lambda r: r.with_columns(pl.col("p_bull") * 0.5 + 0.2))
+    result = research_check(checks.probabilities_sum_to_one, exported_copy)
+    assert not result.passed
+    assert result.metadata["bad"].value > 0
+
+
+def test_a_probability_of_another_past_is_found(exported_copy: Path):
+    late = pl.col("date") == pl.col("date").gather(252)
+    swapped = pl.when(late).then(pl.col("state_1")).otherwise(pl.col("state_0"))
+    damage(exported_copy, "regimes", lambda r: r.with_columns(state_0=swapped))
+    result = research_check(checks.regimes_are_causal, exported_copy)
+    assert not result.passed
+    assert "2 of 2 cuts" in result.description
+
+
+def test_a_smoothed_past_is_found(exported_copy: Path):
+    """Averaging with the next session is what a smoother does; the cut cannot know it."""
+
+    def smoothed(rows: pl.DataFrame) -> pl.DataFrame:
+        ahead = rows.drop_nulls("regime").select("state_0").to_series().to_list()
+        mixed = [0.5 * (a + b) for a, b in zip(ahead, [*ahead[1:], ahead[-1]], strict=True)]
+        before = rows.height - len(mixed)
+        return rows.with_columns(state_0=pl.Series([None] * before + mixed))
+
+    damage(exported_copy, "regimes", smoothed)
+    assert not research_check(checks.regimes_are_causal, exported_copy).passed
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda d: d.with_columns(
+                mix=pl.lit('[{"parameters":{},"weight":0.7},{"parameters":{},"weight":0.4}]')
+            ),
+            "118 unsound mixes",
+        ),
+        (lambda d: d.with_columns(mix=pl.lit('[{"parameters":{},"weight":-0.1}]')), "118 unsound"),
+        (lambda d: d.head(117), "1 missing"),
+        (lambda d: pl.concat([d, d.head(1)]), "2 decisions twice"),
+    ],
+    ids=["more than the whole", "negative", "missing", "twice"],
+)
+def test_a_decision_that_cannot_be_run_is_found(exported_copy: Path, change, says: str):
+    damage(exported_copy, "decisions", change)
+    result = research_check(checks.mixes_are_sound, exported_copy)
+    assert not result.passed
+    assert says in result.description
+
+
+def test_a_document_that_says_something_else_is_found(exported: Path):
+    document, steps = read_document(Home(exported)), bench_of(exported).steps(SESSION)
+    assert checks.schema_errors(document) == []
+    assert checks.disagreements(document, steps) == []
+    entry = document.strategies["ma_cross"]
+    other = entry.model_copy(update={"action": "update", "mix": entry.target.mix[:1]})
+    wrong = document.model_copy(update={"strategies": {**document.strategies, "ma_cross": other}})
+    found = checks.disagreements(wrong, steps)
+    assert found == [
+        f"{SESSION} ma_cross: mix is not the walk-forward's",
+        f"{SESSION} ma_cross: update for hold",
+    ]
+    loose = document.model_copy(update={"schema_version": 2})
+    assert "$.schema_version" in checks.schema_errors(loose)[0]
 
 
 def test_a_flipped_byte_stops_whoever_reads_it(home: Path):
