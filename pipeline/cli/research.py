@@ -64,7 +64,7 @@ def backtest(
     metrics = run_backtest(strategy, json_argument(params), source, out=out, **rest)
     total = metrics["all"]
     lines = [f"{len(metrics) - 1} symbols, equal weight:"]
-    lines += [f"  {name:<20} {_number(total.get(name))}" for name in _SHOWN if name in total]
+    lines += [f"  {name:<20} {_number(name, total[name])}" for name in _SHOWN if name in total]
     lines.append(f"files: {out}")
     answer(metrics, lines, as_json=as_json)
 
@@ -208,10 +208,10 @@ def market(world: str, as_json: bool, **rest: Any) -> None:
     answer(made, lines, as_json=as_json)
 
 
-def _number(value: float | None) -> str:
+def _number(name: str, value: float | None) -> str:
     if value is None:
         return "undefined"
-    return f"{value:,.0f}" if value == round(value) and abs(value) >= 2 else f"{value:+.4f}"
+    return f"{value:,.0f}" if name == "trades" else f"{value:+.4f}"
 
 
 def _values(row: dict[str, Any]) -> str:
