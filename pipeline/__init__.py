@@ -1,0 +1,1 @@
+"""How the project is run, where its data comes from, and where results are kept."""

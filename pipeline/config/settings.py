@@ -23,8 +23,6 @@ from backtest.portfolio.book import BookKind
 from backtest.registry import Registry, closest
 from backtest.strategy import STRATEGIES
 from ml.export.gate import GateConfig
-from ml.policy import PolicyConfig
-from ml.export.gate import GateConfig
 from ml.learner import LEARNERS
 from ml.policy import PolicyConfig
 from ml.regime import REGIMES
