@@ -389,3 +389,20 @@ def test_progress_is_told(panel: Panel, walk: WalkForward):
     stages = {stage: (done, total) for stage, done, total in told}
     assert set(stages) == {"sweep rsi_swing", "decide", "walk rsi_swing"}
     assert all(done == total for done, total in stages.values())
+
+
+def test_a_universe_too_small_to_trade_ends_in_nulls_with_reasons():
+    """Fewer than five symbols: the book is flat, so nothing is chosen and nothing promoted."""
+    panel = small_world(symbols=3, sessions=260)[0]
+    flat = walk_forward(panel, [NAME, "buy_and_hold"], SPEC)
+    for name in (NAME, "buy_and_hold"):
+        assert all(decision.mix == () for decision in flat.strategies[name].decisions)
+        assert not flat.strategies[name].net["regime_aware"].any()
+    evidence = evidence_of(flat)
+    json.loads(evidence.model_dump_json())
+    one = evidence.strategies[NAME].variants["regime_aware"]
+    assert (one.sharpe, one.psr, one.dsr, one.cost_break_even_bps) == (None,) * 4
+    assert set(one.reasons) == {*("sharpe", "sharpe_interval", "psr", "dsr", "cost_break_even_bps")}
+    assert not evidence.claim.holds
+    assert not evidence.promoted
+    assert decisions_frame(flat)["parameters"].null_count() == 2 * 60
