@@ -1,0 +1,1 @@
+"""The ground floor: markets, strategies, fills, costs, books, metrics and their evidence."""

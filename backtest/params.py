@@ -272,7 +272,8 @@ class ParamGrid:
             u = unit[:, d]
             if name in choices:
                 options = np.asarray(choices[name])
-                columns[name] = options[np.minimum((u * len(options)).astype(int), len(options) - 1)]
+                drawn = (u * len(options)).astype(int)
+                columns[name] = options[np.minimum(drawn, len(options) - 1)]
                 continue
             if name not in ranges:
                 raise ParameterError(f"parameter {name!r} has no range to sample from")
