@@ -115,8 +115,7 @@ def walk_forward(
     DataError
         ``E_TOO_SHORT``: the panel ends before anything could be earned out of sample.
     """
-    needed = spec.policy.train + 2
-    if len(panel.dates) < needed:
+    if len(panel.dates) < (needed := spec.policy.train + 2):
         raise DataError(
             f"{len(panel.dates)} sessions where a walk-forward needs {needed}",
             where=f"train = {spec.policy.train}",
