@@ -197,10 +197,14 @@ def sessions(
     context: dg.AssetExecutionContext, store: StoreResource, snapshots: SnapshotsResource
 ) -> dg.MaterializeResult:
     """Sessions that the exchange's calendar says must exist; they are the partitions."""
-    snapshot = snapshots.open().current()
+    from backtest.market.calendar import DATA
+
+    files = snapshots.open()
+    snapshot = files.current()
     kept = store.open(snapshot.calendar)
-    first, last = session_of(snapshot.first), session_of(snapshot.last)
-    kept.write_sessions(first, last, run_id=context.run.run_id)
+    span = session_of(snapshot.first), session_of(snapshot.last)
+    days = files.bars(snapshot)["date"].unique().sort() if snapshot.calendar == DATA else None
+    kept.write_sessions(*span, days=days, run_id=context.run.run_id)
     expected = kept.sessions()
     added = add_sessions(context.instance, expected["date"].to_list())
     return dg.MaterializeResult(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROUNDING = 1e-9
 FEW = 0.01
 """Share of rows or sessions up to which a defect is a warning, not an error."""
-MANY = 0.20
+MANY = 0.50
 
 
 def grade(share: float, *, most: float = MANY) -> dg.AssetCheckSeverity:
@@ -70,7 +70,7 @@ def keys_are_unique(
 def quarantine_is_small(
     context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
 ) -> dg.AssetCheckResult:
-    """Warn when more than 1 % of the rows are quarantined, refuse more than 20 %."""
+    """Warn when more than 1 % of the rows are quarantined, refuse more than half."""
     snapshot = snapshots.open().current()
     share = snapshot.quarantined / max(snapshot.rows + snapshot.quarantined, 1)
     return dg.AssetCheckResult(
@@ -99,7 +99,8 @@ def every_session_has_bars(
     return dg.AssetCheckResult(
         passed=not absent,
         severity=grade(share, most=0.05),
-        description=f"{len(absent)} of {len(span)} sessions of {snapshot.calendar} have no bar",
+        description=f"{len(absent)} of {len(span)} sessions of {snapshot.calendar} have no bar "
+        "(data.calendar names another exchange, or data = the days that are there)",
         metadata={"absent": dg.MetadataValue.json([str(day) for day in absent[:20]])},
     )
 

@@ -121,11 +121,20 @@ class Store:
         return account
 
     def write_sessions(
-        self, first: date, last: date, *, run_id: str, arrived: datetime | None = None
+        self,
+        first: date,
+        last: date,
+        *,
+        run_id: str,
+        days: Sequence[date] | None = None,
+        arrived: datetime | None = None,
     ) -> RowAccount:
-        """Write the sessions that must exist from ``first`` to ``last``, with their closes."""
-        days = sessions_between(self.main_calendar, first, last)
-        closes = session_closes(self.main_calendar, days)
+        """Write the sessions that must exist from ``first`` to ``last``, with their closes.
+
+        ``days`` names them where no exchange does, as under the calendar ``data``.
+        """
+        named = sessions_between(self.main_calendar, first, last) if days is None else list(days)
+        closes = session_closes(self.main_calendar, named)
         rows = frames.session_rows(self.main_calendar, closes)
         return self._write(schema.SESSIONS, rows, run_id, arrived, until=None)
 

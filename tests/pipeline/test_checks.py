@@ -102,7 +102,7 @@ def test_a_row_that_stands_twice_is_found(home: Path):
 
 @pytest.mark.parametrize(
     ("bad", "severity"),
-    [(20, dg.AssetCheckSeverity.WARN), (300, dg.AssetCheckSeverity.ERROR)],
+    [(20, dg.AssetCheckSeverity.WARN), (800, dg.AssetCheckSeverity.ERROR)],
 )
 def test_quarantined_rows_warn_when_few_and_block_when_many(home: Path, bad: int, severity):
     pointer, content = snapshot_of(home)
@@ -214,6 +214,14 @@ def test_a_document_that_says_something_else_is_found(exported: Path):
     ]
     loose = document.model_copy(update={"schema_version": 2})
     assert "$.schema_version" in checks.schema_errors(loose)[0]
+
+
+def test_where_no_exchange_is_named_the_days_that_are_there_are_sessions(tmp_path: Path):
+    resources = kit(tmp_path, "data.calendar=data")
+    assert dg.materialize(INGEST, resources=resources).success
+    assert resources["store"].open("data").sessions().height == 124
+    needed = {name: resources[name] for name in ("store", "snapshots")}
+    assert checks.every_session_has_bars(dg.build_asset_check_context(), **needed).passed
 
 
 def test_a_flipped_byte_stops_whoever_reads_it(home: Path):
