@@ -103,7 +103,7 @@ def evaluate(given: MetricInput) -> tuple[dict[str, float | None], dict[str, str
 
 def excess(given: MetricInput) -> Floats:
     """Subtract the risk-free rate, spread geometrically over the year; float64, ``[time]``."""
-    daily = (1.0 + given.risk_free) ** (1.0 / given.periods_per_year) - 1.0
+    daily: float = (1.0 + given.risk_free) ** (1.0 / given.periods_per_year) - 1.0
     return given.returns - daily
 
 
