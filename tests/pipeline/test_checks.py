@@ -216,10 +216,23 @@ def test_a_document_that_says_something_else_is_found(exported: Path):
     assert "$.schema_version" in checks.schema_errors(loose)[0]
 
 
-def test_where_no_exchange_is_named_the_days_that_are_there_are_sessions(tmp_path: Path):
-    resources = kit(tmp_path, "data.calendar=data")
+def test_where_no_exchange_is_named_the_days_that_are_there_are_sessions(
+    ingested: Path, tmp_path: Path
+):
+    bars = pl.read_parquet(next(Home(ingested).snapshots.glob("*/bars.parquet")))
+    own = bars.filter(pl.col("date").dt.day() < 20).select(bars.columns[:7])
+    own.write_parquet(tmp_path / "own.parquet")
+    told = load_settings(path=tmp_path / "own.parquet", overrides=["data.calendar=data"])
+    settings = SettingsResource(document=told.model_dump_json(), home=str(tmp_path / "home"))
+    resources = {
+        "settings": settings,
+        "provider": ProviderResource(settings=settings),
+        "store": StoreResource(settings=settings),
+        "snapshots": SnapshotsResource(settings=settings),
+    }
     assert dg.materialize(INGEST, resources=resources).success
-    assert resources["store"].open("data").sessions().height == 124
+    days = own["date"].n_unique()
+    assert 0 < resources["store"].open("data").sessions().height == days < 124
     needed = {name: resources[name] for name in ("store", "snapshots")}
     assert checks.every_session_has_bars(dg.build_asset_check_context(), **needed).passed
 
