@@ -40,7 +40,7 @@ check: $(READY) ## lint, format, types, import contracts, definitions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --config importlinter.toml
-	@$(BIN)/dg check defs
+	@DAGSTER_HOME=$(CURDIR) $(BIN)/dg check defs
 
 bench: $(READY) ## benchmarks as ratios in one run, into benchmarks/results/
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
