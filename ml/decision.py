@@ -167,12 +167,12 @@ def decide(
 def gate(evidence: Record, config: GateConfig) -> Verdict:
     """Promote or hold, from everything up to one session."""
     table = gating.criteria(evidence, config)
-    rival = next(iter(evidence.rivals.values()), evidence.champion_returns)
+    first = next(iter(evidence.rivals.values()))
     return Verdict(
         promote=all(line.passed for line in table),
         criteria=table,
         observations=len(evidence.challenger),
-        smallest_gain=gating.smallest_gain(evidence, rival, config),
+        smallest_gain=gating.smallest_gain(evidence, first, config),
         champion=evidence.champion,
     )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -78,13 +78,26 @@ def merged(ledger: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def policies_looked_at(ledger: pl.DataFrame, strategy: str, span: tuple[date, date]) -> int:
-    """Count distinct policies of a strategy whose record overlaps the span."""
-    first, last = span
-    seen = ledger.filter(
-        (pl.col("kind") == "policy")
-        & (pl.col("strategy") == strategy)
-        & (pl.col("span_start") <= last)
-        & (pl.col("span_end") >= first)
+def policies_known(ledger: pl.DataFrame, strategy: str, *, since: date) -> dict[str, date]:
+    """Distinct policies of a strategy whose record reaches past ``since``.
+
+    Returns
+    -------
+    dict of str to date
+        Configuration hash, and the first session of its record.
+    """
+    seen = (
+        ledger.filter(
+            (pl.col("kind") == "policy")
+            & (pl.col("strategy") == strategy)
+            & (pl.col("span_end") >= since)
+        )
+        .group_by("config_hash")
+        .agg(pl.col("span_start").min())
     )
-    return int(seen["config_hash"].n_unique())
+    return dict(seen.iter_rows())
+
+
+def policies_looked_at(known: Mapping[str, date], own: Collection[str], until: date) -> int:
+    """Count distinct policies whose record had begun by ``until``: the known ones and our own."""
+    return len(set(own) | {name for name, first in known.items() if first <= until})

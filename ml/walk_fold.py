@@ -23,7 +23,7 @@ from ml.decision import gate, transition
 from ml.evidence import rival_sharpes
 from ml.export.gate import Record
 from ml.export.records import Decision, ParameterSet, Verdict
-from ml.trials import config_hash, merged, policies_looked_at
+from ml.trials import config_hash, policies_known, policies_looked_at
 
 Floats = npt.NDArray[np.float64]
 
@@ -115,7 +115,7 @@ class Fold:
             verdicts=verdicts,
             promoted_at=promoted_at,
             config_hashes=hashes,
-            policies=policies,
+            policies=policies[-1],
         )
 
     def _weights(self) -> dict[str, Floats]:
@@ -175,32 +175,21 @@ class Fold:
         values = self.corpus.grid.row(int(row or 0))
         return list(values), list(values.values())
 
-    def _policies(self, hashes: dict[str, str]) -> int:
-        """Distinct policies looked at on this span: the ledger's and these."""
-        span = (
-            self.panel.dates[self.spec.policy.train + 1].item(),
-            self.panel.dates[-1].item(),
-        )
-        ours = {h for name, h in hashes.items() if name != "oracle"}
-        if self.ledger is None:
-            return len(ours)
-        rows = [
-            {
-                "kind": "policy",
-                "strategy": self.strategy,
-                "config_hash": one,
-                "span_start": span[0],
-                "span_end": span[1],
-                "sharpe": None,
-                "observations": 0,
-            }
-            for one in sorted(ours)
-        ]
-        every = merged(self.ledger, pl.DataFrame(rows, schema=self.ledger.schema))
-        return policies_looked_at(every, self.strategy, span)
+    def _policies(self, hashes: dict[str, str]) -> list[int]:
+        """Distinct policies looked at by each session from the first decision on.
+
+        A policy of the ledger counts from the session on which its record begins, so that one
+        that is tried later never changes an earlier verdict.
+        """
+        own = {one for name, one in hashes.items() if name != "oracle"}
+        days = self.panel.dates[self.spec.policy.train :]
+        known = {}
+        if self.ledger is not None:
+            known = policies_known(self.ledger, self.strategy, since=days[0].item())
+        return [policies_looked_at(known, own, day.item()) for day in days]
 
     def _export(
-        self, net: dict[str, Floats], turnover: dict[str, Floats], policies: int
+        self, net: dict[str, Floats], turnover: dict[str, Floats], policies: list[int]
     ) -> tuple[tuple[ParameterSet, ...], tuple[Verdict, ...], int | None]:
         """Fold gate and transition over the proposals."""
         train = self.spec.policy.train
@@ -214,7 +203,7 @@ class Fold:
         for decision in self.proposals["regime_aware"]:
             i = decision.session
             if promoted_at is None:
-                record = self._record(net, turnover, policies, slice(train + 1, i + 1))
+                record = self._record(net, turnover, policies[i - train], slice(train + 1, i + 1))
                 verdict = gate(record, self.spec.gate)
                 promoted_at = i if verdict.promote else None
             verdicts.append(verdict)
@@ -227,13 +216,12 @@ class Fold:
     ) -> Record:
         seen = {name: series[rows] for name, series in net.items()}
         champion = self.champion[0]
-        rivals: dict[str, Floats] = {n: seen[n] for n in ("static", "incumbent") if n in seen}
+        rivals: dict[str, Floats] = {"static": seen["static"], champion: seen[champion]}
         return Record(
             challenger=seen["regime_aware"],
             turnover=turnover["regime_aware"][rows],
             rivals=rivals,
             champion=champion,
-            champion_returns=seen[champion],
             rival_sharpes=rival_sharpes(seen),
             policies=policies,
             challengers=self.challengers,

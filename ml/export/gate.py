@@ -76,10 +76,10 @@ class Record:
         Net returns.
     turnover : float64, ``[time]``
     rivals : dict of str to float64, ``[time]``
-        Net returns of the policies that must be beaten under the sequential boundary.
+        Net returns of the policies that must be beaten under the sequential boundary: the soft
+        static choice first, and what is run today.
     champion : str
-    champion_returns : float64, ``[time]``
-        What is run today; the challenger's mean paired difference to it must be positive.
+        Name of what is run today.
     rival_sharpes : float64, ``[policy]``
         Sharpe ratios per session of the other learned policies, for the spread of luck.
     policies : int
@@ -95,7 +95,6 @@ class Record:
     turnover: Floats
     rivals: dict[str, Floats]
     champion: str
-    champion_returns: Floats
     rival_sharpes: Floats
     policies: int
     challengers: int
@@ -165,11 +164,6 @@ def criteria(evidence: Record, config: GateConfig) -> tuple[Criterion, ...]:
     for name, returns in evidence.rivals.items():
         paired = paired_difference(evidence.challenger, returns, config.half_life)
         out.append(_above(f"paired_{name}", hac_t(paired, config.lags), limit, "no variance"))
-    to_champion = paired_difference(
-        evidence.challenger, evidence.champion_returns, config.half_life
-    )
-    ahead = float(to_champion.mean()) if n else None
-    out.append(_above("better_than_champion", ahead, 0.0, "no session yet"))
     out += _sharpe_criteria(evidence, config)
     out += _trading_criteria(evidence, config)
     return tuple(out)
@@ -246,8 +240,6 @@ def cost_break_even_bps(net: Floats, turnover: Floats, cost: float) -> float | N
 
 def _above(name: str, value: float | None, limit: float, reason: str = "") -> Criterion:
     ok = value is not None and value >= limit
-    if name == "better_than_champion" and value is not None:
-        ok = value > limit
     return Criterion(name, value, limit, "above", ok, reason if value is None else "")
 
 

@@ -33,9 +33,8 @@ def record(challenger: np.ndarray, static: np.ndarray, **more: object) -> Record
     plain = Record(
         challenger=challenger,
         turnover=np.full(n, 0.1),
-        rivals={"static": static},
+        rivals={"static": static, "default": np.full(n, -0.0001)},
         champion="default",
-        champion_returns=np.full(n, -0.0001),
         rival_sharpes=np.array([0.0, 0.01]),
         policies=7,
         challengers=1,
@@ -127,7 +126,7 @@ def test_a_clear_winner_is_promoted():
     assert {line.name for line in verdict.criteria} == {
         "observations",
         "paired_static",
-        "better_than_champion",
+        "paired_default",
         "psr",
         "dsr",
         "max_drawdown",
@@ -144,7 +143,6 @@ GOOD = record(noise(1500, sharpe=2.5), noise(1500, seed=1))
     [
         ({"rivals": {"static": GOOD.challenger + 1e-5}}, {"paired_static"}),
         ({"rivals": {"static": GOOD.rivals["static"], "incumbent": GOOD.challenger}}, {"paired_"}),
-        ({"champion_returns": noise(1500, sharpe=2.5) * 2 + 1e-3}, {"better_than_champion"}),
         ({"turnover": np.full(1500, 0.7)}, {"turnover"}),
         ({"rival_sharpes": np.array([-0.2, 0.2])}, {"dsr"}),
         ({"cost": 0.5, "turnover": np.full(1500, -0.1)}, {"cost_break_even_bps"}),
@@ -182,13 +180,13 @@ def test_nothing_before_the_first_look():
 
 def test_an_empty_record_holds_with_reasons():
     empty = np.zeros(0)
-    verdict = gate(record(empty, empty, turnover=empty, champion_returns=empty), CONFIG)
+    verdict = gate(record(empty, empty, turnover=empty), CONFIG)
     assert not verdict.promote
     assert verdict.smallest_gain is None
     missing = {line.name: line.reason for line in verdict.criteria if line.value is None}
     assert set(missing) == {
         "paired_static",
-        "better_than_champion",
+        "paired_default",
         "psr",
         "dsr",
         "cost_break_even_bps",

@@ -10,6 +10,7 @@ from ml.trials import (
     Trial,
     config_hash,
     merged,
+    policies_known,
     policies_looked_at,
     trial_frame,
 )
@@ -35,7 +36,7 @@ EMPTY = trial_frame([])
 
 def test_an_empty_ledger_has_its_columns():
     assert EMPTY.schema == pl.Schema(TRIAL_COLUMNS)
-    assert policies_looked_at(EMPTY, "rsi_swing", (FIRST, LAST)) == 0
+    assert policies_known(EMPTY, "rsi_swing", since=FIRST) == {}
 
 
 def test_the_hash_ignores_order_and_sees_values():
@@ -86,10 +87,16 @@ def test_policies_are_counted_by_hash_strategy_kind_and_span():
             ]
         ),
     )
-    assert policies_looked_at(ledger, "rsi_swing", (FIRST, LAST)) == 2
-    assert policies_looked_at(ledger, "ma_cross", (FIRST, LAST)) == 1
-    assert policies_looked_at(ledger, "rsi_swing", (date(2003, 1, 2), LAST)) == 3
-    assert policies_looked_at(ledger, "rsi_swing", (date(2030, 1, 2), date(2031, 1, 2))) == 0
+    assert len(policies_known(ledger, "rsi_swing", since=FIRST)) == 2
+    assert len(policies_known(ledger, "ma_cross", since=FIRST)) == 1
+    assert len(policies_known(ledger, "rsi_swing", since=date(2003, 1, 2))) == 3
+    assert policies_known(ledger, "rsi_swing", since=date(2060, 1, 2)) == {}
+
+
+def test_a_policy_counts_once_and_from_the_start_of_its_record():
+    known = {"one": FIRST, "late": LAST}
+    assert policies_looked_at(known, {"one", "own"}, FIRST) == 2
+    assert policies_looked_at(known, {"one", "own"}, LAST) == 3
 
 
 def test_an_undefined_sharpe_is_null():

@@ -19,7 +19,7 @@ from ml import walk_fold
 from ml.corpus import WalkSpec, corpus, history_of, incumbents_of
 from ml.decision import decide
 from ml.decision import gate as real_gate
-from ml.evidence import Evidence, evidence_schema
+from ml.evidence import Evidence, evidence_schema, rival_sharpes
 from ml.policy import PolicyConfig
 from ml.trials import TRIAL_COLUMNS, merged, trial_frame
 from ml.walk_tables import (
@@ -281,6 +281,29 @@ def test_the_ledger_counts_what_was_looked_at_before(panel: Panel, walk: WalkFor
     # every learned policy carries its policy's settings; the fixed rules were seen before
     more = policies(warmer, ledger) - policies(SPEC, ledger)
     assert 3 <= more <= 4
+
+
+def test_a_policy_tried_later_changes_no_earlier_verdict(panel: Panel, walk: WalkForward):
+    late = panel.dates[-10].item()
+    row = trials_frame(walk).filter(kind="policy").head(1)
+    rows = [
+        row.with_columns(pl.lit(f"late-{n}").alias("config_hash"), pl.lit(late).alias("span_start"))
+        for n in range(20)
+    ]
+    after = walk_forward(panel, [NAME], SPEC, ledger=pl.concat(rows)).strategies[NAME]
+    before = walk.strategies[NAME]
+    assert after.policies == before.policies + 20
+    assert after.verdicts[:-10] == before.verdicts[:-10]
+    assert after.verdicts[-1] != before.verdicts[-1]
+
+
+def test_luck_is_spread_by_the_other_learned_policies_alone(walk: WalkForward):
+    net = {name: np.array([0.01, 0.03]) for name in VARIANTS}
+    net["static"] = np.array([-0.03, -0.01])  # a loss is as good as nothing
+    net = {name: np.tile(series, 50) for name, series in net.items()}
+    ratio = 0.02 / np.std(net["experts"], ddof=1)
+    assert rival_sharpes(net) == pytest.approx([ratio, 0.0, ratio])
+    assert rival_sharpes({"default": net["default"], "exported": net["exported"]}).size == 0
 
 
 def test_evidence_keeps_its_schema(evidence: Evidence):
