@@ -196,17 +196,19 @@ def _about_symbols(symbols: "pl.DataFrame") -> dict[str, object]:
 def sessions(
     context: dg.AssetExecutionContext, store: StoreResource, snapshots: SnapshotsResource
 ) -> dg.MaterializeResult:
-    """Sessions that the exchange's calendar says must exist; they are the partitions."""
+    """Sessions that must exist, by the exchange's calendar; decided ones are the partitions."""
     from backtest.market.calendar import DATA
 
     files = snapshots.open()
     snapshot = files.current()
     kept = store.open(snapshot.calendar)
     span = session_of(snapshot.first), session_of(snapshot.last)
-    days = files.bars(snapshot)["date"].unique().sort() if snapshot.calendar == DATA else None
+    present = files.bars(snapshot)["date"].unique().sort()
+    days = present if snapshot.calendar == DATA else None
     kept.write_sessions(*span, days=days, run_id=context.run.run_id)
     expected = kept.sessions()
-    added = add_sessions(context.instance, expected["date"].to_list())
+    decided = set(present[files.settings.policy.train :])
+    added = add_sessions(context.instance, [day for day in expected["date"] if day in decided])
     return dg.MaterializeResult(
         metadata={
             "summary": f"{expected.height:,} sessions of {snapshot.calendar} must exist",

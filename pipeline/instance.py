@@ -22,6 +22,10 @@ _TEMPLATE = """\
 telemetry:
   enabled: false
 
+# No sign-up form on the first visit.
+nux:
+  enabled: false
+
 storage:
   sqlite:
     base_dir: {storage}

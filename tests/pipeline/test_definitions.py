@@ -94,6 +94,7 @@ def test_the_root_s_storage_settings_are_those_of_a_home(tmp_path):
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_max_runtime_seconds > 0
         assert instance.run_retries_enabled
+        assert not instance.nux_enabled
         assert instance.managed_python_loggers == ["pipeline", "assets", "ml", "backtest"]
     text = (tmp_path / "dagster.yaml").read_text(encoding="utf-8")
     assert text == instance_settings(tmp_path.resolve().as_posix())
