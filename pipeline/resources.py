@@ -5,6 +5,7 @@ of its own. A run's launch page takes ``settings`` as its one configuration.
 """
 
 import functools
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 class SettingsResource(dg.ConfigurableResource):
     """What a run is told; also the launch page's configuration."""
 
-    profile: str = Field("", description="A profile's name or TOML file; demo, or files with path")
-    path: str = Field("", description="Bars of your own: a Parquet or CSV file, or a folder")
+    profile: str = Field("", description="A profile's name or TOML file; else $WEATHERVANE_PROFILE")
+    path: str = Field("", description="Bars of your own, file or folder; else $WEATHERVANE_BARS")
     overrides: list[str] = Field([], description="section.key=value, applied last")
     document: str = Field("", description="All settings as JSON, in place of the three above")
     session: str = Field("", description="Last session to use; the last finished one if empty")
@@ -40,8 +41,10 @@ class SettingsResource(dg.ConfigurableResource):
 
         if self.document:
             return Settings.model_validate_json(self.document)
-        path = Path(self.path) if self.path else None
-        return load_settings(self.profile or None, path=path, overrides=self.overrides)
+        bars = self.path or os.environ.get("WEATHERVANE_BARS")
+        profile = self.profile or os.environ.get("WEATHERVANE_PROFILE")
+        path = Path(bars) if bars else None
+        return load_settings(profile or None, path=path, overrides=self.overrides)
 
     def open_home(self) -> "Home":
         """Home of the run, its folders made."""

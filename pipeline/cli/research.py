@@ -26,7 +26,10 @@ def _names(_context: click.Context, _option: click.Parameter, text: str | None) 
     """Split ``A,B`` into names."""
     if text is None:
         return None
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise click.BadParameter("give at least one name")
+    return names
 
 
 symbols_option = click.option(
@@ -76,7 +79,9 @@ _SHOWN = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown", "trade
 @click.option("--strategy", required=True, help="See `weathervane list strategies`.")
 @click.option("--grid", type=path, help="JSON: a list of sets, or lists of values by parameter.")
 @click.option("--samples", type=int, help="Draw this many sets by a scrambled Sobol sequence.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the samples."
+)
 @bars_option
 @symbols_option
 @calendar_option
@@ -134,7 +139,7 @@ def sweep(
 )
 @cost_option
 @click.option("--incumbent", type=path, help="JSON: the parameters that you run today.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @out_option
 @json_option
 def walk_forward(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
@@ -154,7 +159,7 @@ def walk_forward(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
     "--train", type=int, default=756, show_default=True, help="Sessions before the first fit."
 )
 @click.option("--refit", type=int, default=125, show_default=True, help="Sessions between fits.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--out", type=path, required=True, help="Parquet file to write.")
 @json_option
 def regimes(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
@@ -185,7 +190,7 @@ def metrics(returns: Path, as_json: bool, **rest: Any) -> None:
 @click.option("--world", type=WORLDS, required=True, help="What is planted.")
 @click.option("--symbols", type=int, default=100, show_default=True)
 @click.option("--sessions", type=int, default=3024, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--overnight-share",
     type=float,

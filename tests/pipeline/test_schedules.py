@@ -1,5 +1,8 @@
 """The schedule after the close: which days it asks for, in the exchange's own time."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -9,6 +12,7 @@ import pytest
 from backtest.errors import DataError
 from pipeline.instance import open_instance
 from pipeline.partitions import SESSIONS, add_sessions, partition_of, session_of
+from pipeline.resources import SettingsResource
 from pipeline.schedules import ZONE, after_close
 
 
@@ -81,3 +85,29 @@ def test_keys_are_added_once(instance: dg.DagsterInstance):
 def test_a_key_that_is_no_date_ends_in_one_line():
     with pytest.raises(DataError, match="E_SESSION: '2024-13-01' is no session"):
         session_of("2024-13-01")
+
+
+def zone_under(calendar: str) -> subprocess.CompletedProcess[str]:
+    """Import the schedule in a fresh process with this calendar named."""
+    return subprocess.run(
+        [sys.executable, "-c", "from pipeline.schedules import ZONE; print(ZONE)"],
+        env={**os.environ, "WEATHERVANE_CALENDAR": calendar},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_schedule_runs_in_the_exchange_s_own_time():
+    assert zone_under("XETR").stdout.strip() == "Europe/Berlin"
+    wrong = zone_under("XETRA")
+    assert wrong.returncode == 1
+    assert "E_CALENDAR: no daily schedule for calendar 'XETRA'" in wrong.stderr
+    assert "did you mean 'XETR'?" in wrong.stderr
+
+
+def test_unset_settings_come_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("WEATHERVANE_PROFILE", "files")
+    monkeypatch.setenv("WEATHERVANE_BARS", str(tmp_path / "mine.parquet"))
+    read = SettingsResource(profile="", path="", overrides=[], document="", session="").read()
+    assert (read.data.provider, read.data.path) == ("files", tmp_path / "mine.parquet")
