@@ -1,8 +1,11 @@
 """Numerics of a Gaussian hidden Markov chain: density, forward filter, and one EM run.
 
 For: regime models that need a filter and a fit under a prior on the moves. Not for: choosing
-starts or the number of states, and the backward pass below serves the fit alone: it never leaves
-this file as a probability of a state.
+starts or the number of states. The backward pass serves the fit alone: its probabilities never
+leave a training window.
+
+All states share one covariance, so that a state is a place and not a width, and each column has
+a share of evidence, so that a column whose noise persists is not counted afresh every session.
 """
 
 from __future__ import annotations
@@ -16,48 +19,105 @@ from numba import njit
 
 Floats = npt.NDArray[np.float64]
 
+LEAST_EVIDENCE = 0.02
+_HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
+
 
 @dataclass(frozen=True)
 class Chain:
-    """Parameters of a chain with ``K`` states over ``F`` columns.
+    """Parameters of a chain with ``K`` states over ``F`` standardised columns.
 
     Parameters
     ----------
     means : float64, ``[state, feature]``
-    covariances : float64, ``[state, feature, feature]``
+    covariance : float64, ``[feature, feature]``
+        Within states, shared by all.
     move : float64, ``[state, state]``
         Probability of moving from the row's state to the column's, per session.
     """
 
     means: Floats
-    covariances: Floats
+    covariance: Floats
     move: Floats
+
+    @property
+    def states(self) -> int:
+        """Number of states."""
+        return len(self.means)
 
 
 @njit(cache=True, nogil=True)
-def log_density(x: Floats, means: Floats, lowers: Floats) -> Floats:
-    """Log density of rows ``x [T, F]`` under each Gaussian; zero where a row holds a NaN.
+def log_density(x: Floats, means: Floats, lower: Floats, evidence: Floats) -> Floats:
+    """Log density of rows ``x [T, F]`` in each state; zero where a row holds a NaN.
 
-    ``lowers [K, F, F]`` are the Cholesky factors of the covariances. Returns ``[T, K]``.
+    ``lower [F, F]`` is the Cholesky factor of the covariance; ``evidence [F]`` is the share that
+    counts of each column's density given the columns before it. Returns ``[T, K]``.
     """
     n, d = x.shape
     k = len(means)
     out = np.zeros((n, k))
-    z = np.empty(d)
+    centres = np.empty((k, d))
     for s in range(k):
-        constant = -0.5 * d * math.log(2.0 * math.pi)
         for j in range(d):
-            constant -= math.log(lowers[s, j, j])
-        for t in range(n):
-            total = 0.0
-            for j in range(d):
-                value = x[t, j] - means[s, j]
-                for i in range(j):
-                    value -= lowers[s, j, i] * z[i]
-                z[j] = value / lowers[s, j, j]
-                total += z[j] * z[j]
-            out[t, s] = 0.0 if math.isnan(total) else constant - 0.5 * total
+            value = means[s, j]
+            for i in range(j):
+                value -= lower[j, i] * centres[s, i]
+            centres[s, j] = value / lower[j, j]
+    z = np.empty(d)
+    constant = 0.0
+    for j in range(d):
+        constant -= evidence[j] * (math.log(lower[j, j]) + _HALF_LOG_TAU)
+    for t in range(n):
+        known = True
+        for j in range(d):
+            value = x[t, j]
+            for i in range(j):
+                value -= lower[j, i] * z[i]
+            z[j] = value / lower[j, j]
+            known = known and not math.isnan(value)
+        if known:
+            for s in range(k):
+                total = 0.0
+                for j in range(d):
+                    total += evidence[j] * (z[j] - centres[s, j]) ** 2
+                out[t, s] = constant - 0.5 * total
     return out
+
+
+@njit(cache=True, nogil=True)
+def _scaled(log_b: Floats) -> tuple[Floats, float]:
+    """Densities ``[T, K]`` over the row's largest, and the sum of the logs of those."""
+    out = np.empty_like(log_b)
+    total = 0.0
+    for t in range(len(log_b)):
+        top = log_b[t].max()
+        total += top
+        for s in range(log_b.shape[1]):
+            out[t, s] = math.exp(log_b[t, s] - top)
+    return out, total
+
+
+@njit(cache=True, nogil=True)
+def _forward(b: Floats, start: Floats, move: Floats) -> tuple[Floats, float]:
+    """Filter scaled densities ``b [T, K]``; probabilities ``[T, K]`` and the log likelihood."""
+    n, k = b.shape
+    out = np.empty((n, k))
+    total = 0.0
+    for t in range(n):
+        norm = 0.0
+        for s in range(k):
+            prior = 0.0
+            if t == 0:
+                prior = start[s]
+            else:
+                for r in range(k):
+                    prior += out[t - 1, r] * move[r, s]
+            out[t, s] = prior * b[t, s]
+            norm += out[t, s]
+        for s in range(k):
+            out[t, s] /= norm
+        total += math.log(norm)
+    return out, total
 
 
 @njit(cache=True, nogil=True)
@@ -67,89 +127,83 @@ def forward(log_b: Floats, start: Floats, move: Floats) -> tuple[Floats, float]:
     ``log_b [T, K]``, ``start [K]`` is the law of the first state, ``move [K, K]`` goes from row
     to column. Returns ``[T, K]``, rows summing to 1.
     """
-    n, k = log_b.shape
-    out = np.empty((n, k))
-    total = 0.0
-    for t in range(n):
-        top = log_b[t].max()
-        norm = 0.0
-        for s in range(k):
-            prior = 0.0
-            if t == 0:
-                prior = start[s]
-            else:
-                for r in range(k):
-                    prior += out[t - 1, r] * move[r, s]
-            out[t, s] = prior * math.exp(log_b[t, s] - top)
-            norm += out[t, s]
-        for s in range(k):
-            out[t, s] /= norm
-        total += math.log(norm) + top
-    return out, total
+    b, top = _scaled(log_b)
+    out, total = _forward(b, start, move)
+    return out, total + top
 
 
 @njit(cache=True, nogil=True)
 def _expect(log_b: Floats, start: Floats, move: Floats) -> tuple[Floats, Floats, float]:
     """Posterior ``[T, K]`` and expected moves ``[K, K]`` over a training window, and the fit."""
     n, k = log_b.shape
-    alpha, total = forward(log_b, start, move)
-    gamma = alpha.copy()
+    b, top = _scaled(log_b)
+    gamma, total = _forward(b, start, move)
     moves = np.zeros((k, k))
     beta = np.ones(k)
     weight = np.empty(k)
     for t in range(n - 2, -1, -1):
-        top = log_b[t + 1].max()
         for s in range(k):
-            weight[s] = beta[s] * math.exp(log_b[t + 1, s] - top)
+            weight[s] = beta[s] * b[t + 1, s]
         norm = 0.0
+        largest = 0.0
         for r in range(k):
             beta[r] = 0.0
             for s in range(k):
                 beta[r] += move[r, s] * weight[s]
-            norm += alpha[t, r] * beta[r]
+            norm += gamma[t, r] * beta[r]
+            largest = max(largest, beta[r])
         for r in range(k):
             for s in range(k):
-                moves[r, s] += alpha[t, r] * move[r, s] * weight[s] / norm
-            gamma[t, r] = alpha[t, r] * beta[r] / norm
-        beta /= beta.max()
-    return gamma, moves, total
+                moves[r, s] += gamma[t, r] * move[r, s] * weight[s] / norm
+            gamma[t, r] *= beta[r] / norm
+        for r in range(k):
+            beta[r] /= largest
+    return gamma, moves, total + top
 
 
 @njit(cache=True, nogil=True)
-def _maximise(x: Floats, gamma: Floats, shrink: float) -> tuple[Floats, Floats]:
-    """Means ``[K, F]`` and covariances ``[K, F, F]`` from weights ``[T, K]``.
+def _scatter(x: Floats) -> tuple[Floats, float]:
+    """Sum of squares ``[F, F]`` and number of the rows ``x [T, F]`` without NaN."""
+    n, d = x.shape
+    out = np.zeros((d, d))
+    count = 0.0
+    for t in range(n):
+        if not np.isnan(x[t].sum()):
+            count += 1.0
+            for j in range(d):
+                for i in range(d):
+                    out[j, i] += x[t, j] * x[t, i]
+    return out, count
 
-    Standardised columns: the prior is ``shrink`` pseudo-rows with the identity as covariance.
+
+@njit(cache=True, nogil=True)
+def _maximise(
+    x: Floats, gamma: Floats, scatter: Floats, count: float, shrink: float
+) -> tuple[Floats, Floats]:
+    """Means ``[K, F]`` and covariance ``[F, F]`` from weights ``[T, K]``.
+
+    The prior of each is ``shrink`` pseudo-rows: at zero for a mean, with unit variance for the
+    covariance. ``scatter`` and ``count`` are those of :func:`_scatter`.
     """
     n, d = x.shape
     k = gamma.shape[1]
     weight = np.zeros(k)
-    means = np.zeros((k, d))
-    covariances = np.zeros((k, d, d))
-    whole = np.empty(n, np.bool_)
+    sums = np.zeros((k, d))
     for t in range(n):
-        whole[t] = not np.isnan(x[t]).any()
-        if whole[t]:
+        if not math.isnan(x[t].sum()):
             for s in range(k):
                 weight[s] += gamma[t, s]
                 for j in range(d):
-                    means[s, j] += gamma[t, s] * x[t, j]
+                    sums[s, j] += gamma[t, s] * x[t, j]
+    means = np.empty((k, d))
+    covariance = scatter + shrink * np.eye(d)
     for s in range(k):
-        means[s] /= max(weight[s], 1e-9)
-    for t in range(n):
-        if whole[t]:
-            for s in range(k):
-                for j in range(d):
-                    left = gamma[t, s] * (x[t, j] - means[s, j])
-                    for i in range(j + 1):
-                        covariances[s, j, i] += left * (x[t, i] - means[s, i])
-    for s in range(k):
+        means[s] = sums[s] / (weight[s] + shrink)
         for j in range(d):
-            covariances[s, j, j] += shrink
-            for i in range(j):
-                covariances[s, i, j] = covariances[s, j, i]
-        covariances[s] /= weight[s] + shrink
-    return means, covariances
+            for i in range(d):
+                crossed = means[s, j] * sums[s, i] + sums[s, j] * means[s, i]
+                covariance[j, i] += weight[s] * means[s, j] * means[s, i] - crossed
+    return means, covariance / (count + shrink)
 
 
 @njit(cache=True, nogil=True)
@@ -160,54 +214,85 @@ def stationary(move: Floats) -> Floats:
         power = power @ power
         for r in range(len(power)):
             power[r] /= power[r].sum()
-    return power[0]
+    law: Floats = power[0]
+    return law
 
 
 @njit(cache=True, nogil=True)
-def factors(covariances: Floats) -> Floats:
-    """Cholesky factors of ``[K, F, F]``."""
-    out = np.empty_like(covariances)
-    for s in range(len(covariances)):
-        out[s] = np.linalg.cholesky(covariances[s])
+def smoothed(x: Floats, span: int) -> Floats:
+    """Moving average of rows ``x [T, F]`` that forgets a ``span``-th each row."""
+    out = x.copy()
+    for t in range(1, len(x)):
+        out[t] = out[t - 1] + (x[t] - out[t - 1]) / min(t + 1, span)
     return out
+
+
+@njit(cache=True, nogil=True)
+def factor(covariance: Floats) -> Floats:
+    """Lower Cholesky factor of ``[F, F]``."""
+    lower = np.zeros_like(covariance)
+    lower[:] = np.linalg.cholesky(covariance)
+    return lower
 
 
 @njit(cache=True, nogil=True)
 def _climb(
     x: Floats,
     means: Floats,
-    covariances: Floats,
+    covariance: Floats,
     move: Floats,
     prior: Floats,
+    evidence: Floats,
     shrink: float,
-    evidence: float,
     rounds: int,
     tolerance: float,
-) -> tuple[Floats, Floats, Floats, float]:
+) -> tuple[Floats, Floats, Floats, float, float]:
     last = -np.inf
     objective = -np.inf
+    total = -np.inf
+    scatter, count = _scatter(x)
     for _ in range(rounds):
-        lowers = factors(covariances)
-        log_b = evidence * log_density(x, means, lowers)
+        log_b = log_density(x, means, factor(covariance), evidence)
         gamma, moves, total = _expect(log_b, stationary(move), move)
-        objective = total
-        for s in range(len(move)):
-            for r in range(len(move)):
-                objective += prior[s, r] * math.log(move[s, r])
+        objective = total + (prior * np.log(move)).sum()
         if objective - last < tolerance:
             break
         last = objective
         move = moves + prior
         for s in range(len(move)):
             move[s] /= move[s].sum()
-        means, covariances = _maximise(x, gamma, shrink)
-    return means, covariances, move, objective
+        means, covariance = _maximise(x, gamma, scatter, count, shrink)
+    return means, covariance, move, objective, total
+
+
+@njit(cache=True, nogil=True)
+def _persistence(x: Floats, gamma: Floats, means: Floats) -> Floats:
+    """Lag-one autocorrelation of each column around its state's mean; ``[F]``."""
+    n, d = x.shape
+    product = np.zeros(d)
+    square = np.full(d, 1e-12)
+    before = np.empty(d)
+    fresh = True
+    for t in range(n):
+        if np.isnan(x[t]).any():
+            fresh = True
+            continue
+        residual = x[t] - gamma[t] @ means
+        square += residual * residual
+        if not fresh:
+            product += residual * before
+        before = residual
+        fresh = False
+    rho: Floats = product / square
+    return rho
 
 
 def sticky_prior(states: int, strength: float, stay: float) -> Floats:
-    """Pseudo-observations of moves ``[K, K]``: ``strength`` from each state, mostly to itself."""
-    prior = np.full((states, states), strength * (1.0 - stay) / max(states - 1, 1))
-    np.fill_diagonal(prior, strength * stay if states > 1 else strength)
+    """Pseudo-observations of moves ``[K, K]``: ``strength`` from each, ``stay`` of it home."""
+    if states == 1:
+        return np.full((1, 1), strength)
+    prior = np.full((states, states), strength * (1.0 - stay) / (states - 1))
+    np.fill_diagonal(prior, strength * stay)
     return prior
 
 
@@ -216,21 +301,21 @@ def climb(
     chain: Chain,
     *,
     prior: Floats,
+    evidence: Floats,
     shrink: float,
-    evidence: float = 1.0,
     rounds: int,
     tolerance: float,
-) -> tuple[Chain, float]:
+) -> tuple[Chain, float, float]:
     """Run EM from ``chain`` on standardised rows ``x [T, F]``.
 
     Parameters
     ----------
     prior : float64, ``[state, state]``
-        Pseudo-observations of moves, added to the counted ones (Dirichlet).
+        Pseudo-observations of moves, added to the expected ones (Dirichlet).
+    evidence : float64, ``[feature]``
+        Share of each column's log density that counts.
     shrink : float
-        Pseudo-rows with unit covariance in each state.
-    evidence : float
-        Share of each row's log density that counts; below 1 where rows overlap in time.
+        Pseudo-rows at the centre with unit covariance.
     rounds, tolerance : int, float
         Stop after so many rounds, or when the objective gains less than ``tolerance``.
 
@@ -239,14 +324,30 @@ def climb(
     chain : Chain
     objective : float
         Log likelihood plus the log prior of the moves, up to a constant.
+    total : float
+        Log likelihood.
     """
-    means, covariances, move, objective = _climb(
-        x, chain.means, chain.covariances, chain.move, prior, shrink, evidence, rounds, tolerance
+    means, covariance, move, objective, total = _climb(
+        x, chain.means, chain.covariance, chain.move, prior, evidence, shrink, rounds, tolerance
     )
-    return Chain(means, covariances, move), float(objective)
+    return Chain(means, covariance, move), float(objective), float(total)
 
 
-def filtered(x: Floats, chain: Chain, evidence: float = 1.0) -> tuple[Floats, float]:
-    """Filter standardised rows ``x [T, F]``; ``[T, K]`` and the log likelihood."""
-    log_b = evidence * log_density(x, chain.means, factors(chain.covariances))
-    return forward(log_b, stationary(chain.move), chain.move)
+def filtered(x: Floats, chain: Chain, evidence: Floats) -> Floats:
+    """Filter standardised rows ``x [T, F]``; ``[T, K]``."""
+    log_b = log_density(x, chain.means, factor(chain.covariance), evidence)
+    law = stationary(chain.move)
+    return forward(log_b, law, chain.move)[0]
+
+
+def evidence_of(x: Floats, chain: Chain, evidence: Floats) -> Floats:
+    """Share of each column's density that is news: (1 - rho) / (1 + rho); ``[F]``.
+
+    ``rho`` is the lag-one autocorrelation of what the chain leaves unexplained on the training
+    rows ``x [T, F]``: the mean of a first-order autoregression is known as well from ``n`` rows
+    as from ``n (1 - rho) / (1 + rho)`` independent ones.
+    """
+    log_b = log_density(x, chain.means, factor(chain.covariance), evidence)
+    gamma = _expect(log_b, stationary(chain.move), chain.move)[0]
+    rho = np.maximum(_persistence(x, gamma, chain.means), 0.0)
+    return np.maximum((1.0 - rho) / (1.0 + rho), LEAST_EVIDENCE)

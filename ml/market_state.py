@@ -20,11 +20,11 @@ Floats = npt.NDArray[np.float64]
 
 TREND: Final = "market_return_20"
 VOLATILITY: Final = "market_volatility_20"
-VOLUME: Final = "market_volume_5"
+VOLUME: Final = "market_volume_1"
 
 STATE_COLUMNS: Final = (
-    TREND,
-    "market_comovement_10",
+    "market_strength_1",
+    "market_comovement_5",
     VOLUME,
     "market_autocorrelation_2",
     "market_autocorrelation_12",
@@ -34,11 +34,11 @@ STATE_COLUMNS: Final = (
 AXES: Final = (TREND, VOLATILITY, VOLUME)
 """What states are named by: bull or bear, calm or volatile, thin or heavy."""
 
-COLUMNS: Final = (*STATE_COLUMNS, VOLATILITY)
+COLUMNS: Final = (*STATE_COLUMNS, TREND, VOLATILITY)
 """Every column of the market's state, in the order of the frame."""
 
 MEMBERS: Final = 5
-"""Fewest symbols that make a cross-section."""
+"""Fewest symbols that make a cross-section, or a sector within it."""
 
 DRIFT: Final = 0.03
 """Mean return, in mean absolute daily moves, from which a state is called bull or bear."""
@@ -48,36 +48,60 @@ MARGIN: Final = 0.25
 
 TINY: Final = 1e-8
 _HALF_LIVES: Final = (2, 12)
-_BASELINE: Final = 252
+_OWN_VOLATILITY: Final = 42
+_BASELINE: Final = 756
+_LIMIT: Final = 3.0
+
+
+def _excess(name: str, groups: pl.Expr | None) -> pl.Expr:
+    """Distance from the mean of the session, or of the sector where that has MEMBERS."""
+    value = pl.col(name)
+    if groups is None:
+        return value - value.mean().over("date")
+    own = pl.when(value.count().over("date", groups) >= MEMBERS).then(
+        value.mean().over("date", groups)
+    )
+    return value - pl.coalesce(own, value.mean().over("date"))
 
 
 def _per_symbol(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Returns, their past averages and relative volume of each symbol, known at each close."""
+    """Each symbol's return, excess and relative volume, and what was known of it before."""
     present = bars.collect_schema().names()
     for name in ("symbol", "date", "close"):
         if name not in present:
             raise DataError(f"no column {name!r}", where="bars", fix="give symbol, date and close")
     volume = pl.col("volume") if "volume" in present else pl.lit(None, dtype=pl.Float64)
-    one = pl.col("close").log().diff().alias("r")
-    log_volume = pl.when(volume > 0).then(volume.log()).alias("v")
+    sector = pl.col("sector").fill_null("") if "sector" in present else None
+    own = pl.col("x").ewm_std(half_life=_OWN_VOLATILITY, min_samples=20).shift(1)
+    level = pl.col("v").ewm_mean(half_life=_BASELINE, min_samples=20, ignore_nulls=True)
     past = [
-        pl.col("r").ewm_mean(half_life=h, min_samples=h).shift(1).over("symbol").alias(f"past_{h}")
+        pl.col("z").ewm_mean(half_life=h, min_samples=10, ignore_nulls=True).shift(1)
         for h in _HALF_LIVES
     ]
-    level = pl.col("v").ewm_mean(half_life=_BASELINE, min_samples=20).over("symbol")
     return (
         bars.sort("symbol", "date")
-        .with_columns(one.over("symbol"), log_volume.cast(pl.Float64))
-        .with_columns(*past, (pl.col("v") - level).alias("v"))
-        .select("symbol", "date", "r", "v", *(f"past_{h}" for h in _HALF_LIVES))
+        .with_columns(
+            pl.col("close").log().diff().over("symbol").alias("r"),
+            pl.when(volume > 0).then(volume.log()).cast(pl.Float64).alias("v"),
+        )
+        .with_columns(_excess("r", sector).alias("x"))
+        .with_columns(
+            pl.when(own.over("symbol") > TINY)
+            .then((pl.col("x") / own.over("symbol")).clip(-_LIMIT, _LIMIT))
+            .alias("z"),
+            (pl.col("v") - level.over("symbol")).alias("v"),
+        )
+        .with_columns(
+            e.over("symbol").alias(f"z_{h}") for e, h in zip(past, _HALF_LIVES, strict=True)
+        )
     )
 
 
 def _correlation(past: str) -> pl.Expr:
-    """Correlation across symbols of today's return with a past average; null below MEMBERS."""
-    both = pl.col("r").is_not_null() & pl.col(past).is_not_null()
-    value = pl.corr(pl.col("r").filter(both), pl.col(past).filter(both))
-    return pl.when(both.sum() >= MEMBERS).then(value).fill_nan(None)
+    """Correlation across symbols of today's excess with a past average; null below MEMBERS."""
+    both = pl.col("z").is_not_null() & pl.col(past).is_not_null()
+    value = pl.corr(pl.col("z").filter(both), pl.col(past).filter(both))
+    return pl.when(both.sum() >= MEMBERS).then(value)
 
 
 def _per_session(parts: pl.LazyFrame) -> pl.LazyFrame:
@@ -88,10 +112,10 @@ def _per_session(parts: pl.LazyFrame) -> pl.LazyFrame:
         .agg(
             pl.col("r").mean().alias("m"),
             pl.when(pl.col("r").count() >= MEMBERS)
-            .then(pl.col("r").std(ddof=1))
-            .alias("dispersion"),
+            .then((pl.col("r") - pl.col("r").mean()).abs().mean())
+            .alias("spread"),
             pl.col("v").mean().alias("v"),
-            *(_correlation(f"past_{h}").alias(f"c_{h}") for h in _HALF_LIVES),
+            *(_correlation(f"z_{h}").alias(f"c_{h}") for h in _HALF_LIVES),
         )
         .sort("date")
     )
@@ -107,22 +131,26 @@ def market_state(bars: pl.LazyFrame) -> pl.DataFrame:
     Parameters
     ----------
     bars : polars.LazyFrame
-        Columns ``symbol, date, close`` and optional ``volume``; at most one row per symbol and
-        date. Any order.
+        Columns ``symbol, date, close`` and optional ``volume, sector``; at most one row per
+        symbol and date, in any order.
 
     Returns
     -------
     polars.DataFrame
         ``date`` and ``COLUMNS``, sorted by date, missing as null:
 
+        - ``market_strength_1``: mean log return over its mean absolute distance from that mean
+          across symbols; a move in units of the session's own dispersion.
+        - ``market_comovement_5``: log of the EMA (span 5) of its absolute value; a proxy of
+          correlation.
+        - ``market_volume_1``: mean log volume relative to each symbol's own slow average
+          (half-life 756), so that growth and listings leave no trend.
+        - ``market_autocorrelation_2``, ``_12``: correlation across symbols of today's excess
+          return with its past average of half-life 2 or 12, known the day before: evidence of
+          whether reversal or momentum works. Excess is over the sector where that is known, in
+          the symbol's own deviations (half-life 42, known the day before), cut at three.
         - ``market_return_20``: EMA (span 20) of the mean log return, decimal per session.
-        - ``market_comovement_10``: EMA (span 10) of log |mean return| - log dispersion, where
-          dispersion is the deviation across symbols; a proxy of correlation, without unit.
-        - ``market_volume_5``: EMA (span 5) of the mean log volume relative to each symbol's own
-          slow average (half-life 252), so that growth and listings leave no trend.
-        - ``market_autocorrelation_2``, ``_12``: EMA (span 20) of the correlation across symbols
-          of today's return with its past average of half-life 2 or 12, known the day before.
-        - ``market_volatility_20``: log of the EMA (span 20) of |mean return|.
+        - ``market_volatility_20``: log of the EMA (span 20) of |mean log return|.
 
         Fewer than ``MEMBERS`` symbols on a session leave its cross-sectional columns null.
 
@@ -136,21 +164,23 @@ def market_state(bars: pl.LazyFrame) -> pl.DataFrame:
     >>> from datetime import date
     >>> bars = pl.LazyFrame({"symbol": ["A"], "date": [date(2020, 1, 2)], "close": [1.0]})
     >>> market_state(bars).columns[:2]
-    ['date', 'market_return_20']
+    ['date', 'market_strength_1']
     """
-    m, dispersion = pl.col("m"), pl.col("dispersion")
-    size = pl.max_horizontal(m.abs(), pl.lit(TINY))
-    spread = pl.when(dispersion > TINY).then(size.log() - dispersion.log())
+    m, spread = pl.col("m"), pl.col("spread")
+    strength = pl.when(spread > TINY).then(m / spread)
+    size = pl.when(m.is_not_null()).then(pl.max_horizontal(m.abs(), pl.lit(TINY)))
+    floor = pl.when(strength.is_not_null()).then(pl.max_horizontal(strength.abs(), pl.lit(TINY)))
     frame = _per_session(_per_symbol(bars)).select(
         "date",
+        strength.alias("market_strength_1"),
+        _smooth(floor, 5).log().alias("market_comovement_5"),
+        pl.col("v").alias(VOLUME),
+        *(pl.col(f"c_{h}").alias(f"market_autocorrelation_{h}") for h in _HALF_LIVES),
         _smooth(m, 20).alias(TREND),
-        _smooth(spread, 10).alias("market_comovement_10"),
-        _smooth(pl.col("v"), 5).alias(VOLUME),
-        *(_smooth(pl.col(f"c_{h}"), 20).alias(f"market_autocorrelation_{h}") for h in _HALF_LIVES),
         _smooth(size, 20).log().alias(VOLATILITY),
     )
     finite = [pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c in COLUMNS]
-    return frame.with_columns(finite).select("date", *COLUMNS).collect()
+    return frame.select("date", *finite).collect()
 
 
 def state_matrix(frame: pl.DataFrame) -> tuple[Floats, tuple[str, ...]]:
