@@ -4,6 +4,7 @@ For: ``walk_forward`` and ``evidence_report``. Not for: the fold (``ml.walkforwa
 (``ml.walk_tables``) or the page (``backtest.report``).
 """
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -107,17 +108,22 @@ def evidence_report(
             "report": dg.MetadataValue.path(page),
             "promoted": evidence["promoted"],
             "synthetic": snapshot.synthetic,
+            **{Path(one.name).stem: picture(one.png, one.caption) for one in drawn},
             "criteria": _criteria(evidence),
-            **{one.caption: picture(one.png, one.caption) for one in drawn},
         }
     )
 
 
 def _criteria(evidence: dict[str, Any]) -> dg.TableMetadataValue:
     """The gate's table of every strategy."""
-    names = ("strategy", "criterion", "value", "limit", "passed", "reason")
-    rows = [{n: "" if line[n] is None else line[n] for n in names} for line in evidence["criteria"]]
+    names = ("strategy", "criterion", "passed", "value", "limit", "reason")
+    rows = [{name: _cell(line[name]) for name in names} for line in evidence["criteria"]]
     return dg.MetadataValue.table(
-        [dg.TableRecord({n: str(v) for n, v in row.items()}) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(n) for n in names]),
+        [dg.TableRecord(row) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in names]),
     )
+
+
+def _cell(value: Any) -> str:
+    """Write a value as a person reads it."""
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
