@@ -129,10 +129,7 @@ class Store:
         days: Sequence[date] | None = None,
         arrived: datetime | None = None,
     ) -> RowAccount:
-        """Write the sessions that must exist from ``first`` to ``last``, with their closes.
-
-        ``days`` names them where no exchange does, as under the calendar ``data``.
-        """
+        """Write the sessions from ``first`` to ``last``; ``days`` where no exchange names them."""
         named = sessions_between(self.main_calendar, first, last) if days is None else list(days)
         closes = session_closes(self.main_calendar, named)
         rows = frames.session_rows(self.main_calendar, closes)
