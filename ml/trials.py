@@ -84,8 +84,10 @@ def policies_known(ledger: pl.DataFrame, strategy: str, *, since: date) -> dict[
     Returns
     -------
     dict of str to date
-        Configuration hash, and the first session of its record.
+        Configuration hash, and the day from which on it counts: when it was first looked at
+        where the ledger says so (``known_at``), never before its record begins.
     """
+    looked = pl.col("known_at").cast(pl.Date) if "known_at" in ledger.columns else "span_start"
     seen = (
         ledger.filter(
             (pl.col("kind") == "policy")
@@ -93,11 +95,11 @@ def policies_known(ledger: pl.DataFrame, strategy: str, *, since: date) -> dict[
             & (pl.col("span_end") >= since)
         )
         .group_by("config_hash")
-        .agg(pl.col("span_start").min())
+        .agg(pl.max_horizontal("span_start", looked).min())
     )
     return dict(seen.iter_rows())
 
 
 def policies_looked_at(known: Mapping[str, date], own: Collection[str], until: date) -> int:
-    """Count distinct policies whose record had begun by ``until``: the known ones and our own."""
+    """Count distinct policies that had been looked at by ``until``: the known ones and our own."""
     return len(set(own) | {name for name, first in known.items() if first <= until})

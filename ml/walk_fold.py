@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -178,15 +179,17 @@ class Fold:
     def _policies(self, hashes: dict[str, str]) -> list[int]:
         """Distinct policies looked at by each session from the first decision on.
 
-        A policy of the ledger counts from the session on which its record begins, so that one
-        that is tried later never changes an earlier verdict.
+        A policy of the ledger counts in the verdicts of the sessions after which it had been
+        looked at, so that one that is tried later never changes an earlier verdict. What is
+        looked at between two sessions counts from the earlier one; the last session's verdict
+        is being made now, so it counts all.
         """
         own = {one for name, one in hashes.items() if name != "oracle"}
-        days = self.panel.dates[self.spec.policy.train :]
+        days = [day.item() for day in self.panel.dates[self.spec.policy.train :]]
         known = {}
         if self.ledger is not None:
-            known = policies_known(self.ledger, self.strategy, since=days[0].item())
-        return [policies_looked_at(known, own, day.item()) for day in days]
+            known = policies_known(self.ledger, self.strategy, since=days[0])
+        return [policies_looked_at(known, own, until) for until in (*days[1:], date.max)]
 
     def _export(
         self, net: dict[str, Floats], turnover: dict[str, Floats], policies: list[int]

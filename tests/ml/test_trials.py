@@ -1,6 +1,6 @@
 """What counts as a trial, once."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import polars as pl
 
@@ -91,6 +91,15 @@ def test_policies_are_counted_by_hash_strategy_kind_and_span():
     assert len(policies_known(ledger, "ma_cross", since=FIRST)) == 1
     assert len(policies_known(ledger, "rsi_swing", since=date(2003, 1, 2))) == 3
     assert policies_known(ledger, "rsi_swing", since=date(2060, 1, 2)) == {}
+
+
+def test_a_policy_counts_from_the_day_it_was_first_looked_at():
+    looked = [datetime(2021, 3, 1, 9, tzinfo=UTC), datetime(2022, 3, 1, 9, tzinfo=UTC)]
+    rows = trial_frame([trial("one"), trial("one", span_start=date(2016, 1, 4))])
+    known = policies_known(rows.with_columns(known_at=pl.Series(looked)), "rsi_swing", since=FIRST)
+    assert list(known.values()) == [date(2021, 3, 1)]
+    early = rows.with_columns(known_at=pl.Series([datetime(2000, 1, 3, tzinfo=UTC)] * 2))
+    assert list(policies_known(early, "rsi_swing", since=FIRST).values()) == [FIRST]
 
 
 def test_a_policy_counts_once_and_from_the_start_of_its_record():

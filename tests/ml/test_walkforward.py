@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+from datetime import datetime
 from pathlib import Path
 
 import jsonschema
@@ -283,18 +284,24 @@ def test_the_ledger_counts_what_was_looked_at_before(panel: Panel, walk: WalkFor
     assert 3 <= more <= 4
 
 
-def test_a_policy_tried_later_changes_no_earlier_verdict(panel: Panel, walk: WalkForward):
-    late = panel.dates[-10].item()
+@pytest.mark.parametrize("looked", [0, 3, 10])
+def test_a_policy_tried_later_changes_no_earlier_verdict(
+    panel: Panel, walk: WalkForward, looked: int
+):
+    """Twenty others over the same span, first looked at so many sessions before the last one."""
+    late = datetime.fromisoformat(f"{panel.dates[-1 - looked]}T23:00:00+00:00")
     row = trials_frame(walk).filter(kind="policy").head(1)
-    rows = [
-        row.with_columns(pl.lit(f"late-{n}").alias("config_hash"), pl.lit(late).alias("span_start"))
-        for n in range(20)
-    ]
-    after = walk_forward(panel, [NAME], SPEC, ledger=pl.concat(rows)).strategies[NAME]
+    rows = [row.with_columns(config_hash=pl.lit(f"late-{n}")) for n in range(20)]
+    ledger = pl.concat(rows).with_columns(known_at=pl.lit(late))
+    known = {NAME: walk.strategies[NAME].corpus}
+    after = walk_forward(
+        panel, [NAME], SPEC, corpora=known, fits=walk.regimes.fits, ledger=ledger
+    ).strategies[NAME]
     before = walk.strategies[NAME]
     assert after.policies == before.policies + 20
-    assert after.verdicts[:-10] == before.verdicts[:-10]
-    assert after.verdicts[-1] != before.verdicts[-1]
+    same = [a == b for a, b in zip(after.verdicts, before.verdicts, strict=True)]
+    changed = looked + 2  # the session before it is judged by what was known then
+    assert same == [True] * (len(same) - changed) + [False] * changed
 
 
 def test_luck_is_spread_by_the_other_learned_policies_alone(walk: WalkForward):
