@@ -37,6 +37,7 @@ WorldName = Literal["clear", "murky", "null", "constant", "trend-only", "structu
 WORLD_NAMES: tuple[str, ...] = get_args(WorldName)
 STATES = ("sideways", "bull", "bear")
 FIRST_SESSION = date(2010, 1, 4)
+NOTE = "market.json"
 MEAN_SPELLS = (80.0, 120.0, 50.0)
 HALF_LIVES = (2.0, 12.0)
 SECTOR_NAMES = (
@@ -386,4 +387,13 @@ def write_world(world: World, out: Path) -> None:
         "last": str(world.truth["date"].max()),
         "states": list(STATES),
     }
-    (out / "market.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+    (out / NOTE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+
+
+def is_synthetic(source: Path) -> bool:
+    """Say whether a folder, or the folder of a file, holds the note of :func:`write_world`."""
+    note = (source if source.is_dir() else source.parent) / NOTE
+    try:
+        return bool(json.loads(note.read_text(encoding="utf-8")).get("synthetic"))
+    except (OSError, ValueError, AttributeError):
+        return False

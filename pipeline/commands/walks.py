@@ -4,7 +4,6 @@ For: ``weathervane walk-forward``. Not for: the daily chain, which folds the sam
 over what the store holds.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +71,7 @@ def run_walk_forward(
         Anything wrong in what was handed in; ``E_TOO_SHORT`` for too few sessions.
     """
     from backtest.engine.costs import cost_per_side
+    from backtest.market.synthetic import is_synthetic
     from backtest.portfolio.book import checked_kind
     from backtest.strategy import STRATEGIES
     from ml.corpus import WalkSpec, incumbents_of
@@ -87,7 +87,7 @@ def run_walk_forward(
         cost=cost_per_side(cost_bps),
         incumbent={} if incumbent is None else incumbents_of(read_json(incumbent), names),
         seed=seed,
-        synthetic=is_synthetic(source),
+        synthetic=is_synthetic(Path(source)),
     )
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
     walk = walk_forward(loaded.panel, names, spec, progress=progress)
@@ -109,16 +109,6 @@ def summary_lines(evidence: dict[str, Any], out: Path) -> list[str]:
                 f"  {variant:<20} Sharpe {sharpe:>9}   turnover {found['turnover']:6.1f} a year"
             )
     return [*lines, evidence["claim"]["reason"], f"report: {out / 'report.html'}"]
-
-
-def is_synthetic(source: Path) -> bool:
-    """Say whether bars come from ``weathervane market``, which leaves a note beside them."""
-    source = Path(source)
-    note = (source if source.is_dir() else source.parent) / "market.json"
-    try:
-        return bool(json.loads(note.read_text(encoding="utf-8")).get("synthetic"))
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def _policy(**values: Any) -> "PolicyConfig":

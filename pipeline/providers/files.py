@@ -22,6 +22,7 @@ class FilesProvider:
         import polars as pl
 
         from backtest.market.bars import read_bars
+        from backtest.market.synthetic import is_synthetic
 
         path = settings.data.path
         if path is None:
@@ -39,7 +40,7 @@ class FilesProvider:
                 fix=f"the first is of {raw['date'].min()}; ask for a later session",
                 code="E_DATA_EMPTY",
             )
-        return Fetched(raw=known, source=path.name, synthetic=False)
+        return Fetched(raw=known, source=path.name, synthetic=is_synthetic(path))
 
 
 PROVIDERS.register("files")(FilesProvider())

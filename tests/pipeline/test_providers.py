@@ -1,6 +1,7 @@
 """Providers: what they hand over, and that the truth stays apart from the bars."""
 
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from backtest.errors import ConfigError, DataError, UnknownNameError
 from backtest.market.bars import prepare, read_bars
 from backtest.market.calendar import sessions
+from backtest.market.synthetic import WorldConfig, generate, write_world
 from pipeline.config import load_settings, open_home
 from pipeline.provider import PROVIDERS, Fetched, keep_truth
 from pipeline.publish import read_frame
@@ -79,6 +81,26 @@ def test_files_hand_over_all_rows_up_to_the_session(tmp_path):
     fetched = PROVIDERS.get("files").fetch(settings, date(2020, 2, 3))
     assert fetched.raw["date"].max() == date(2020, 2, 3)
     assert (fetched.synthetic, fetched.truth, fetched.source) == (False, None, "bars.csv")
+
+
+@pytest.mark.parametrize("name", ["", "bars.parquet"])
+def test_files_of_a_synthetic_market_say_so(tmp_path, name):
+    days = sessions("XNYS", date(2020, 1, 2), date(2020, 3, 2))
+    write_world(generate(WorldConfig(symbols=4), days), tmp_path)
+    assert files_at(tmp_path / name).synthetic
+
+
+@pytest.mark.parametrize(
+    "note", ["", "{", "[]", '{"synthetic": false}', '{"note": "real"}', "\udcff"]
+)
+def test_another_note_beside_the_bars_does_not_make_them_synthetic(tmp_path, note):
+    fetch(date(2020, 3, 2)).raw.write_parquet(tmp_path / "bars.parquet")
+    (tmp_path / "market.json").write_bytes(note.encode(errors="surrogateescape"))
+    assert not files_at(tmp_path).synthetic
+
+
+def files_at(path: Path) -> Fetched:
+    return PROVIDERS.get("files").fetch(load_settings(path=path), date(2020, 3, 2))
 
 
 def test_files_keep_rows_without_a_date_to_be_judged(tmp_path):
