@@ -95,7 +95,7 @@ def run_chain(
         Whatever an asset raised, or ``E_CHECK`` for a promise that a blocking check refused.
         Earlier exports are untouched.
     """
-    from pipeline.instance import open_instance
+    from pipeline.instance import run_history
     from pipeline.partitions import add_sessions, partition_of
     from pipeline.progress import reporting
 
@@ -106,7 +106,7 @@ def run_chain(
         "session": partition_of(session) if session else "",
         "as_of": partition_of(as_of) if as_of else "",
     }
-    with open_instance(home.dagster) as instance, reporting(progress):
+    with run_history(home.dagster) as instance, reporting(progress):
         ingested = _execute(instance, "ingest", told)
         day = _last_session(told, session)
         add_sessions(instance, [day])

@@ -6,6 +6,8 @@ one that differs.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +114,30 @@ def open_instance(folder: Path) -> "dg.DagsterInstance":
     import dagster as dg
 
     return dg.DagsterInstance.from_config(str(prepare_instance(folder)))
+
+
+@contextmanager
+def run_history(folder: Path) -> Iterator["dg.DagsterInstance"]:
+    """Open the instance kept in ``folder`` for a block, and close it.
+
+    Raises
+    ------
+    StoreError
+        ``E_HOME``: its database cannot be written or read.
+    """
+    from sqlalchemy.exc import DatabaseError
+
+    try:
+        with open_instance(folder) as instance:
+            yield instance
+    except DatabaseError as error:
+        raise StoreError(
+            f"the run history cannot be used ({error.orig})",
+            where=str(folder),
+            fix="make room, or move the folder away (it holds only the history of runs), then "
+            "run again",
+            code="E_HOME",
+        ) from error
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.config import Home
 from pipeline.exports import read_document, read_ledger
+from pipeline.store import Store
 from tests.architecture.source_tree import ROOT
 from tests.pipeline.small_chain import OVERRIDES, SESSION, run_small, stamps
 
@@ -39,6 +40,12 @@ def contents(home: Path) -> dict[str, str]:
     return found
 
 
+def rows_of(home: Home, universe: str) -> dict[str, int]:
+    """Rows of tables that a second, equal run may not lengthen."""
+    store = Store(home, universe=universe)
+    return {"trials": store.read_trials().height, "batches": store.batches().height}
+
+
 Chain = Callable[[Path], object]
 
 
@@ -62,9 +69,10 @@ def same_from_nothing_and_nothing_again(tmp_path: Path, one: Chain, other: Chain
     assert contents(homes[0]) == contents(homes[1])
     place = Home(homes[0])
     folders = (place.exports, place.snapshots, place.reports, place.truth)
-    before = stamps(*folders)
+    before, counted = stamps(*folders), rows_of(place, first.universe)
     other(homes[0])
     assert stamps(*folders) == before
+    assert rows_of(place, first.universe) == counted
     assert len(read_ledger(place.exports).entries) == 1
 
 

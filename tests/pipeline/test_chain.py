@@ -8,7 +8,13 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from backtest.errors import ConfigError, DataError, NotFittedError, ProviderUnavailable
+from backtest.errors import (
+    ConfigError,
+    DataError,
+    NotFittedError,
+    ProviderUnavailable,
+    StoreError,
+)
 from pipeline import boundary
 from pipeline.chain import run_chain
 from pipeline.config import Home, load_settings, open_home
@@ -121,6 +127,10 @@ def test_a_late_backfill_writes_what_was_written_on_the_day(exported_copy: Path,
     later = read_document(Home(exported_copy), day)
     assert summary.session == then.session == day
     assert later.content_sha256 == then.content_sha256
+    known = len(read_ledger(Home(exported_copy).exports).entries)
+    seen = run_chain(small_settings(), open_home(exported_copy), as_of=day)
+    assert seen.session == day
+    assert len(read_ledger(Home(exported_copy).exports).entries) == known
 
 
 def test_a_session_that_the_fold_does_not_have_ends_in_one_line(exported_copy: Path):
@@ -153,6 +163,14 @@ def test_an_asset_s_error_comes_out_as_it_is(tmp_path: Path):
         (run,) = instance.get_runs()
         assert run.status == dg.DagsterRunStatus.FAILURE
         assert run.tags["dagster/max_retries"] == "0"
+
+
+def test_a_run_history_that_cannot_be_used_ends_in_one_line(tmp_path: Path):
+    database = Home(tmp_path).dagster / "storage" / "history" / "runs.db"
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="E_HOME: the run history cannot be used"):
+        run_small(tmp_path)
 
 
 def test_an_unknown_profile_is_the_settings_error():
