@@ -2,8 +2,9 @@
 
 For: saying which rows cannot be trusted, and why. Not for: mending a row, and never for a
 verdict that needs a later session: whether a row is held back depends on rows up to its own
-date only, so cutting the history never changes it. Two rules speak about all of a symbol's rows
-or keys at once and say so: ``duplicate_conflicting`` and ``too_short``.
+date only, so cutting the history never changes it. Three rules are wider and say so:
+``duplicate_conflicting`` speaks about all rows of a key, ``too_short`` about all rows of a symbol,
+and ``closed_exchange_filler`` follows the first exchange that a symbol's rows name.
 """
 
 from __future__ import annotations
@@ -81,10 +82,15 @@ def volume_not_finite() -> pl.Expr:
 
 
 def adjustment_invalid() -> pl.Expr:
-    """Tell where a symbol with adjusted closes has one that is absent or no positive number."""
+    """Tell where an adjusted close is no positive number, or absent after the symbol's first one.
+
+    Before the first date with one nobody could know that there would be any, so rows up to then
+    are taken as they are.
+    """
     value = pl.col("adj_close")
-    wrong = value.is_null() | ~value.is_finite() | (value <= 0.0)
-    return wrong & value.is_not_null().any().over("symbol")
+    first = pl.col("date").filter(value.is_not_null()).min().over("symbol")
+    absent = value.is_null() & (pl.col("date") >= first)
+    return absent.fill_null(value=False) | ~value.is_finite() | (value <= 0.0)
 
 
 def row_rules(columns: Iterable[str]) -> dict[str, pl.Expr]:

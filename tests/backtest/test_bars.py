@@ -279,6 +279,33 @@ def test_symbol_without_any_adjusted_close_is_taken_as_it_is() -> None:
     assert first["close"].equals(bars()["close"])
 
 
+def test_rows_before_the_first_adjusted_close_are_taken_as_they_are() -> None:
+    late = bars().with_columns(adj_close=pl.when(pl.col("date") >= DAYS[10]).then("close") * 0.5)
+    prepared = prepare(changed(late, 20, adj_close=None).sample(fraction=1.0, shuffle=True, seed=1))
+    assert prepared.bars["close"][:10].equals(bars()["close"][:10])
+    assert np.allclose(prepared.bars["close"][10:12], bars()["close"][10:12] * 0.5)
+    assert prepared.quarantined.select("date", "rule").rows() == [(DAYS[20], "adjustment_invalid")]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    given_closes=st.lists(st.sampled_from([None, None, 1.0, 0.5, 0.0, NAN]), min_size=30),
+    cut=st.integers(2, 29),
+)
+def test_an_adjusted_close_says_nothing_about_earlier_rows(
+    given_closes: list[float | None], cut: int
+) -> None:
+    ratio = pl.Series(given_closes[:30], dtype=pl.Float64)
+    raw = pl.concat(
+        [bars().with_columns(adj_close=pl.col("close") * ratio), bars("ZZZ")], how="diagonal"
+    )
+    whole = prepare(raw, min_bars=1)
+    part = prepare(raw.filter(pl.col("date") < DAYS[cut]), min_bars=1)
+    early = pl.col("date") < DAYS[cut]
+    assert whole.bars.filter(early).equals(part.bars)
+    assert whole.quarantined.filter(early).equals(part.quarantined)
+
+
 def test_small_excess_over_the_range_is_kept_and_noted() -> None:
     prepared = both(changed(bars(), 5, close=98.0))
     assert prepared.bars.height == 60
