@@ -63,7 +63,8 @@ class Panel:
     tradable : bool, ``[symbol, time]``
         Where a bar exists and may be traded.
     sectors : tuple of str
-        One per symbol, ``""`` where unknown.
+        One per symbol, the first that its bars name, so that a later change of sector says
+        nothing about earlier sessions; bars before it share it. ``""`` where unknown.
     periods_per_year : int
     """
 
@@ -157,9 +158,10 @@ class Panel:
             arrays[name] = out
         sectors = [""] * shape[0]
         if "sector" in frame.columns:
-            last = frame.group_by("symbol").agg(pl.col("sector").drop_nulls().last())
-            known = dict(last.iter_rows())
-            sectors = [known.get(s) or "" for s in symbols]
+            named = frame.filter(pl.col("sector") != "")
+            first = named.group_by("symbol", maintain_order=True).agg(pl.col("sector").first())
+            known = dict(first.iter_rows())
+            sectors = [known.get(s, "") for s in symbols]
         return cls(
             symbols=tuple(symbols),
             dates=dates.to_numpy().astype("datetime64[D]"),

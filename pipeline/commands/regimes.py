@@ -41,7 +41,7 @@ def write_regimes(
 
     recipe = REGIMES.get(model)
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
-    frame = market_state(loaded.prepared.bars.lazy())
+    frame = market_state(loaded.panel.frame().lazy())
     state, columns = state_matrix(frame)
     if train >= len(state):
         raise NotFittedError(

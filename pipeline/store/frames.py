@@ -15,12 +15,18 @@ _QUARANTINED = ("symbol", "date", "rule", "detail", "open", "high", "low", "clos
 
 
 def symbols_of(bars: pl.DataFrame, *, source: str, synthetic: bool) -> pl.DataFrame:
-    """One row per symbol: its first session, its labels, where it came from."""
+    """One row per symbol: its first session, the first labels it had, where it came from.
+
+    First, because a later label must not change what an earlier session was told.
+    """
+    named = [name for name in LABELS if name in bars.columns]
     labels = [
-        pl.col(name).drop_nulls().last() if name in bars.columns else _none(name) for name in LABELS
+        pl.col(name).filter(pl.col(name) != "").first() if name in named else _none(name)
+        for name in LABELS
     ]
     return (
-        bars.group_by("symbol", maintain_order=True)
+        bars.sort("symbol", "date")
+        .group_by("symbol", maintain_order=True)
         .agg(pl.col("date").min().alias("first"), *labels)
         .with_columns(pl.lit(source).alias("source"), pl.lit(synthetic).alias("synthetic"))
     )

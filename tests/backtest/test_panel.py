@@ -51,6 +51,24 @@ def test_until_cuts_time_and_keeps_rows() -> None:
     assert panel.bars(0).close.tolist() == [10.0]
 
 
+@pytest.mark.parametrize("cut", [2, 3, 4])
+def test_a_later_sector_says_nothing_about_earlier_sessions(cut: int) -> None:
+    days = [date(2024, 1, day) for day in (2, 3, 4, 5, 8)]
+    price = dict.fromkeys(("open", "high", "low", "close", "volume"), [1.0] * 5)
+    names = {
+        "A": ["", "Energy", None, "Energy", "Utilities"],
+        "B": ["Mining", None, "Gold", "", "X"],
+    }
+    parts = [
+        pl.DataFrame({"symbol": [s] * 5, "date": days, **price, "sector": pl.Series(row)})
+        for s, row in names.items()
+    ]
+    bars = pl.concat(parts).sort("date", descending=True)
+    whole, part = Panel.from_frame(bars), Panel.from_frame(bars.filter(pl.col("date") < days[cut]))
+    assert whole.sectors == part.sectors == ("Energy", "Mining")
+    assert whole.until(cut).frame().equals(part.frame())
+
+
 def test_volume_may_be_absent() -> None:
     assert np.isnan(Panel.from_frame(frame().drop("volume")).volume).all()
 

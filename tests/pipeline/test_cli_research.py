@@ -280,6 +280,31 @@ def test_regimes_publishes_what_each_close_was_told(market: Path, tmp_path: Path
     assert np.allclose(told["p_bull"] + told["p_sideways"] + told["p_bear"], 1.0)
 
 
+def test_regimes_see_the_first_sector_of_each_symbol_as_the_panel_does(tmp_path: Path):
+    weathervane(
+        "market",
+        *("--world", "clear", "--symbols", 12, "--sessions", 260),
+        "--out",
+        tmp_path / "plain",
+    )
+    bars = pl.read_parquet(tmp_path / "plain" / "bars.parquet")
+    late = pl.col("date") > bars["date"].median()
+    pair = pl.col("symbol").rank("dense") % 2 == 0
+    first = bars.with_columns(sector=pl.when(pair).then(pl.lit("Even")).otherwise(pl.lit("Odd")))
+    mixed = first.with_columns(sector=pl.when(late).then(pl.lit("One")).otherwise("sector"))
+    told = []
+    for name, frame in (("first", first), ("mixed", mixed), ("none", bars.drop("sector"))):
+        (tmp_path / name).mkdir()
+        frame.write_parquet(tmp_path / name / "bars.parquet")
+        out = tmp_path / f"{name}.parquet"
+        weathervane(
+            *("regimes", "--data", tmp_path / name, "--out", out, "--train", 200, "--refit", 60)
+        )
+        told.append(pl.read_parquet(out))
+    assert told[0].equals(told[1])
+    assert not told[0].equals(told[2]), "sectors count"
+
+
 def test_regimes_of_too_short_a_history_is_one_line(market: Path, tmp_path: Path):
     ran = weathervane("regimes", "--data", market, "--out", tmp_path / "r.parquet")
     assert ran.code == 1

@@ -48,6 +48,19 @@ def test_bars_come_back_sorted_with_their_labels(tmp_path):
     assert symbols["synthetic"].to_list() == [False, False]
 
 
+def test_a_later_label_does_not_restate_a_symbol(tmp_path):
+    store = fresh(tmp_path)
+    last = pl.col("date") == TUESDAY
+    sector = pl.when(last).then(pl.lit("Gold")).when(pl.col("date") < FRIDAY).then(pl.lit(""))
+    raw = raw_of(["A"], 31, until=TUESDAY)
+    raw = raw.with_columns(sector=sector.otherwise(pl.lit("Energy"))).sort("date", descending=True)
+    keep(store, prepare(raw.filter(~last), calendar="XNYS"), MONDAY)
+    before = store.snapshot_hash(until=MONDAY)
+    keep(store, prepare(raw, calendar="XNYS"), TUESDAY)
+    assert store.symbols()["sector"].to_list() == ["Energy"]
+    assert store.snapshot_hash(until=MONDAY) == before
+
+
 def test_the_same_rows_again_change_nothing_not_even_a_byte(tmp_path):
     store = fresh(tmp_path)
     prepared = prepared_of(["A", "B"], 30, until=MONDAY)
