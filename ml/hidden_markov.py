@@ -20,6 +20,7 @@ from numba import njit
 Floats = npt.NDArray[np.float64]
 
 LEAST_EVIDENCE = 0.02
+LAGS = 20
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -266,25 +267,25 @@ def _climb(
 
 
 @njit(cache=True, nogil=True)
-def _persistence(x: Floats, gamma: Floats, means: Floats) -> Floats:
-    """Lag-one autocorrelation of each column around its state's mean; ``[F]``."""
+def _overlap(x: Floats, gamma: Floats, means: Floats, lags: int) -> Floats:
+    """Rows per independent row of each column around its state's mean; ``[F]``.
+
+    The long-run variance over the variance: Bartlett weights over ``lags`` autocorrelations.
+    """
     n, d = x.shape
-    product = np.zeros(d)
-    square = np.full(d, 1e-12)
-    before = np.empty(d)
-    fresh = True
+    residual = x - gamma @ means
     for t in range(n):
-        if np.isnan(x[t]).any():
-            fresh = True
-            continue
-        residual = x[t] - gamma[t] @ means
-        square += residual * residual
-        if not fresh:
-            product += residual * before
-        before = residual
-        fresh = False
-    rho: Floats = product / square
-    return rho
+        if math.isnan(residual[t].sum()):
+            residual[t] = 0.0
+    out = np.ones(d)
+    for j in range(d):
+        square = 1e-12 + (residual[:, j] ** 2).sum()
+        for lag in range(1, lags + 1):
+            product = 0.0
+            for t in range(lag, n):
+                product += residual[t, j] * residual[t - lag, j]
+            out[j] += 2.0 * (1.0 - lag / (lags + 1.0)) * product / square
+    return out
 
 
 def sticky_prior(states: int, strength: float, stay: float) -> Floats:
@@ -341,13 +342,13 @@ def filtered(x: Floats, chain: Chain, evidence: Floats) -> Floats:
 
 
 def evidence_of(x: Floats, chain: Chain, evidence: Floats) -> Floats:
-    """Share of each column's density that is news: (1 - rho) / (1 + rho); ``[F]``.
+    """Share of each column's density that is news, at most 1; ``[F]``.
 
-    ``rho`` is the lag-one autocorrelation of what the chain leaves unexplained on the training
-    rows ``x [T, F]``: the mean of a first-order autoregression is known as well from ``n`` rows
-    as from ``n (1 - rho) / (1 + rho)`` independent ones.
+    One over the rows that it takes to learn as much about a mean as from one independent row:
+    the long-run variance, over the variance, of what the chain leaves unexplained on the
+    training rows ``x [T, F]``.
     """
     log_b = log_density(x, chain.means, factor(chain.covariance), evidence)
     gamma = _expect(log_b, stationary(chain.move), chain.move)[0]
-    rho = np.maximum(_persistence(x, gamma, chain.means), 0.0)
-    return np.maximum((1.0 - rho) / (1.0 + rho), LEAST_EVIDENCE)
+    overlap = _overlap(x, gamma, chain.means, LAGS)
+    return np.clip(1.0 / np.maximum(overlap, 1.0), LEAST_EVIDENCE, 1.0)

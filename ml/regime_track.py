@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy.optimize import linear_sum_assignment
 
 from backtest import seeds
 from backtest.errors import ConfigError, LookaheadError, NotFittedError
@@ -141,6 +142,26 @@ class RegimeTrack:
         for k in range(width):
             out[f"state_{k}"] = pl.Series(np.ascontiguousarray(columns[:, k]), nan_to_null=True)
         return pl.DataFrame(out)
+
+
+def state_accuracy(likeliest: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]) -> float:
+    """Share of sessions in the right state, under the best one-to-one naming of states.
+
+    Parameters
+    ----------
+    likeliest, truth : int64, ``[time]``
+        States found and planted; a state found beyond the number planted is always wrong.
+
+    Examples
+    --------
+    >>> state_accuracy(np.array([1, 1, 0, 2]), np.array([0, 0, 1, 1]))
+    0.75
+    """
+    size = int(max(likeliest.max(), truth.max())) + 1
+    shared = np.zeros((size, size))
+    np.add.at(shared, (likeliest, truth), 1.0)
+    found, planted = linear_sum_assignment(shared, maximize=True)
+    return float(shared[found, planted].sum() / len(truth))
 
 
 _WORDS = ("bull", "sideways", "bear", "volatile", "heavy")

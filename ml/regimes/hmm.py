@@ -106,12 +106,12 @@ class HmmModel:
 
     states: tuple[int, ...] = (2, 3, 4)
     expected: int = 3
-    away: float = 20.0
+    away: float = 40.0
     starts: int = 24
     strength: float = 1000.0
     stay: float = 0.985
     shrink: float = 20.0
-    least: int = 120
+    least: int = 60
     trial: int = 8
     finalists: int = 4
     rounds: int = 100
@@ -160,7 +160,7 @@ class HmmModel:
         one = Chain(np.zeros((1, x.shape[1])), np.eye(x.shape[1]), np.ones((1, 1)))
         evidence = evidence_of(x, one, np.ones(x.shape[1]))
         for _ in range(2):
-            chain = self._climbed(x, self.expected, evidence, None, seed)[0]
+            chain = self._climbed(x, max(self.states), evidence, None, seed)[0]
             evidence = evidence_of(x, chain, evidence)
         return evidence
 
@@ -213,18 +213,25 @@ class HmmModel:
 
 
 def _usable(state: Floats, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns that the chain reads: known and varying; the axes too where few are left."""
+    """Columns that the chain reads: varying, and known on at least half of the known sessions.
+
+    Where fewer than three of ``STATE_COLUMNS`` are left, as with a single symbol, the axes help.
+    """
+    known = np.isfinite(state).sum(axis=0)
+    enough = max(2, int(known.max(initial=0)) // 2)
 
     def varies(name: str) -> bool:
         column = state[:, columns.index(name)]
         seen = column[np.isfinite(column)]
-        return len(seen) > 1 and float(seen.std()) > 1e-12 * max(1.0, float(np.abs(seen).max()))
+        if len(seen) < enough:
+            return False
+        return float(seen.std()) > 1e-12 * max(1.0, float(np.abs(seen).max()))
 
-    known = [name for name in columns if varies(name)]
-    used = [name for name in known if name in STATE_COLUMNS]
+    varying = [name for name in columns if varies(name)]
+    used = [name for name in varying if name in STATE_COLUMNS]
     if len(used) < _FEW_COLUMNS:
-        used += [name for name in known if name in AXES and name not in used]
-    return tuple(used or known)
+        used += [name for name in varying if name in AXES and name not in used]
+    return tuple(used or varying)
 
 
 def _warm(

@@ -1,11 +1,7 @@
-"""Regimes by plain rules: bull, sideways or bear, calm or volatile, from two thresholds.
+"""Regimes by thresholds on trend and volatility: the plain rule that a learned model must beat.
 
-For: a model that anybody can check by hand, and the yardstick of the fitted ones. Not for:
-probabilities between 0 and 1; a rule is sure of itself.
-
-With ``r`` the averaged market return and ``v`` the log of the averaged size of its moves: bull if
-``r >= DRIFT exp(v)``, bear if ``r <= -DRIFT exp(v)``, else sideways; volatile if ``v`` lies above
-its training mean by more than ``MARGIN`` training deviations, else calm.
+For: six states (bull, sideways, bear, each calm or volatile) cut at levels of the training
+window. Not for: learned states, and not for more than the last row: a rule has no memory.
 """
 
 from __future__ import annotations
@@ -16,20 +12,11 @@ from typing import Any
 import numpy as np
 
 from backtest.errors import NotFittedError
-from ml.market_state import DRIFT, MARGIN, TREND, VOLATILITY
+from ml.market_state import TREND, VOLATILITY, VOLUME
 from ml.regime import REGIMES, Floats, RegimeFit
 
-NAMES = (
-    "bull calm thin",
-    "sideways calm thin",
-    "bear calm thin",
-    "bull volatile thin",
-    "sideways volatile thin",
-    "bear volatile thin",
-)
-"""Rules say nothing of volume: every state counts as thin."""
-
-_LEAST = 60
+_TRENDS = ("bull", "sideways", "bear")
+_WIDTHS = ("calm", "volatile")
 
 
 @dataclass(frozen=True)
@@ -38,50 +25,58 @@ class RulesFit:
 
     Parameters
     ----------
+    names : tuple of str, ``[state]``
     columns : tuple of str
-        All columns of the state.
-    limit : float
-        Log volatility above which a session is volatile.
+        All columns of the state that it was fitted on.
+    thresholds : float64, ``[2]``
+        Trend from which a session is bull (bear at its negative), and volatility from which it
+        is volatile.
     """
 
+    names: tuple[str, ...]
     columns: tuple[str, ...]
-    limit: float
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the six states."""
-        return NAMES
+    thresholds: Floats
 
     def filter(self, state: Floats) -> Floats:
-        """One state per row with certainty; ``[time, state]``.
-
-        A row that knows no trend or volatility keeps the state of the row before; before the
-        first known row all states are equally likely.
-        """
+        """One for the state of each row, ``[time, state]``; a row with a NaN repeats the last."""
         trend = state[:, self.columns.index(TREND)]
-        volatility = state[:, self.columns.index(VOLATILITY)]
-        known = np.isfinite(trend) & np.isfinite(volatility)
-        slope = np.where(known, trend, 0.0) / np.exp(np.where(known, volatility, 0.0))
-        which = np.where(slope >= DRIFT, 0, np.where(slope <= -DRIFT, 2, 1))
-        which = which + 3 * (np.where(known, volatility, -np.inf) > self.limit)  # [T]
+        width = state[:, self.columns.index(VOLATILITY)]
+        known = np.isfinite(trend) & np.isfinite(width)
+        level, wide = self.thresholds
+        row = np.where(trend >= level, 0, np.where(trend <= -level, 2, 1))
+        label = 2 * row + (width > wide)
         last = np.maximum.accumulate(np.where(known, np.arange(len(state)), -1))
-        out = np.full((len(state), len(NAMES)), 1.0 / len(NAMES))
+        out = np.full((len(state), len(self.names)), 1.0 / len(self.names))
         seen = last >= 0
-        out[seen] = np.eye(len(NAMES))[which[last[seen]]]
+        out[seen] = np.eye(len(self.names))[label[last[seen]]]
         return out
 
     def arrays(self) -> dict[str, Floats]:
-        """Weights by name."""
-        return {"limit": np.array([self.limit])}
+        """Thresholds by name."""
+        return {"thresholds": self.thresholds}
 
     def config(self) -> dict[str, Any]:
-        """Plain values beside the weights."""
-        return {"model": "rules", "columns": list(self.columns)}
+        """Plain values beside the thresholds."""
+        return {"model": "rules", "names": list(self.names), "columns": list(self.columns)}
 
 
 @dataclass(frozen=True)
 class RulesModel:
-    """Recipe of the rules."""
+    """Recipe of the thresholds.
+
+    Parameters
+    ----------
+    band : float
+        Bull and bear begin this many training deviations of the trend away from zero.
+    share : float
+        Share of training sessions that count as calm.
+    least : int
+        Fewest known rows that a fit accepts.
+    """
+
+    band: float = 0.5
+    share: float = 2.0 / 3.0
+    least: int = 60
 
     def fit(
         self,
@@ -91,26 +86,45 @@ class RulesModel:
         previous: RegimeFit | None,
         seed: int,
     ) -> RulesFit:
-        """Take the volatility threshold from ``state`` ``[time, feature]``.
+        """Cut the training window; ``previous`` and ``seed`` change nothing.
 
         Raises
         ------
         NotFittedError
-            Fewer than 60 sessions know the market's volatility.
+            Trend or volatility is missing, or fewer than ``least`` rows know both.
         """
-        volatility = state[:, columns.index(VOLATILITY)]
-        known = volatility[np.isfinite(volatility)]
-        if len(known) < _LEAST:
+        missing = [name for name in (TREND, VOLATILITY) if name not in columns]
+        values = state[:, [columns.index(n) for n in (TREND, VOLATILITY) if n in columns]]
+        values = values[np.isfinite(values).all(axis=1)]
+        if missing or len(values) < self.least:
             raise NotFittedError(
-                f"{len(known)} sessions know the market's volatility where {_LEAST} are needed",
-                where=f"{len(state)} sessions",
-                fix="give more history",
+                f"{len(values)} sessions of market state where {self.least} are needed",
+                where=f"missing columns: {', '.join(missing) or 'none'}",
+                fix="give more history or a larger train",
             )
-        return RulesFit(columns, float(known.mean() + MARGIN * known.std()))
+        level = max(self.band * float(values[:, 0].std()), 1e-12)
+        thresholds = np.array([level, float(np.quantile(values[:, 1], self.share))])
+        bare = tuple(f"{trend} {width} thin" for trend in _TRENDS for width in _WIDTHS)
+        fit = RulesFit(bare, columns, thresholds)
+        heavy = _heavy(state, columns, fit.filter(state))
+        names = (n.replace("thin", "heavy") if h else n for n, h in zip(bare, heavy, strict=True))
+        return RulesFit(tuple(names), columns, thresholds)
 
     def restore(self, arrays: dict[str, Floats], config: dict[str, Any]) -> RulesFit:
         """Rebuild a fit from what it saved."""
-        return RulesFit(tuple(config["columns"]), float(arrays["limit"][0]))
+        return RulesFit(tuple(config["names"]), tuple(config["columns"]), arrays["thresholds"])
+
+
+def _heavy(state: Floats, columns: tuple[str, ...], weights: Floats) -> list[bool]:
+    """Say which states trade more than the window's mean; none where volume is unknown."""
+    if VOLUME not in columns:
+        return [False] * weights.shape[1]
+    volume = state[:, columns.index(VOLUME)]
+    known = np.isfinite(volume)
+    if not known.any():
+        return [False] * weights.shape[1]
+    excess = volume[known] - volume[known].mean()
+    return [bool(total > 1e-9) for total in weights[known].T @ excess]
 
 
 REGIMES.register("rules")(RulesModel())

@@ -1,48 +1,63 @@
+"""Regimes by thresholds."""
+
 import numpy as np
 import pytest
 
 from backtest.errors import NotFittedError
-from ml.market_state import COLUMNS, DRIFT, TREND, VOLATILITY
-from ml.regimes.rules import NAMES, RulesModel
+from backtest.seeds import generator
+from ml.market_state import AXES, TREND, VOLATILITY
+from ml.regimes.rules import RulesModel
+
+RANDOM = generator(3, "rules")
+STATE = np.column_stack(
+    [0.002 * RANDOM.standard_normal(300), RANDOM.standard_normal(300), RANDOM.standard_normal(300)]
+)
+FIT = RulesModel().fit(STATE, AXES, previous=None, seed=0)
 
 
-def state_of(trend, volatility):
-    out = np.full((len(trend), len(COLUMNS)), np.nan)
-    out[:, COLUMNS.index(TREND)] = trend
-    out[:, COLUMNS.index(VOLATILITY)] = volatility
-    return out
+def one(trend: float, volatility: float) -> str:
+    return FIT.names[int(FIT.filter(np.array([[trend, volatility, 0.0]])).argmax())]
 
 
-def test_states_by_hand():
-    size = np.log(0.01)
-    volatility = np.r_[np.full(80, size), np.full(20, size + 1.0)]
-    fit = RulesModel().fit(state_of(np.zeros(100), volatility), COLUMNS, previous=None, seed=0)
-    # mean = size + .2, deviation = .4, so the limit is size + .2 + .25 x .4
-    assert fit.limit == pytest.approx(size + 0.3)
-    trend = DRIFT * 0.01 * np.array([1.01, 0.0, -1.01, np.nan, 1.01])
-    loud = np.array([size, size, size, size, size + 0.31])
-    loud_trend = trend.copy()
-    loud_trend[4] *= np.exp(0.31)
-    p = fit.filter(state_of(loud_trend, loud))
-    assert [NAMES[k] for k in p.argmax(axis=1)] == [
-        "bull calm thin",
-        "sideways calm thin",
-        "bear calm thin",
-        "bear calm thin",  # unknown: as the session before
-        "bull volatile thin",
-    ]
-    assert (p.max(axis=1) == 1.0).all()
+def test_thresholds_come_from_the_training_window() -> None:
+    level, wide = FIT.thresholds
+    assert level == pytest.approx(0.5 * STATE[:, 0].std())
+    assert (STATE[:, 1] > wide).mean() == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_before_the_first_known_row_nothing_is_claimed():
-    fit = RulesModel().fit(
-        state_of(np.zeros(100), np.linspace(-5, -4, 100)), COLUMNS, previous=None, seed=0
-    )
-    p = fit.filter(state_of([np.nan, 0.0], [np.nan, -4.5]))
-    assert p[0] == pytest.approx(np.full(6, 1 / 6))
-    assert p[1].max() == 1.0
+def test_rows_fall_into_six_states() -> None:
+    assert one(0.01, -9.0).startswith("bull calm")
+    assert one(0.0, 9.0).startswith("sideways volatile")
+    assert one(-0.01, 9.0).startswith("bear volatile")
+    assert len({name.rsplit(" ", 1)[0] for name in FIT.names}) == 6
 
 
-def test_too_little_history_says_what_is_needed():
-    with pytest.raises(NotFittedError, match=r"59 sessions .* 60 are needed"):
-        RulesModel().fit(state_of(np.zeros(59), np.zeros(59)), COLUMNS, previous=None, seed=0)
+def test_an_unknown_row_repeats_the_last_and_the_first_is_even() -> None:
+    rows = np.array([[np.nan, 0.0, 0.0], [0.01, -9.0, 0.0], [np.nan, np.nan, 0.0]])
+    found = FIT.filter(rows)
+    np.testing.assert_allclose(found[0], 1 / 6)
+    np.testing.assert_array_equal(found[1], found[2])
+    assert found[1].max() == 1.0
+
+
+def test_heavy_is_where_more_than_the_mean_is_traded() -> None:
+    state = STATE.copy()
+    state[:, 2] = np.where(state[:, 0] < 0, 1.0, -1.0)
+    names = RulesModel().fit(state, AXES, previous=None, seed=0).names
+    assert all(n.endswith("heavy") for n in names if n.startswith("bear"))
+    assert all(n.endswith("thin") for n in names if n.startswith("bull"))
+
+
+def test_without_volume_all_is_thin() -> None:
+    state = STATE.copy()
+    state[:, 2] = np.nan
+    for columns, rows in ((AXES, state), ((TREND, VOLATILITY), STATE[:, :2])):
+        fit = RulesModel().fit(rows, columns, previous=None, seed=0)
+        assert all(name.endswith("thin") for name in fit.names)
+
+
+def test_missing_axis_or_history_is_one_line() -> None:
+    with pytest.raises(NotFittedError, match="missing columns: market_volatility_20"):
+        RulesModel().fit(STATE[:, :1], (TREND,), previous=None, seed=0)
+    with pytest.raises(NotFittedError, match=r"10 sessions .* 60 are needed"):
+        RulesModel().fit(STATE[:10], AXES, previous=None, seed=0)
