@@ -34,7 +34,10 @@ RETURN_COLUMNS = {
 )
 @at_boundary
 def walk_forward(
-    context: dg.AssetExecutionContext, store: StoreResource, snapshots: SnapshotsResource
+    context: dg.AssetExecutionContext,
+    settings: SettingsResource,
+    store: StoreResource,
+    snapshots: SnapshotsResource,
 ) -> dg.MaterializeResult:
     """Decide, gate and step at every session, as if it were the last one known."""
     from ml.walk_tables import decisions_frame, evidence_of, returns_frame, trials_frame
@@ -42,7 +45,8 @@ def walk_forward(
     files = snapshots.open()
     snapshot = files.current()
     work, kept = files.workbench(snapshot), store.open(snapshot.calendar)
-    walk = work.walk(ledger=kept.read_trials(), progress=every_quarter(context.log.info))
+    ledger = kept.read_trials(as_of=settings.known_by())
+    walk = work.walk(ledger=ledger, progress=every_quarter(context.log.info))
     decisions, returns, evidence = decisions_frame(walk), returns_frame(walk), evidence_of(walk)
     work.keep_fold(walk)
     work.keep("decisions", decisions)

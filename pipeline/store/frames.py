@@ -1,14 +1,18 @@
 """Between the frames that other rooms speak and the rows that tables hold.
 
-For: labels of symbols, quarantined rows, sessions and raw states. Not for: SQL of versions.
+For: labels of symbols, quarantined rows, sessions, raw states, and rows that were lost. Not for:
+SQL of versions.
 """
 
 import hashlib
 from collections.abc import Mapping
 from datetime import date, datetime
+from pathlib import Path
 
 import duckdb
 import polars as pl
+
+from pipeline.store.schema import TRIALS, VERSIONED
 
 LABELS = ("sector", "region", "asset_class", "exchange")
 _QUARANTINED = ("symbol", "date", "rule", "detail", "open", "high", "low", "close", "volume")
@@ -112,3 +116,16 @@ def counted(open_store: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int]
         [name],
     ).fetchall()
     return int(held[0][0]), int(promised[0][0])
+
+
+def lost_rows(open_store: duckdb.DuckDBPyConnection, database: Path) -> list[str]:
+    """One line for every table that does not hold what was committed."""
+    found = []
+    for table in (*VERSIONED, TRIALS):
+        held, promised = counted(open_store, table.name)
+        if held != promised:
+            found.append(
+                f"E_STORE_LOST: table {table.name} holds {held} rows and its batches"
+                f" wrote {promised}, {database}, move it aside and run again"
+            )
+    return found

@@ -281,9 +281,9 @@ class Store:
         with self.reading() as open_store:
             return self._latest(open_store, schema.EVIDENCE, until=until, as_of=as_of)
 
-    def read_trials(self) -> pl.DataFrame:
-        """Every trial that was ever counted in this universe."""
-        return self._table("trials", "kind, strategy, config_hash, span_start")
+    def read_trials(self, *, as_of: date | datetime | None = None) -> pl.DataFrame:
+        """Every trial ever counted in this universe, or first looked at before the cut."""
+        return self._table("trials", "kind, strategy, config_hash, span_start", as_of=as_of)
 
     def batches(self) -> pl.DataFrame:
         """Accounts of all slices that changed something, oldest first."""
@@ -297,16 +297,8 @@ class Store:
 
     def findings(self) -> list[str]:
         """Say what is wrong with the store; empty when every table holds what was committed."""
-        found = []
         with self.reading() as open_store:
-            for table in (*schema.VERSIONED, schema.TRIALS):
-                held, promised = frames.counted(open_store, table.name)
-                if held != promised:
-                    found.append(
-                        f"E_STORE_LOST: table {table.name} holds {held} rows and its batches"
-                        f" wrote {promised}, {self.home.database}, move it aside and run again"
-                    )
-        return found
+            return frames.lost_rows(open_store, self.home.database)
 
     def _slice(
         self,
@@ -388,11 +380,16 @@ class Store:
                 code="E_STORE_ROWS",
             )
 
-    def _table(self, name: str, order: str) -> pl.DataFrame:
+    def _table(
+        self, name: str, order: str, *, as_of: date | datetime | None = None
+    ) -> pl.DataFrame:
+        values: dict[str, Any] = {"universe": self.universe}
         query = f"select * exclude (universe) from {name} where universe = $universe"
+        if as_of is not None:
+            query += " and known_at < $cut"
+            values["cut"] = knowledge_cut(as_of, self.main_calendar)
         with self.reading() as open_store:
-            found = open_store.sql(f"{query} order by {order}", params={"universe": self.universe})
-            return found.pl()
+            return open_store.sql(f"{query} order by {order}", params=values).pl()
 
 
 def _session(as_of: date | datetime | None) -> date | None:

@@ -394,6 +394,20 @@ def test_a_trial_counts_once_and_its_span_is_extended(tmp_path):
     assert kept.row(0, named=True)["run_id"] == "c"
 
 
+def test_trials_are_read_as_of_a_session(tmp_path):
+    store = fresh(tmp_path)
+    store.write_trials(trial(FRIDAY), run_id="a", arrived=at(FRIDAY, 22))
+    later = trial(FRIDAY, config_hash="abd")
+    store.write_trials(later, run_id="b", arrived=at(MONDAY, 1))
+    store.write_trials(trial(MONDAY, 0.2), run_id="c", arrived=at(MONDAY, 22))
+    names = trial(FRIDAY)["config_hash"].to_list()
+    assert store.read_trials(as_of=date(2020, 3, 5)).is_empty()
+    assert store.read_trials(as_of=FRIDAY)["config_hash"].to_list() == names
+    assert store.read_trials(as_of=MONDAY)["config_hash"].to_list() == [*names, "abd"]
+    assert store.read_trials(as_of=at(MONDAY, 1)).height == 1, "a moment stands as it is"
+    assert store.read_trials(as_of=MONDAY).equals(store.read_trials())
+
+
 @pytest.mark.parametrize(
     "change",
     [
