@@ -1,75 +1,123 @@
-"""Every registered regime model: filtered, causal, deterministic, saved and restored."""
+"""Every registered regime model: filtered, causal, repeatable, and whole after a save."""
+
+import json
+from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
+from safetensors.numpy import load, save
 
-from ml.market_state import COLUMNS
-from ml.regime import REGIMES
+from backtest.errors import NotFittedError
+from backtest.seeds import generator
+from ml.market_state import AXES, COLUMNS
+from ml.regime import REGIMES, RegimeFit
 from ml.regime_track import track
 
-TRAIN, REFIT, SESSIONS = 300, 60, 520
+WORDS = ({"bull", "sideways", "bear"}, {"calm", "volatile"}, {"thin", "heavy"})
 
 
-def market(seed=0):
-    """Two regimes in every column, slow enough to be found."""
-    random = np.random.default_rng(seed)
-    regime = (np.arange(SESSIONS) // 90) % 2
-    state = random.normal(0.0, 0.5, (SESSIONS, len(COLUMNS))) + 1.5 * regime[:, None]
-    state[:, COLUMNS.index("market_return_20")] *= 0.001
-    state[:, COLUMNS.index("market_volatility_20")] -= 5.0
-    state[:25] = np.nan
-    return state
+def rows(sessions: int = 500) -> np.ndarray:
+    """Three places in the state space, visited in turn for a while; ``[T, 7]``."""
+    random = generator(21, "contract/regimes")
+    states = (np.arange(sessions) // 35) % 3
+    centres = np.array(
+        [
+            [0.6, -0.4, -0.6, 0.5, 0.4, 0.001, -5.0],
+            [-0.2, -0.5, 0.2, -0.8, -0.5, 0.0, -4.8],
+            [-0.5, 0.9, 0.9, 0.2, -0.4, -0.002, -4.0],
+        ]
+    )
+    noise = np.array([0.8, 0.6, 0.6, 0.8, 0.8, 0.0005, 0.2])
+    return centres[states] + noise * random.standard_normal((sessions, 7))
 
 
-@pytest.fixture(params=REGIMES.names())
-def model(request):
-    return REGIMES.get(request.param)
+ROWS = rows()
+FITS = {
+    name: model.fit(ROWS[:400], COLUMNS, previous=None, seed=5) for name, model in REGIMES.items()
+}
 
 
-def test_published_rows_do_not_change_when_the_future_is_cut_or_replaced(model):
-    state = market()
-    terms = {"train": TRAIN, "refit": REFIT, "seed": 0}
-    full = track(state, COLUMNS, model, **terms).published()
-    for cut in (TRAIN + 1, TRAIN + REFIT - 1, TRAIN + REFIT, TRAIN + REFIT + 1, SESSIONS - 1):
-        short = track(state[:cut], COLUMNS, model, **terms).published()
-        assert short.equals(full.head(cut).select(short.columns)), cut
-        noisy = state.copy()
-        noisy[cut:] = np.random.default_rng(9).normal(size=noisy[cut:].shape)
-        other = track(noisy, COLUMNS, model, **terms).published()
-        assert other.head(cut).select(short.columns).equals(short), cut
+def test_both_models_are_there() -> None:
+    assert {"hmm", "rules"} <= set(REGIMES.names())
 
 
-def test_rows_sum_to_one_and_start_after_the_first_fit(model):
-    rows = track(market(), COLUMNS, model, train=TRAIN, refit=REFIT, seed=0).published()
-    assert rows["regime"].null_count() == TRAIN
-    known = rows.tail(SESSIONS - TRAIN)
-    total = known.select("p_bull", "p_sideways", "p_bear").sum_horizontal().to_numpy()
-    assert total == pytest.approx(np.ones(len(total)))
-    states = [c for c in rows.columns if c.startswith("state_")]
-    assert known.select(states).sum_horizontal().to_numpy() == pytest.approx(np.ones(len(total)))
+@pytest.mark.parametrize("name", REGIMES.names())
+class TestRegimeModel:
+    def test_probabilities(self, name: str) -> None:
+        found = FITS[name].filter(ROWS)
+        assert found.shape == (500, len(FITS[name].names))
+        assert found.dtype == np.float64
+        assert (found >= 0).all()
+        np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-12)
 
+    def test_names_are_one_word_per_axis(self, name: str) -> None:
+        for regime in FITS[name].names:
+            parts = regime.split(" ")
+            assert len(parts) == 3
+            assert all(part in words for part, words in zip(parts, WORDS, strict=True))
 
-def test_the_same_seed_gives_the_same_fit(model):
-    first = model.fit(market(), COLUMNS, previous=None, seed=3)
-    again = model.fit(market(), COLUMNS, previous=None, seed=3)
-    assert first.names == again.names
-    assert np.array_equal(first.filter(market(1)), again.filter(market(1)))
+    @pytest.mark.parametrize("cut", [1, 36, 70, 71, 72, 250, 499])
+    def test_history_cut_at_t_equals_the_full_history_up_to_t(self, name: str, cut: int) -> None:
+        fit = FITS[name]
+        np.testing.assert_array_equal(fit.filter(ROWS[:cut]), fit.filter(ROWS)[:cut])
 
+    def test_later_rows_do_not_move_a_fit(self, name: str) -> None:
+        changed = ROWS.copy()
+        changed[400:] = 9.0
+        again = REGIMES.get(name).fit(changed[:400], COLUMNS, previous=None, seed=5)
+        self.same(again, FITS[name])
 
-def test_a_saved_fit_filters_alike(model):
-    fit = model.fit(market(), COLUMNS, previous=None, seed=0)
-    stored = safetensors.numpy.load(safetensors.numpy.save(fit.arrays()))
-    back = model.restore(stored, fit.config())
-    assert back.names == fit.names
-    assert np.array_equal(back.filter(market(1)), fit.filter(market(1)))
+    def test_same_seed_same_fit(self, name: str) -> None:
+        self.same(REGIMES.get(name).fit(ROWS[:400], COLUMNS, previous=None, seed=5), FITS[name])
 
+    def test_save_and_load(self, name: str) -> None:
+        fit = FITS[name]
+        back = REGIMES.get(name).restore(
+            load(save(fit.arrays())), json.loads(json.dumps(fit.config()))
+        )
+        self.same(back, fit)
+        assert fit.config()["model"] == name
 
-def test_an_unknown_row_carries_no_evidence(model):
-    fit = model.fit(market(), COLUMNS, previous=None, seed=0)
-    state = market(1)
-    state[200:203] = np.nan
-    p = fit.filter(state)
-    assert np.isfinite(p).all()
-    assert p.sum(axis=1) == pytest.approx(np.ones(len(p)))
-    assert (p[200:203].argmax(axis=1) == p[199].argmax()).all()
+    def test_inputs_are_left_alone(self, name: str) -> None:
+        before = ROWS.copy()
+        REGIMES.get(name).fit(ROWS[:400], COLUMNS, previous=FITS[name], seed=1).filter(ROWS)
+        np.testing.assert_array_equal(ROWS, before)
+
+    def test_a_warm_refit_keeps_states_in_place(self, name: str) -> None:
+        refit = REGIMES.get(name).fit(ROWS, COLUMNS, previous=FITS[name], seed=6)
+        before = FITS[name].filter(ROWS).argmax(axis=1)
+        assert (refit.filter(ROWS).argmax(axis=1) == before).mean() > 0.9
+
+    def test_unknown_rows_stay_probabilities(self, name: str) -> None:
+        holed = ROWS.copy()
+        holed[:20] = np.nan
+        holed[100:140, 5:] = np.nan
+        found = FITS[name].filter(holed)
+        np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-12)
+
+    def test_axes_alone_are_enough(self, name: str) -> None:
+        state = np.full_like(ROWS, np.nan)
+        for axis in AXES:
+            state[:, COLUMNS.index(axis)] = ROWS[:, COLUMNS.index(axis)]
+        fit = REGIMES.get(name).fit(state, COLUMNS, previous=None, seed=0)
+        assert any(regime.startswith("bull") for regime in fit.names)
+        assert np.isfinite(fit.filter(state)).all()
+
+    def test_too_little_history(self, name: str) -> None:
+        with pytest.raises(NotFittedError, match=r"E_NOT_FITTED: .* are needed"):
+            REGIMES.get(name).fit(ROWS[:20], COLUMNS, previous=None, seed=0)
+
+    def test_published_rows_survive_a_cut(self, name: str) -> None:
+        options: dict[str, Any] = {"train": 200, "refit": 100, "seed": 0}
+        whole = track(ROWS, COLUMNS, REGIMES.get(name), **options).published()
+        for cut in (201, 245, 246, 300, 301, 350, 420):
+            short = track(ROWS[:cut], COLUMNS, REGIMES.get(name), **options).published()
+            assert short.equals(whole[:cut].select(short.columns))
+
+    @staticmethod
+    def same(one: RegimeFit, other: RegimeFit) -> None:
+        assert one.names == other.names
+        assert one.config() == other.config()
+        for key, array in one.arrays().items():
+            np.testing.assert_array_equal(array, other.arrays()[key])
+        np.testing.assert_array_equal(one.filter(ROWS), other.filter(ROWS))

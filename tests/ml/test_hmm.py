@@ -1,5 +1,6 @@
 """The hidden Markov model on chains whose truth is known, and its behaviour on poor input."""
 
+import dataclasses
 import json
 
 import numpy as np

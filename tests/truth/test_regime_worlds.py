@@ -1,0 +1,48 @@
+"""The regime model finds the planted states, out of sample, and without the giveaways."""
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from backtest.market.synthetic import FIRST_SESSION, WorldConfig, WorldName, generate
+from ml.market_state import market_state, state_matrix
+from ml.regime import REGIMES
+from ml.regime_track import state_accuracy, track
+
+TRAIN, REFIT = 756, 125
+FRESH = range(500, 505)
+
+
+def accuracy(
+    world: WorldName, seed: int, *, sessions: int = 3024, symbols: int = 100, drop: str = ""
+) -> float:
+    """Share of out-of-sample sessions whose likeliest published state is the planted one."""
+    days = [FIRST_SESSION + timedelta(days=i) for i in range(sessions)]
+    made = generate(WorldConfig(world=world, seed=seed, symbols=symbols), days)
+    frame: pl.DataFrame = made.bars.drop(drop.split()) if drop else made.bars
+    state, columns = state_matrix(market_state(frame.lazy()))
+    lane = track(state, columns, REGIMES.get("hmm"), train=TRAIN, refit=REFIT, seed=0)
+    found = lane.published()["state"].to_numpy()[TRAIN:].astype(np.int64)
+    return state_accuracy(found, made.states[TRAIN:])
+
+
+def test_one_clear_world() -> None:
+    assert accuracy("clear", 500, sessions=2000, symbols=60) >= 0.85
+
+
+@pytest.mark.slow
+def test_clear_worlds() -> None:
+    assert np.mean([accuracy("clear", seed) for seed in FRESH]) >= 0.92
+
+
+@pytest.mark.slow
+def test_murky_worlds() -> None:
+    assert np.mean([accuracy("murky", seed) for seed in FRESH]) >= 0.82
+
+
+@pytest.mark.slow
+def test_murky_worlds_without_volume_and_sectors() -> None:
+    found = [accuracy("murky", seed, drop="volume sector") for seed in FRESH]
+    assert np.mean(found) >= 0.70
