@@ -65,6 +65,7 @@ def raw_bars(
     context: dg.AssetExecutionContext,
     settings: SettingsResource,
     provider: ProviderResource,
+    store: StoreResource,
     snapshots: SnapshotsResource,
 ) -> dg.MaterializeResult:
     """Bars as the provider gave them, neither sorted nor judged."""
@@ -72,6 +73,8 @@ def raw_bars(
 
     universe = settings.read().universe
     fetched = provider.fetch(settings.until())
+    symbols = fetched.raw["symbol"].drop_nulls().unique()
+    store.open().admit(symbols, place=fetched.place or fetched.source)
     keep_truth(settings.open_home(), fetched, universe=universe)
     published = snapshots.open().keep_raw(fetched)
     return dg.MaterializeResult(
@@ -137,6 +140,7 @@ def judged_bars(
         source=fetched.source,
         until=until,
         synthetic=fetched.synthetic,
+        place=fetched.place,
     )
     limits = {"until": until, "as_of": settings.known_by()}
     snapshot = files.take(

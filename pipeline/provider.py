@@ -31,12 +31,15 @@ class Fetched:
         Whether the market is made up; every page that shows it says so.
     truth : polars.DataFrame, optional
         ``date, state, symbol, conditional_mean`` of a synthetic market; see :func:`keep_truth`.
+    place : str, optional
+        Where the source lies, to tell two of one name apart; part of no content hash.
     """
 
     raw: "pl.DataFrame"
     source: str
     synthetic: bool
     truth: "pl.DataFrame | None" = None
+    place: str | None = None
 
 
 class Provider(Protocol):

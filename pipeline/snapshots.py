@@ -89,7 +89,7 @@ class Snapshots:
 
     def keep_raw(self, fetched: "Fetched") -> Published:
         """Publish a provider's answer until the next one."""
-        facts = {"source": fetched.source, "synthetic": fetched.synthetic}
+        facts = {name: getattr(fetched, name) for name in ("source", "synthetic", "place")}
         self.publish_values(self._raw().with_suffix(".json"), facts)
         return self.publish(self._raw(), fetched.raw)
 

@@ -40,7 +40,8 @@ class FilesProvider:
                 fix=f"the first is of {raw['date'].min()}; ask for a later session",
                 code="E_DATA_EMPTY",
             )
-        return Fetched(raw=known, source=path.name, synthetic=is_synthetic(path))
+        made_up, place = is_synthetic(path), str(path.resolve())
+        return Fetched(raw=known, source=path.name, synthetic=made_up, place=place)
 
 
 PROVIDERS.register("files")(FilesProvider())

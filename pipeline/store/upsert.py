@@ -187,6 +187,17 @@ def refuse_twins(table: Table, rows: pl.DataFrame) -> None:
         )
 
 
+def refuse_unread(table: Table, found: int, *, rows: int, until: date) -> None:
+    """Refuse to commit unless the table reads back exactly the rows of the slice."""
+    if found != rows:
+        raise StoreError(
+            f"{rows} rows were handed over and {found} can be read back",
+            where=f"table {table.name} up to {until}",
+            fix="nothing was written; check that no row is later than that session",
+            code="E_STORE_ROWS",
+        )
+
+
 def _change(table: Table, part: Slice) -> str:
     """Statement that says of every row whether it is new, restated, unchanged or withdrawn."""
     differ = " or ".join(f"i.{name} is distinct from k.{name}" for name in table.values)

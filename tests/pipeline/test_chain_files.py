@@ -3,15 +3,17 @@
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from backtest.errors import StoreError
 from backtest.market.calendar import sessions
 from backtest.market.synthetic import WorldConfig, generate, write_world
-from pipeline.chain import run_chain
-from pipeline.config import Settings, load_settings, open_home
+from pipeline.chain import RunSummary, run_chain
+from pipeline.config import Home, Settings, load_settings, open_home
 from pipeline.exports import read_document
 from pipeline.store import Store
-from tests.pipeline.small_chain import OVERRIDES, SESSION
+from tests.pipeline.small_chain import OVERRIDES, SESSION, stamps
 
 SHORT = [told for told in OVERRIDES if told.startswith(("policy", "gate"))]
 
@@ -28,11 +30,45 @@ def settings_of(path: Path) -> Settings:
     return load_settings(path=path, overrides=SHORT)
 
 
-def test_a_market_read_from_files_is_called_synthetic_everywhere(market: Path, tmp_path: Path):
-    home, settings = open_home(tmp_path / "home"), settings_of(market / "bars.parquet")
-    done = run_chain(settings, home, session=SESSION)
+@pytest.fixture(scope="module")
+def ran(market: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, RunSummary, list]:
+    """A home, what a run as of a session left there, and as of when it read the trials."""
+    home, asked, read = open_home(tmp_path_factory.mktemp("home")), [], Store.read_trials
+
+    def reading(store: Store, *, as_of: date | None = None) -> pl.DataFrame:
+        asked.append(as_of)
+        return read(store, as_of=as_of)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Store, "read_trials", reading)
+        return home, run_chain(settings_of(market / "bars.parquet"), home, as_of=SESSION), asked
+
+
+def test_a_market_read_from_files_is_called_synthetic_everywhere(ran: tuple):
+    home, done, _ = ran
     assert done.synthetic
     assert read_document(home, SESSION).data.synthetic
     assert "SYNTHETIC MARKET" in (done.report.parent / "report.md").read_text()
-    symbols = Store(home, universe=settings.universe).symbols()
+    symbols = Store(home, universe=done.universe).symbols()
     assert symbols["synthetic"].to_list() == [True] * 8
+
+
+def test_a_run_as_of_a_session_reads_the_trials_as_of_it(ran: tuple):
+    assert set(ran[2]) == {SESSION}
+
+
+def test_another_data_set_of_the_same_name_is_refused_before_anything_is_written(
+    market: Path, ran: tuple, tmp_path: Path
+):
+    home = ran[0]
+    bars = pl.read_parquet(market / "bars.parquet")
+    bars.with_columns(pl.format("X{}", "symbol").alias("symbol")).write_parquet(
+        tmp_path / "bars.parquet"
+    )
+    before = stamps(home.snapshots, home.exports)
+    database = home.database.read_bytes()
+    with pytest.raises(StoreError, match=r"^E_UNIVERSE: .*--set data\.universe=NAME") as error:
+        run_chain(settings_of(tmp_path / "bars.parquet"), home, session=SESSION)
+    assert "\n" not in str(error.value)
+    assert stamps(home.snapshots, home.exports) == before
+    assert home.database.read_bytes() == database

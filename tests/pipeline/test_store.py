@@ -61,6 +61,44 @@ def test_a_later_label_does_not_restate_a_symbol(tmp_path):
     assert store.snapshot_hash(until=MONDAY) == before
 
 
+def keep_from(store: Store, symbols: list[str], place: str) -> RowAccount:
+    return store.write_bars(
+        prepared_of(symbols, 30, until=MONDAY),
+        **{"run_id": "r", "source": "bars.parquet", "place": place, "until": MONDAY},
+    )
+
+
+def test_another_data_set_of_the_same_name_is_refused_whole(tmp_path):
+    store = fresh(tmp_path)
+    store.admit(["X"], place="/m2/bars.parquet")
+    keep_from(store, ["A", "B", "C", "D"], "/m1/bars.parquet")
+    before = store.snapshot_hash(), store.home.database.read_bytes()
+    line = (
+        "E_UNIVERSE: 2 of 3 symbols of /m2/bars.parquet are new to a universe of 4 symbols from"
+        " /m1/bars.parquet, universe u, give this data set its own name by"
+        " --set data.universe=NAME, or another --home"
+    )
+    for refused in (
+        lambda: keep_from(store, ["A", "X", "Y"], "/m2/bars.parquet"),
+        lambda: store.admit(["A", "X", "Y"], place="/m2/bars.parquet"),
+    ):
+        with pytest.raises(StoreError) as error:
+            refused()
+        assert str(error.value) == line
+        assert (store.snapshot_hash(), store.home.database.read_bytes()) == before
+    assert keep_from(fresh(tmp_path, "v"), ["A", "X", "Y"], "/m2/bars.parquet").new == 90
+
+
+def test_a_data_set_may_move_and_may_grow_where_it_lies(tmp_path):
+    store = fresh(tmp_path)
+    keep_from(store, ["A", "B"], "/m1/bars.parquet")
+    name = store.snapshot_hash()
+    assert keep_from(store, ["A", "B"], "/m2/bars.parquet").written == 0
+    assert store.snapshot_hash() == name, "where a file lies is no content"
+    assert keep_from(store, list("ABCDEF"), "/m1/bars.parquet").new == 120
+    assert keep_from(store, list("ABCUVW"), "/m2/bars.parquet").withdrawn == 90, "half is enough"
+
+
 def test_the_same_rows_again_change_nothing_not_even_a_byte(tmp_path):
     store = fresh(tmp_path)
     prepared = prepared_of(["A", "B"], 30, until=MONDAY)

@@ -152,7 +152,7 @@ def test_a_process_killed_inside_its_transaction_leaves_earlier_rows(tmp_path):
         from pipeline.store import Store, slices
         from pipeline.config import open_home
         from tests.pipeline.test_store_faults import FRIDAY, MONDAY, keep
-        Store._prove = lambda *_: os.kill(os.getpid(), 9)
+        slices.refuse_unread = lambda *_, **__: os.kill(os.getpid(), 9)
         keep(Store(open_home(sys.argv[1]), universe="u", calendar="XNYS"), {FRIDAY: 99.0})
     """
     done = subprocess.run([*script(body), str(tmp_path)], cwd=ROOT, check=False)
