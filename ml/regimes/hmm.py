@@ -179,7 +179,7 @@ class HmmModel:
         self, x: Floats, states: int, evidence: Floats, warm: Chain | None, seed: int
     ) -> tuple[Chain, float, float]:
         """Run EM briefly from every start, to its end from the best few; keep the best."""
-        count = self.starts if states == self.expected else self.starts // 4
+        count = self.starts if states == self.expected else max(1, self.starts // 4)
         chains = _starts(x, states, count, self.stay, seed)
         if warm is not None and warm.states == states:
             chains.append(warm)
