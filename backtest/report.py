@@ -6,7 +6,7 @@ set aside, and the gate with every criterion. Not for: computing any of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,18 @@ import polars as pl
 
 from backtest import plots
 from backtest.pages import Block, Heading, Paragraph, Picture, Table, to_html, to_markdown
+
+VARIANTS = {
+    "regime_aware": "the proposal: a mix of parameter sets, weighted by the regime",
+    "regime_aware_single": "the heaviest member of that mix alone",
+    "exported": "what would have been in force: the gate and bounded steps on top",
+    "static": "the same mix without regimes",
+    "experts": "a mix that follows what worked lately, without regimes",
+    "default": "the strategy's default parameters",
+    "incumbent": "the parameters that were handed in",
+    "buy_and_hold": "all symbols, long, equal weight",
+    "oracle": "the true state of a synthetic market, which nobody can know",
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +124,7 @@ def report_blocks(story: Story, drawn: list[Picture]) -> list[Block]:
         warning = "SYNTHETIC MARKET: no number here says anything of a real one."
         blocks.append(Paragraph(warning, note=True))
     blocks += [_facts(story), *_verdict(found)]
-    blocks += [Heading("Equity of all variants"), by_name["equity.png"]]
+    blocks += [Heading("Equity of all variants"), by_name["equity.png"], legend(found["variants"])]
     for name, part in _parts(found).items():
         blocks += [Heading(name, 3), variants_table(part["variants"])]
     blocks += _gate(found)
@@ -165,8 +177,11 @@ def _gate(found: Mapping[str, Any]) -> list[Block]:
     """Every criterion of every strategy, the paired tests, and what is not there yet."""
     blocks: list[Block] = [Heading("The gate")]
     for name, part in found["strategies"].items():
-        counted = f"{part['policies']} policies and {part['candidates']} candidate sets counted."
-        blocks += [Heading(name, 3), Paragraph(counted), gate_table(_criteria(found, name))]
+        said = f"{part['policies']} policies and {part['candidates']} candidate sets counted."
+        if part["promoted"]:
+            said += f" The criteria stand as on {part['promoted_at']}, the session of the promotion"
+            said += f"; the comparisons below them as on {found['last']}."
+        blocks += [Heading(name, 3), Paragraph(said), gate_table(_criteria(found, name))]
         blocks += [paired_table(part["paired"])]
     blocks += [Paragraph(f"{name}: {why}.") for name, why in found["reasons"].items()]
     return blocks
@@ -184,11 +199,24 @@ _COLUMNS = (
 )
 
 
+def legend(variants: Mapping[str, Any]) -> Table:
+    """Say what each variant is, in a few words."""
+    rows = tuple((name, VARIANTS[name]) for name in _ordered(variants) if name in VARIANTS)
+    return Table(("variant", "what it is"), rows, words=2)
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Names of variants in the order of the legend; others last, as they came."""
+    known = list(VARIANTS)
+    return sorted(names, key=lambda name: known.index(name) if name in VARIANTS else len(known))
+
+
 def variants_table(variants: Mapping[str, Mapping[str, Any]]) -> Table:
     """One row per variant; what is undefined is a dash."""
     header = ("variant", "Sharpe", "95 % interval", *(title for title, _, _ in _COLUMNS[1:]))
     rows = []
-    for name, found in variants.items():
+    for name in _ordered(variants):
+        found = variants[name]
         low, high = found.get("sharpe_interval") or (None, None)
         between = "-" if low is None else f"{low:+.2f} to {high:+.2f}"
         cells = [_said(found.get(key), form) for _, key, form in _COLUMNS]
@@ -197,7 +225,8 @@ def variants_table(variants: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def gate_table(criteria: list[Mapping[str, Any]]) -> Table:
-    """Every criterion with its value, its limit and whether it was passed."""
+    """Every criterion with its value, its limit and whether it was passed; remarks if any."""
+    header = ("criterion", "result", "remark", "value", "limit")
     rows = tuple(
         (
             str(line["criterion"]),
@@ -210,14 +239,16 @@ def gate_table(criteria: list[Mapping[str, Any]]) -> Table:
         )
         for line in criteria
     )
-    return Table(("criterion", "", "remark", "value", "limit"), rows, words=3)
+    if any(row[2] for row in rows):
+        return Table(header, rows, words=3)
+    return Table((*header[:2], *header[3:]), tuple((*row[:2], *row[3:]) for row in rows), words=2)
 
 
 def paired_table(paired: Mapping[str, Mapping[str, Any]]) -> Table:
     """Compare the regime-aware variant with each other policy on the last session."""
     keys = ("t", "limit", "sharpe_gain", "smallest_gain")
     rows = tuple(
-        (name, *(_said(line[key], "{:+.2f}") for key in keys)) for name, line in paired.items()
+        (name, *(_said(paired[name][key], "{:+.2f}") for key in keys)) for name in _ordered(paired)
     )
     return Table(("regime_aware against", "t", "limit", "gain, Sharpe", "smallest gain"), rows)
 

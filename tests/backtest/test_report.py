@@ -11,7 +11,15 @@ import pytest
 
 from backtest.pages import Heading, Paragraph, Picture, Table, to_html, to_markdown
 from backtest.plots import sharpe_by_cost
-from backtest.report import Story, gate_table, price_index, quarantine_blocks, report_files
+from backtest.report import (
+    Story,
+    gate_table,
+    legend,
+    price_index,
+    quarantine_blocks,
+    report_files,
+    variants_table,
+)
 
 DAYS = [date(2020, 1, 1) + timedelta(days=i) for i in range(60)]
 VARIANTS = ("regime_aware", "exported", "static", "default", "buy_and_hold")
@@ -215,6 +223,20 @@ def test_an_empty_quarantine_is_one_sentence():
 def test_a_criterion_without_a_value_is_a_dash():
     row = line("dsr", None, 0.95, False, "no trial")
     assert gate_table([row]).rows == (("dsr", "not passed", "no trial", "-", "at least 0.95"),)
+
+
+def test_a_gate_without_remarks_has_no_column_for_them():
+    table = gate_table([line("psr", 0.99, 0.95, True, "")])
+    assert table.header == ("criterion", "result", "value", "limit")
+    assert table.rows == (("psr", "passed", "0.99", "at least 0.95"),)
+
+
+def test_variants_stand_in_one_order_and_are_explained():
+    names = ["static", "mine", "exported", "regime_aware"]
+    expected = ["regime_aware", "exported", "static"]
+    assert [row[0] for row in legend(dict.fromkeys(names)).rows] == expected
+    rows = variants_table({name: {} for name in names}).rows
+    assert [row[0] for row in rows] == [*expected, "mine"]
 
 
 def test_blocks_render_alike_and_escape_what_they_are_given():
