@@ -62,7 +62,10 @@ def schema_of(name: str) -> dict[str, Any]:
     known = [*STRATEGIES.names(), *DOCUMENTS]
     if name not in known:
         raise UnknownNameError(f"unknown schema {name!r}", fix=closest(name, known))
-    return STRATEGIES.get(name).params.model_json_schema()
+    params = STRATEGIES.get(name).params
+    rule = (inspect.getdoc(params.feasible) or "").split("\n")[0].split(";")[0]
+    between = {"rule": f"{rule}."} if "feasible" in vars(params) else {}
+    return {**params.model_json_schema(), **between}
 
 
 def _about(part: Any) -> str:
