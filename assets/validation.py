@@ -51,12 +51,13 @@ def walk_forward(
     work.keep_fold(walk)
     work.keep("decisions", decisions)
     work.keep("returns", returns)
-    work.keep("trials", trials_frame(walk))
+    trials = trials_frame(walk)
+    work.keep("trials", trials)
     work.keep_values("evidence", evidence.model_dump(mode="json"))
     written = {"run_id": context.run.run_id, "until": session_of(snapshot.last)}
     kept.write_decisions(decisions, **written)
     kept.write_returns(returns, **written)
-    kept.write_trials(trials_frame(walk), run_id=context.run.run_id)
+    kept.write_trials(trials, run_id=context.run.run_id)
     sharpes = {name: one.sharpe for name, one in evidence.variants.items()}
     return dg.MaterializeResult(
         metadata={

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,9 +86,13 @@ class Fold:
     @property
     def champion(self) -> tuple[str, int]:
         """What is run before any promotion, and its row."""
-        if self.corpus.incumbent is not None:
-            return "incumbent", self.corpus.incumbent
-        return "default", self.corpus.default
+        return list(self._fixed.items())[-1]
+
+    @property
+    def _fixed(self) -> dict[str, int]:
+        """Rows of the sets that are run as they are: the default, then the incumbent if given."""
+        rows = {"default": self.corpus.default, "incumbent": self.corpus.incumbent}
+        return {name: row for name, row in rows.items() if row is not None}
 
     def run(self, progress: Callable[[int, int], None]) -> StrategyWalk:
         """Trade, judge, step and trade what was exported."""
@@ -132,14 +135,10 @@ class Fold:
         rows = np.flatnonzero(mixed.any(axis=1))
         single[rows, mixed[rows].argmax(axis=1)] = mixed[rows].sum(axis=1)
         out["regime_aware_single"] = single
-        for variant, row in (("default", self.corpus.default), self._incumbent()):
-            if row is not None:
-                out[variant] = np.zeros(shape)
-                out[variant][train:, row] = 1.0
+        for variant, row in self._fixed.items():
+            out[variant] = np.zeros(shape)
+            out[variant][train:, row] = 1.0
         return out
-
-    def _incumbent(self) -> tuple[str, int | None]:
-        return "incumbent", self.corpus.incumbent
 
     def _trade(self, weights: dict[str, Floats]) -> tuple[dict[str, Floats], dict[str, Floats]]:
         done = mix_book(
@@ -165,16 +164,13 @@ class Fold:
             "single": variant == "regime_aware_single",
             "candidates": config_hash({"rows": grid.rows()[: self.corpus.candidates]}),
         }
-        if variant in ("default", "incumbent", "buy_and_hold"):
-            row = dict(zip(*self._fixed(variant), strict=True)) if variant != "buy_and_hold" else {}
+        if variant == "buy_and_hold":
+            return config_hash({"fixed": variant, "parameters": {}, **context})
+        if variant in self._fixed:
+            row = grid.row(self._fixed[variant])
             return config_hash({"fixed": variant, "parameters": row, **context})
         learner = LEARNED.get(variant) or spec.policy.learner
         return spec.policy.with_learner(learner).hash(oracle=variant == "oracle", **context)
-
-    def _fixed(self, variant: str) -> tuple[list[str], list[Any]]:
-        row = self.corpus.default if variant == "default" else self.corpus.incumbent
-        values = self.corpus.grid.row(int(row or 0))
-        return list(values), list(values.values())
 
     def _policies(self, hashes: dict[str, str]) -> list[int]:
         """Distinct policies looked at by each session from the first decision on.
