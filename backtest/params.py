@@ -7,6 +7,7 @@ For: ``Range`` (a bound that pydantic, the JSON schema and the search space all 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -125,9 +126,9 @@ class Params(BaseModel):
         return params
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParamGrid:
-    """Many parameter sets, one column per field.
+    """Many parameter sets, one column per field; compared by identity.
 
     Parameters
     ----------
@@ -151,14 +152,18 @@ class ParamGrid:
 
     def row(self, i: int) -> dict[str, Any]:
         """Plain values of set ``i``."""
-        return {
-            name: column[i].item() if hasattr(column[i], "item") else column[i]
-            for name, column in self.columns.items()
-        }
+        return dict(zip(self.columns, self._plain[i], strict=True))
 
     def rows(self) -> list[dict[str, Any]]:
         """Plain values of every set."""
         return [self.row(i) for i in range(self.size)]
+
+    @functools.cached_property
+    def _plain(self) -> list[tuple[Any, ...]]:
+        """Values of every set as Python's own numbers and strings."""
+        if not self.columns:
+            return [()]
+        return list(zip(*(column.tolist() for column in self.columns.values()), strict=True))
 
     def set(self, i: int) -> Params:
         """Set ``i`` as a validated object."""

@@ -79,7 +79,8 @@ class Memo:
     fits : dict of int to RegimeFit
         By the last session each has seen.
     selections : dict
-        What the learner keeps and its table, by policy, strategy and session of the selection.
+        The last selection by policy and strategy: its session, what the learner keeps, and its
+        table.
     probabilities : tuple of int and array, optional
         The last relabelled history.
     source : tuple, optional
@@ -87,7 +88,7 @@ class Memo:
     """
 
     fits: dict[int, RegimeFit] = field(default_factory=dict)
-    selections: dict[tuple[PolicyConfig, str, int], tuple[Any, dict[str, RegimeRow]]] = field(
+    selections: dict[tuple[PolicyConfig, str], tuple[int, Any, dict[str, RegimeRow]]] = field(
         default_factory=dict
     )
     probabilities: tuple[int, Floats] | None = None
@@ -216,14 +217,16 @@ class _Now:
 
     def selection(self, strategy: str, learner: Learner) -> tuple[Any, dict[str, RegimeRow]]:
         """Find what the learner keeps from the last selection session, and its table in words."""
-        at = self.policy.selected_at(self.session)
-        key = (self.policy, strategy, at)
-        if key not in self.memo.selections:
+        at, key = self.policy.selected_at(self.session), (self.policy, strategy)
+        known = self.memo.selections.get(key)
+        if known is None or known[0] != at:
             past = self.probabilities if at == self.session else self.source.relabel(at)
             view = self.view(strategy, at, past)
-            selection = learner.select(view)
-            self.memo.selections[key] = selection, _rows(selection, view.grid, view.regimes)
-        return self.memo.selections[key]
+            before = known[1] if known is not None and known[0] < at else None
+            selection = learner.select(view, before=before)
+            known = at, selection, _rows(selection, view.grid, view.regimes)
+            self.memo.selections[key] = known
+        return known[1], known[2]
 
 
 def _decide_one(strategy: str, now: _Now) -> Decision:

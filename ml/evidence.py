@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from backtest import seeds
 from backtest.evidence.robustness import sharpe_interval
-from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe
+from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe, sharpe_ratio
 from backtest.metric import compound, deviation, drawdown
 from ml.export.gate import (
     GateConfig,
@@ -198,9 +198,9 @@ def rival_sharpes(net: Mapping[str, Floats], challenger: str = "regime_aware") -
     """
     ratios = []
     for name in LEARNED_VARIANTS:
-        given = moments(net[name]) if name in net and name != challenger else None
-        if given is not None:
-            ratios.append(max(given.sharpe, 0.0))
+        ratio = sharpe_ratio(net[name]) if name in net and name != challenger else None
+        if ratio is not None:
+            ratios.append(max(ratio, 0.0))
     return np.asarray(ratios)
 
 
@@ -208,11 +208,10 @@ def paired_evidence(challenger: Floats, rival: Floats, terms: Terms) -> PairedEv
     """Challenger against one rival over the whole span."""
     n, gate = len(challenger), terms.gate
     limit = boundary(max(n, 1), alpha=gate.alpha / terms.challengers, mixture=gate.mixture)
-    first, second = moments(challenger), moments(rival)
+    first, second = sharpe_ratio(challenger), sharpe_ratio(rival)
     gain = None
     if first is not None:
-        base = second.sharpe if second is not None else 0.0
-        gain = (first.sharpe - base) * float(np.sqrt(terms.periods_per_year))
+        gain = (first - (second or 0.0)) * float(np.sqrt(terms.periods_per_year))
     return PairedEvidence(
         t=hac_t(paired_difference(challenger, rival, gate.half_life), gate.lags),
         limit=limit,
@@ -235,7 +234,7 @@ def all_paired(streams: Streams, terms: Terms) -> dict[str, PairedEvidence]:
 
 def claim(streams: Streams, paired: Mapping[str, PairedEvidence]) -> Claim:
     """Whether the regime-aware variant beat the better of the simple policies."""
-    ratios = {name: given.sharpe for name in SIMPLE if (given := moments(streams.net[name]))}
+    ratios = {n: r for n in SIMPLE if (r := sharpe_ratio(streams.net[n])) is not None}
     if not ratios:
         reason = "no simple policy traded, so there is nothing to beat"
         return Claim(holds=False, rival=None, t=None, limit=None, reason=reason)

@@ -67,8 +67,12 @@ class Selection(Protocol):
 class Learner(Protocol):
     """Select sets on a schedule, weigh them every session."""
 
-    def select(self, view: LearnerView) -> Any:
-        """Score the candidates at a selection session; returns the learner's own ``Selection``."""
+    def select(self, view: LearnerView, *, before: Any = None) -> Any:
+        """Score the candidates at a selection session; returns the learner's own ``Selection``.
+
+        ``before`` may be what the same learner selected at an earlier session of the same
+        history. It only saves work: the result is the same bytes without it.
+        """
         ...
 
     def weigh(self, selection: Any, view: LearnerView) -> Floats:

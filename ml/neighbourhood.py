@@ -15,6 +15,7 @@ from backtest.params import ParamGrid
 Floats = npt.NDArray[np.float64]
 
 
+@lru_cache(maxsize=32)
 def neighbour_average(grid: ParamGrid) -> Floats:
     """Matrix that turns scores ``[param]`` into the mean score of each set's neighbours.
 
@@ -24,31 +25,19 @@ def neighbour_average(grid: ParamGrid) -> Floats:
     Returns
     -------
     float64, ``[param, param]``
-        Rows sum to 1.
+        Rows sum to 1; read-only, because every selection on this grid shares it.
     """
     numeric = grid.params.ranges()
-    ranks: list[tuple[int, ...]] = []
-    labels: list[tuple[int, ...]] = []
+    distance = np.zeros((grid.size, grid.size), dtype=np.int64)
+    alike = np.ones_like(distance, dtype=bool)
     for name, column in grid.columns.items():
-        order = np.unique(column, return_inverse=True)[1]
-        (ranks if name in numeric else labels).append(tuple(int(v) for v in order))
-    return _average(grid.size, tuple(ranks), tuple(labels))
-
-
-@lru_cache(maxsize=32)
-def _average(
-    size: int, ranks: tuple[tuple[int, ...], ...], labels: tuple[tuple[int, ...], ...]
-) -> Floats:
-    distance = np.zeros((size, size), dtype=np.int64)
-    for column in ranks:
-        values = np.asarray(column)
-        distance += np.abs(values[:, None] - values)
-    beside = distance == 1
-    for column in labels:
-        values = np.asarray(column)
-        beside &= values[:, None] == values
-    matrix = beside.astype(float)
-    alone = ~beside.any(axis=1)
+        rank = np.unique(column, return_inverse=True)[1]
+        if name in numeric:
+            distance += np.abs(rank[:, None] - rank)
+        else:
+            alike &= rank[:, None] == rank
+    matrix = ((distance == 1) & alike).astype(float)
+    alone = ~matrix.any(axis=1)
     matrix[alone, alone] = 1.0
     out: Floats = matrix / matrix.sum(axis=1, keepdims=True)
     out.setflags(write=False)

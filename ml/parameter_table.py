@@ -92,7 +92,7 @@ def parameter_table(
     names = regimes_of(history, policy, seed=seed, memo=memo).names_at(at)
     arrays: dict[str, Floats] = {}
     strategies: dict[str, Any] = {}
-    for (_, strategy, _), (selection, _) in memo.selections.items():
+    for (_, strategy), (_, selection, _) in memo.selections.items():
         rows = len(selection.scores)
         arrays[f"{strategy}/scores"] = selection.scores
         arrays[f"{strategy}/sessions"] = selection.sessions

@@ -20,6 +20,8 @@ from ml.learner import Floats, LearnerView, heaviest
 from ml.neighbourhood import neighbour_average
 
 MIN_ACTIVE = 20
+STILL = 1e-9
+"""Deviation per session at or below which a set counts as not moving."""
 _TINY = 1e-12
 
 
@@ -67,34 +69,29 @@ class ScoreTable:
         """Score every candidate in every regime."""
         owned = view.returns[:, 1:]  # [P, T-1]
         weights = view.probabilities[:-1]  # [T-1, K]
-        everything = np.ones((owned.shape[1], 1))
-        own, sessions = _sharpe(owned, weights)  # [K, P], [K]
-        overall, _ = _sharpe(owned, everything)  # [1, P]
-        trust = (sessions / (sessions + self.shrinkage))[:, None]
+        everything = np.column_stack([weights, np.ones(len(weights))])
+        ratio, deviation, sessions = _sharpe(owned, everything)
+        own, overall, seen = ratio[:-1], ratio[-1], sessions[:-1]  # [K, P], [P], [K]
+        trust = (seen / (seen + self.shrinkage))[:, None]
         raw = trust * own + (1.0 - trust) * overall
-        eligible = _eligible(owned)
+        active = np.count_nonzero(owned, axis=1) >= MIN_ACTIVE
+        eligible = active & (deviation[-1] > STILL)
         scores = _smoothed(raw, neighbour_average(view.grid), eligible, self.smoothing)
-        return TableSelection(scores, sessions, _softmax(scores, self.temperature))
+        return TableSelection(scores, seen, _softmax(scores, self.temperature))
 
     def weigh(self, selection: TableSelection, view: LearnerView) -> Floats:
         """Mix the regimes' shares by the probabilities of the last session; ``[param]``."""
         return heaviest(view.probabilities[-1] @ selection.shares, self.members)
 
 
-def _sharpe(returns: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Weighted mean over weighted deviation; ``[state, param]``, and the weight ``[state]``."""
+def _sharpe(returns: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Weighted mean over weighted deviation, the deviation, both ``[state, param]``; the weight."""
     total = weights.sum(axis=0)  # [K]
     mean = (returns @ weights).T / np.maximum(total, _TINY)[:, None]  # [K, P]
     square = ((returns**2) @ weights).T / np.maximum(total, _TINY)[:, None]
     deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
-    ratio = np.divide(mean, deviation, out=np.zeros_like(mean), where=deviation > 1e-9)
-    return ratio, total
-
-
-def _eligible(returns: Floats) -> npt.NDArray[np.bool_]:
-    """Find the sets that were active in enough sessions and vary; ``[param]``."""
-    active = np.count_nonzero(returns, axis=1) >= MIN_ACTIVE
-    return np.asarray(active & (returns.std(axis=1) > 1e-9))
+    ratio = np.divide(mean, deviation, out=np.zeros_like(mean), where=deviation > STILL)
+    return ratio, deviation, total
 
 
 def _smoothed(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from backtest.evidence.sharpe import moments
+from backtest.evidence.sharpe import sharpe_ratio
 from ml.evidence import (
     Evidence,
     Streams,
@@ -180,7 +180,6 @@ def _json(value: Any) -> str:
 def _candidate_trials(walk: WalkForward, name: str, one: StrategyWalk) -> Iterable[Trial]:
     spec = walk.spec
     for p in range(one.corpus.candidates):
-        given = moments(one.corpus.book.net_return[p])
         yield Trial(
             kind="candidate",
             strategy=name,
@@ -189,7 +188,7 @@ def _candidate_trials(walk: WalkForward, name: str, one: StrategyWalk) -> Iterab
             ),
             span_start=walk.dates[0].item(),
             span_end=walk.dates[-1].item(),
-            sharpe=None if given is None else given.sharpe,
+            sharpe=sharpe_ratio(one.corpus.book.net_return[p]),
             observations=len(walk.dates),
         )
 
@@ -199,13 +198,12 @@ def _policy_trials(walk: WalkForward, name: str, one: StrategyWalk) -> Iterable[
     for variant, known in sorted(one.config_hashes.items()):
         if variant == "oracle":
             continue
-        given = moments(net[variant])
         yield Trial(
             kind="policy",
             strategy=name,
             config_hash=known,
             span_start=walk.dates[walk.start + 1].item(),
             span_end=walk.dates[-1].item(),
-            sharpe=None if given is None else given.sharpe,
+            sharpe=sharpe_ratio(net[variant]),
             observations=len(walk.dates) - walk.start - 1,
         )

@@ -11,14 +11,14 @@ logger = logging.getLogger(__name__)
 
 
 def warm() -> None:
-    """Run every strategy, the sweep and a regime fit on a toy market; compilers cache the rest."""
+    """Run every strategy, the sweep and a walk-forward on a toy market; compilers cache it."""
     import numpy as np
 
     from backtest.engine.sweep import backtest, mix_book, sweep_book, sweep_metrics
     from backtest.market.bars import panel_of
     from backtest.strategy import STRATEGIES
     from pipeline.commands.markets import write_market
-    from pipeline.commands.regimes import write_regimes
+    from pipeline.commands.walks import run_walk_forward
 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
@@ -33,7 +33,7 @@ def warm() -> None:
             for kind in ("long-only", "dollar-neutral", "sector-neutral"):
                 sweep_book(panel, rule, grid, kind=kind, cost=0.0005)
                 mix_book(panel, rule, grid, weights, kind=kind, cost=0.0005)
-        write_regimes(source, out=source / "regimes.parquet", train=200, refit=40)
+        run_walk_forward(source, out=source / "walk", train=200, refit=40)
     logger.info("compile caches are warm")
 
 

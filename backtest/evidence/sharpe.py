@@ -41,27 +41,44 @@ class Moments:
     kurtosis: float = 3.0
 
 
+def sharpe_ratio(returns: Floats) -> float | None:
+    """Sharpe ratio per period of returns ``[time]``; None below three rows or without deviation.
+
+    Examples
+    --------
+    >>> round(sharpe_ratio(np.array([0.01, 0.02, 0.03])), 9)
+    2.0
+    """
+    n = len(returns)
+    if n < 3:
+        return None
+    mean = float(returns.mean())
+    centred = returns - mean
+    deviation = float(np.sqrt(centred @ centred / (n - 1)))
+    if not np.isfinite(deviation) or deviation <= 1e-12 * max(1.0, float(np.abs(returns).max())):
+        return None
+    return mean / deviation
+
+
 def moments(returns: Floats) -> Moments | None:
-    """Moments of simple returns ``[time]``; None below three rows or without deviation.
+    """Moments of simple returns ``[time]``; None where :func:`sharpe_ratio` has no value.
 
     Examples
     --------
     >>> moments(np.zeros(10)) is None
     True
     """
-    n = len(returns)
-    if n < 3:
+    sharpe = sharpe_ratio(returns)
+    if sharpe is None:
         return None
     centred = returns - returns.mean()
-    deviation = float(np.sqrt((centred**2).sum() / (n - 1)))
-    if not np.isfinite(deviation) or deviation <= 1e-12 * max(1.0, float(np.abs(returns).max())):
-        return None
-    second = float((centred**2).mean())
+    square = centred * centred
+    second = float(square.mean())
     return Moments(
-        sharpe=float(returns.mean()) / deviation,
-        observations=n,
-        skewness=float((centred**3).mean()) / second**1.5,
-        kurtosis=float((centred**4).mean()) / second**2,
+        sharpe=sharpe,
+        observations=len(returns),
+        skewness=float((square * centred).mean()) / second**1.5,
+        kurtosis=float((square * square).mean()) / second**2,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
+from numba import njit
 from pydantic import BaseModel, ConfigDict, Field
 
 from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe
@@ -123,11 +123,20 @@ def volatility_known_before(returns: Floats, half_life: float) -> Floats:
     known) before ``WARM_UP`` sessions, because a return over a deviation of very few returns
     has no variance.
     """
-    variance = pl.Series(returns**2).ewm_mean(half_life=half_life, adjust=True).to_numpy()
     known = np.zeros(len(returns))
-    known[1:] = np.sqrt(variance[:-1])
+    _volatility(returns, 0.5 ** (1.0 / half_life), known)
     known[:WARM_UP] = 0.0
     return known
+
+
+@njit(cache=True, nogil=True)
+def _volatility(returns: Floats, decay: float, known: Floats) -> None:
+    """Fill ``known[t]`` from the returns before ``t``."""
+    square, weight = 0.0, 0.0
+    for t in range(returns.size - 1):
+        square = decay * square + returns[t] * returns[t]
+        weight = decay * weight + 1.0
+        known[t + 1] = np.sqrt(square / weight)
 
 
 def paired_difference(first: Floats, second: Floats, half_life: float) -> Floats:

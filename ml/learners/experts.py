@@ -28,8 +28,8 @@ class ExpertsSelection:
     scores : float64, ``[1, param]``
         Log weight over an even share; a comparison between sets, not a Sharpe ratio.
     sessions : float64, ``[1]``
-    stop : int
-        First session that is not yet counted in.
+    first, stop : int
+        First session counted in, and first that is not yet.
     weights : float64, ``[param + 1]``
         The last one is cash.
     variance : float64, ``[param]``
@@ -38,6 +38,7 @@ class ExpertsSelection:
 
     scores: Floats
     sessions: Floats
+    first: int
     stop: int
     weights: Floats
     variance: Floats
@@ -69,28 +70,31 @@ class Experts:
         """Plain values that define the policy."""
         return {"learner": "experts", **vars(self)}
 
-    def select(self, view: LearnerView) -> ExpertsSelection:
-        """Run the update over all sessions known."""
-        sets = view.returns.shape[0]
-        weights = np.full(sets + 1, 1.0 / (sets + 1))
-        variance = np.zeros(sets)
-        self._run(view.returns, weights, variance)
-        scores = np.log(weights[None, :-1] * (sets + 1))
-        return ExpertsSelection(
-            scores, np.array([float(view.sessions)]), view.first + view.sessions, weights, variance
-        )
+    def select(self, view: LearnerView, *, before: Any = None) -> ExpertsSelection:
+        """Run the update over all sessions known, or over those that ``before`` has not seen."""
+        sets, stop = view.returns.shape[0], view.first + view.sessions
+        given = before if before is not None and before.first == view.first else None
+        if given is None:
+            even = np.full(sets + 1, 1.0 / (sets + 1))
+            given = self._kept(view.first, view.first, even, np.zeros(sets))
+        return self._kept(view.first, stop, *self._run(given, view))
 
     def weigh(self, selection: ExpertsSelection, view: LearnerView) -> Floats:
         """Go on from the selection to the last session; ``[param]``."""
-        weights, variance = selection.weights.copy(), selection.variance.copy()
-        self._run(view.returns[:, selection.stop - view.first :], weights, variance)
-        return heaviest(weights[:-1], self.members)
+        return heaviest(self._run(selection, view)[0][:-1], self.members)
 
-    def _run(self, returns: Floats, weights: Floats, variance: Floats) -> None:
+    def _kept(self, first: int, stop: int, weights: Floats, variance: Floats) -> ExpertsSelection:
+        scores = np.log(weights[None, :-1] * len(weights))
+        sessions = np.array([float(stop - first)])
+        return ExpertsSelection(scores, sessions, first, stop, weights, variance)
+
+    def _run(self, given: ExpertsSelection, view: LearnerView) -> tuple[Floats, Floats]:
+        """Weights and variances after the sessions that ``given`` has not seen."""
+        weights, variance = given.weights.copy(), given.variance.copy()
+        late = np.ascontiguousarray(view.returns[:, given.stop - view.first :].T)
         decay = 0.5 ** (1.0 / self.half_life)
-        _fixed_share(
-            np.ascontiguousarray(returns.T), weights, variance, self.rate, self.share, decay
-        )
+        _fixed_share(late, weights, variance, self.rate, self.share, decay)
+        return weights, variance
 
 
 @njit(cache=True, nogil=True)

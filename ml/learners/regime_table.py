@@ -28,7 +28,7 @@ class RegimeTable:
         """Plain values that define the policy."""
         return {"learner": "regime_table", **vars(self.table)}
 
-    def select(self, view: LearnerView) -> TableSelection:
+    def select(self, view: LearnerView, *, before: Any = None) -> TableSelection:
         """Score every candidate in every regime."""
         return self.table.select(view)
 

@@ -32,7 +32,7 @@ class Static:
         """Plain values that define the policy."""
         return {"learner": "static", **vars(self.table)}
 
-    def select(self, view: LearnerView) -> TableSelection:
+    def select(self, view: LearnerView, *, before: Any = None) -> TableSelection:
         """Score every candidate over all sessions."""
         return self.table.select(_blind(view))
 

@@ -70,6 +70,16 @@ def test_nothing_after_the_view_matters(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_an_earlier_selection_saves_work_and_changes_nothing(name: str):
+    learner, view = learner_of(name), a_view(2)
+    before = learner.select(cut(view, 150))
+    late = cut(view, 200)
+    on, anew = learner.select(late, before=before), learner.select(late)
+    assert on.scores.tobytes() == anew.scores.tobytes()
+    assert learner.weigh(on, view).tobytes() == learner.weigh(anew, view).tobytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_view_is_only_read(name: str):
     view = a_view(3)
     for array in (view.returns, view.probabilities):
