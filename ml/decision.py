@@ -22,7 +22,6 @@ from ml.export.records import (
     Regime,
     RegimeRow,
     Verdict,
-    members_of,
 )
 from ml.export.transition import bounded_step
 from ml.history import History
@@ -233,19 +232,15 @@ def _decide_one(strategy: str, now: _Now) -> Decision:
     learner = now.policy.build()
     selection, table = now.selection(strategy, learner)
     weights = learner.weigh(selection, now.view(strategy, now.session, now.probabilities))
-    grid = now.history.strategies[strategy].grid
-    mix = members_of(weights, grid)
     return Decision(
         strategy=strategy,
         session=now.session,
         date=str(now.history.dates[-1]),
+        grid=now.history.strategies[strategy].grid,
         weights=weights,
-        mix=mix,
-        parameters=mix[0].parameters if mix else None,
         regime=now.regime,
         by_regime=table,
         confidence=_confidence(selection, now.probabilities[-1], now.policy.shrinkage),
-        parameter_confidence=_agreement(weights, grid),
         selected_at=now.policy.selected_at(now.session),
         refitted_at=now.policy.refitted_at(now.session),
     )
@@ -295,15 +290,3 @@ def _confidence(selection: Any, probabilities: Floats, shrinkage: float) -> floa
         return float(sessions.sum() / (sessions.sum() + shrinkage))
     evidence = float(probabilities @ sessions)
     return float(probabilities.max()) * evidence / (evidence + shrinkage)
-
-
-def _agreement(weights: Floats, grid: ParamGrid) -> dict[str, float]:
-    """Share of the mix that has the heaviest member's value, per parameter."""
-    total = float(weights.sum())
-    if total <= 0.0:
-        return dict.fromkeys(grid.columns, 0.0)
-    top = int(np.argmax(weights))
-    return {
-        name: float(weights[column == column[top]].sum()) / total
-        for name, column in grid.columns.items()
-    }

@@ -90,6 +90,8 @@ class StrategyEvidence(_Model):
     smallest_gain: float | None
     candidates: int
     policies: int
+    batch: int
+    alpha: float
     variants: dict[str, VariantEvidence]
     paired: dict[str, PairedEvidence]
 
@@ -145,7 +147,7 @@ class Terms:
     cost: float
     seed: int
     gate: GateConfig
-    challengers: int
+    alpha: float
 
 
 def variant_evidence(name: str, streams: Streams, terms: Terms, *, scope: str) -> VariantEvidence:
@@ -207,7 +209,7 @@ def rival_sharpes(net: Mapping[str, Floats], challenger: str = "regime_aware") -
 def paired_evidence(challenger: Floats, rival: Floats, terms: Terms) -> PairedEvidence:
     """Challenger against one rival over the whole span."""
     n, gate = len(challenger), terms.gate
-    limit = boundary(max(n, 1), alpha=gate.alpha / terms.challengers, mixture=gate.mixture)
+    limit = boundary(max(n, 1), alpha=terms.alpha, mixture=gate.mixture)
     first, second = sharpe_ratio(challenger), sharpe_ratio(rival)
     gain = None
     if first is not None:
@@ -263,9 +265,15 @@ def criterion_lines(strategy: str, verdict: Verdict) -> list[CriterionLine]:
 
 
 def strategy_evidence(
-    name: str, streams: Streams, terms: Terms, *, verdict: Verdict, promoted_at: date | None
+    name: str,
+    streams: Streams,
+    terms: Terms,
+    *,
+    verdict: Verdict,
+    promoted_at: date | None,
+    batch: int,
 ) -> StrategyEvidence:
-    """Everything about one strategy."""
+    """Everything about one strategy; ``batch`` is the one that its challenger came in."""
     return StrategyEvidence(
         promoted=promoted_at is not None,
         promoted_at=promoted_at,
@@ -275,6 +283,8 @@ def strategy_evidence(
         smallest_gain=verdict.smallest_gain,
         candidates=streams.candidates,
         policies=streams.policies,
+        batch=batch,
+        alpha=terms.alpha,
         variants={
             variant: variant_evidence(variant, streams, terms, scope=name)
             for variant in streams.net

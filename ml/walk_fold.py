@@ -6,9 +6,10 @@ exported. Not for: deciding, which happened before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,13 @@ from ml.decision import gate, transition
 from ml.evidence import rival_sharpes
 from ml.export.gate import Record
 from ml.export.records import Decision, ParameterSet, Verdict
-from ml.trials import config_hash, policies_known, policies_looked_at
+from ml.trials import (
+    Registration,
+    config_hash,
+    policies_known,
+    policies_looked_at,
+    registrations,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,7 +58,11 @@ class StrategyWalk:
     config_hashes : dict of str to str
         Policy hash by variant.
     policies : int
-        Distinct policies ever looked at on this span, ledger included.
+        Distinct policies ever looked at on this span, ledger and other strategies included.
+    registration : Registration
+        Of the challenger.
+    champion : str
+        Policy hash of what is run before any promotion.
     """
 
     corpus: Corpus
@@ -63,11 +74,28 @@ class StrategyWalk:
     promoted_at: int | None
     config_hashes: dict[str, str]
     policies: int
+    registration: Registration
+    champion: str
 
     @property
     def verdict(self) -> Verdict:
         """That promoted, else that of the last session."""
         return self.verdicts[-1]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the trial ledger says of a challenger.
+
+    Parameters
+    ----------
+    policies : tuple of int
+        Distinct policies looked at by each session from the first decision on.
+    registration : Registration
+    """
+
+    policies: tuple[int, ...]
+    registration: Registration
 
 
 @dataclass(frozen=True)
@@ -80,8 +108,6 @@ class Fold:
     corpus: Corpus
     proposals: dict[str, list[Decision]]
     held: BookResult
-    challengers: int
-    ledger: pl.DataFrame | None
 
     @property
     def champion(self) -> tuple[str, int]:
@@ -94,7 +120,13 @@ class Fold:
         rows = {"default": self.corpus.default, "incumbent": self.corpus.incumbent}
         return {name: row for name, row in rows.items() if row is not None}
 
-    def run(self, progress: Callable[[int, int], None]) -> StrategyWalk:
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Policy hash by variant."""
+        names = (*self.proposals, "regime_aware_single", *self._fixed, "buy_and_hold")
+        return {name: self._hash(name) for name in names}
+
+    def run(self, standing: Standing, progress: Callable[[int, int], None]) -> StrategyWalk:
         """Trade, judge, step and trade what was exported."""
         progress(0, 3)
         weights = self._weights()
@@ -102,9 +134,7 @@ class Fold:
         net["buy_and_hold"] = self.held.net_return[0]
         turnover["buy_and_hold"] = self.held.turnover[0]
         progress(1, 3)
-        hashes = {name: self._hash(name) for name in net}
-        policies = self._policies(hashes)
-        exported, verdicts, promoted_at = self._export(net, turnover, policies)
+        exported, verdicts, promoted_at = self._export(net, turnover, standing)
         progress(2, 3)
         run = np.zeros_like(weights["regime_aware"])
         run[self.spec.policy.train :] = [one.weights for one in exported]
@@ -118,8 +148,10 @@ class Fold:
             turnover=turnover | more_turnover,
             verdicts=verdicts,
             promoted_at=promoted_at,
-            config_hashes=hashes,
-            policies=policies[-1],
+            config_hashes=self.hashes,
+            policies=standing.policies[-1],
+            registration=standing.registration,
+            champion=self.hashes[self.champion[0]],
         )
 
     def _weights(self) -> dict[str, Floats]:
@@ -172,23 +204,8 @@ class Fold:
         learner = LEARNED.get(variant) or spec.policy.learner
         return spec.policy.with_learner(learner).hash(oracle=variant == "oracle", **context)
 
-    def _policies(self, hashes: dict[str, str]) -> list[int]:
-        """Distinct policies looked at by each session from the first decision on.
-
-        A policy of the ledger counts in the verdicts of the sessions after which it had been
-        looked at, so that one that is tried later never changes an earlier verdict. What is
-        looked at between two sessions counts from the earlier one; the last session's verdict
-        is being made now, so it counts all.
-        """
-        own = {one for name, one in hashes.items() if name != "oracle"}
-        days = [day.item() for day in self.panel.dates[self.spec.policy.train :]]
-        known = {}
-        if self.ledger is not None:
-            known = policies_known(self.ledger, self.strategy, since=days[0])
-        return [policies_looked_at(known, own, until) for until in (*days[1:], date.max)]
-
     def _export(
-        self, net: dict[str, Floats], turnover: dict[str, Floats], policies: list[int]
+        self, net: dict[str, Floats], turnover: dict[str, Floats], standing: Standing
     ) -> tuple[tuple[ParameterSet, ...], tuple[Verdict, ...], int | None]:
         """Fold gate and transition over the proposals."""
         train = self.spec.policy.train
@@ -202,7 +219,8 @@ class Fold:
         for decision in self.proposals["regime_aware"]:
             i = decision.session
             if promoted_at is None:
-                record = self._record(net, turnover, policies[i - train], slice(train + 1, i + 1))
+                known = standing.policies[i - train], standing.registration
+                record = self._record(net, turnover, known, slice(train + 1, i + 1))
                 verdict = gate(record, self.spec.gate)
                 promoted_at = i if verdict.promote else None
             verdicts.append(verdict)
@@ -211,7 +229,11 @@ class Fold:
         return tuple(out), tuple(verdicts), promoted_at
 
     def _record(
-        self, net: dict[str, Floats], turnover: dict[str, Floats], policies: int, rows: slice
+        self,
+        net: dict[str, Floats],
+        turnover: dict[str, Floats],
+        known: tuple[int, Registration],
+        rows: slice,
     ) -> Record:
         seen = {name: series[rows] for name, series in net.items()}
         champion = self.champion[0]
@@ -222,8 +244,29 @@ class Fold:
             rivals=rivals,
             champion=champion,
             rival_sharpes=rival_sharpes(seen),
-            policies=policies,
-            challengers=self.challengers,
+            policies=known[0],
+            alpha=known[1].alpha(self.spec.gate.alpha),
             cost=self.spec.cost,
             periods_per_year=self.panel.periods_per_year,
         )
+
+
+def standings(folds: Mapping[str, Fold], ledger: pl.DataFrame) -> dict[str, Standing]:
+    """Count what was looked at and place every challenger in its champion's reign.
+
+    A policy of the ledger counts in the verdicts of the sessions after which it had been looked
+    at, so that one that is tried later never changes an earlier verdict. What is looked at between
+    two sessions counts from the earlier one; the last session's verdict is being made now, so it
+    counts all.
+    """
+    one = next(iter(folds.values()))
+    days = [day.item() for day in one.panel.dates[one.spec.policy.train :]]
+    own = {h for fold in folds.values() for name, h in fold.hashes.items() if name != "oracle"}
+    known = policies_known(ledger, since=days[0])
+    counts = tuple(policies_looked_at(known, own, until) for until in (*days[1:], date.max))
+    pairs = {
+        name: (fold.hashes["regime_aware"], fold.hashes[fold.champion[0]])
+        for name, fold in folds.items()
+    }
+    places = registrations(ledger, pairs, since=days[0])
+    return {name: Standing(counts, places[name]) for name in folds}

@@ -6,6 +6,7 @@ For: what lands in ``decisions.parquet, returns.parquet, regimes.parquet, trials
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -118,7 +119,7 @@ def together(walk: WalkForward) -> Streams:
     return Streams(
         {v: np.mean([one.net[v] for one in every], axis=0) for v in shared},
         {v: np.mean([one.turnover[v] for one in every], axis=0) for v in shared},
-        sum(one.policies for one in every),
+        max(one.policies for one in every),
         sum(one.candidates for one in every),
     )
 
@@ -126,15 +127,20 @@ def together(walk: WalkForward) -> Streams:
 def evidence_of(walk: WalkForward) -> Evidence:
     """Put everything that a walk showed into one document."""
     spec = walk.spec
+    alphas = {n: w.registration.alpha(spec.gate.alpha) for n, w in walk.strategies.items()}
     terms = Terms(
-        walk.periods_per_year, spec.cost, spec.seed, spec.gate, max(1, len(walk.strategies))
-    )
+        walk.periods_per_year, spec.cost, spec.seed, spec.gate, min(alphas.values())
+    )  # of all strategies together: as strict as the strictest
     parts = {}
     lines = []
     for name, one in walk.strategies.items():
-        at = None if one.promoted_at is None else walk.dates[one.promoted_at].item()
         parts[name] = strategy_evidence(
-            name, walk.streams(name), terms, verdict=one.verdict, promoted_at=at
+            name,
+            walk.streams(name),
+            dataclasses.replace(terms, alpha=alphas[name]),
+            verdict=one.verdict,
+            promoted_at=None if one.promoted_at is None else walk.dates[one.promoted_at].item(),
+            batch=one.registration.batch,
         )
         lines += criterion_lines(name, one.verdict)
     whole = together(walk)
@@ -206,4 +212,5 @@ def _policy_trials(walk: WalkForward, name: str, one: StrategyWalk) -> Iterable[
             span_end=walk.dates[-1].item(),
             sharpe=sharpe_ratio(net[variant]),
             observations=len(walk.dates) - walk.start - 1,
+            champion=one.champion if variant == "regime_aware" else None,
         )

@@ -27,7 +27,8 @@ from ml.export.records import Decision
 from ml.history import History
 from ml.regime import RegimeFit
 from ml.regime_track import RegimeTrack
-from ml.walk_fold import LEARNED, Fold, StrategyWalk
+from ml.trials import trial_frame
+from ml.walk_fold import LEARNED, Fold, StrategyWalk, standings
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -131,11 +132,12 @@ def walk_forward(
     history = history_of(panel, {name: corpora[name] for name in strategies}, state=state)
     proposals, regimes = _proposals(history, spec, Memo(dict(fits or {})), truth, report)
     held = _buy_and_hold(panel, spec)
-    walks = {}
+    folds = {}
     for name in strategies:
         given = {variant: [d[name] for d in fold] for variant, fold in proposals.items()}
-        fold = Fold(panel, name, spec, corpora[name], given, held, len(strategies), ledger)
-        walks[name] = fold.run(_stage(report, f"walk {name}"))
+        folds[name] = Fold(panel, name, spec, corpora[name], given, held)
+    places = standings(folds, trial_frame([]) if ledger is None else ledger)
+    walks = {n: one.run(places[n], _stage(report, f"walk {n}")) for n, one in folds.items()}
     return WalkForward(panel.dates, spec.policy.train, panel.periods_per_year, spec, walks, regimes)
 
 

@@ -147,7 +147,7 @@ def _register(
     given = {
         **tags,
         "promoted": str(evidence["promoted"]).lower(),
-        "policies": str(sum(s["policies"] for s in evidence["strategies"].values())),
+        "policies": str(max(s["policies"] for s in evidence["strategies"].values())),
         "candidates": str(sum(s["candidates"] for s in evidence["strategies"].values())),
         "evidence": evidence["claim"]["reason"],
     }

@@ -99,6 +99,16 @@ def close_at(name: str, day: date) -> datetime:
     return stamp.astimezone(UTC)
 
 
+def closes(name: str, start: date, end: date) -> dict[date, datetime]:
+    """Closes in UTC of the sessions from ``start`` to ``end``, by session; as :func:`close_at`."""
+    days = sessions(name, start, end)
+    if not days:
+        return {}
+    stamps = _calendar(name, start, end).closes.loc[str(days[0]) : str(days[-1])]
+    moments = (stamp.astimezone(UTC) for stamp in stamps.dt.to_pydatetime())
+    return dict(zip(days, moments, strict=True))
+
+
 def periods_per_year(name: str) -> int:
     """Sessions per year: the long-run count of the exchange (2015 to 2024), 252 for ``data``."""
     if name == DATA:

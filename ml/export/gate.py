@@ -35,8 +35,8 @@ class GateConfig(BaseModel):
     Parameters
     ----------
     alpha : float
-        Chance of promoting a useless challenger, over all looks and all challengers that were
-        registered together.
+        Chance of promoting a useless challenger in a champion's reign: over all looks, all
+        challengers that were registered together, and all batches of them.
     first_look : int
         Out-of-sample sessions before the first look that may promote.
     mixture : float
@@ -83,9 +83,9 @@ class Record:
     rival_sharpes : float64, ``[policy]``
         Sharpe ratios per session of the other learned policies, for the spread of luck.
     policies : int
-        How many there were.
-    challengers : int
-        Registered together with this one, itself included.
+        How many were ever looked at.
+    alpha : float
+        Chance of a false promotion that this challenger may use up, over all its looks.
     cost : float
         Assumed cost per side, decimal.
     periods_per_year : int
@@ -97,7 +97,7 @@ class Record:
     champion: str
     rival_sharpes: Floats
     policies: int
-    challengers: int
+    alpha: float
     cost: float
     periods_per_year: int
 
@@ -169,7 +169,7 @@ def criteria(evidence: Record, config: GateConfig) -> tuple[Criterion, ...]:
     """Judge one look; returns the whole table."""
     n = len(evidence.challenger)
     out = [_above("observations", float(n), config.first_look)]
-    limit = boundary(max(n, 1), alpha=config.alpha / evidence.challengers, mixture=config.mixture)
+    limit = boundary(max(n, 1), alpha=evidence.alpha, mixture=config.mixture)
     for name, returns in evidence.rivals.items():
         paired = paired_difference(evidence.challenger, returns, config.half_life)
         out.append(_above(f"paired_{name}", hac_t(paired, config.lags), limit, "no variance"))
@@ -181,7 +181,7 @@ def criteria(evidence: Record, config: GateConfig) -> tuple[Criterion, ...]:
 def smallest_gain(evidence: Record, rival: Floats, config: GateConfig) -> float | None:
     """Smallest annual Sharpe improvement over ``rival`` that this many sessions could show."""
     n = max(len(evidence.challenger), 1)
-    limit = boundary(n, alpha=config.alpha / evidence.challengers, mixture=config.mixture)
+    limit = boundary(n, alpha=evidence.alpha, mixture=config.mixture)
     return smallest_gain_over(
         evidence.challenger, rival, limit=limit, periods_per_year=evidence.periods_per_year
     )

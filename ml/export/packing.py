@@ -23,7 +23,6 @@ from ml.export.records import (
     Regime,
     RegimeRow,
     Verdict,
-    members_of,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -57,7 +56,7 @@ def packed(step: Step) -> dict[str, Any]:
     kept = {
         f.name: getattr(decision, f.name)
         for f in dataclasses.fields(decision)
-        if f.name not in ("weights", "mix", "parameters", "regime", "by_regime")
+        if f.name not in ("grid", "weights", "regime", "by_regime")
     }
     return {
         "decision": {
@@ -83,14 +82,11 @@ def unpacked(values: dict[str, Any], grid: ParamGrid, *, candidates: int) -> Ste
     >>> step = unpacked(packed(step), grid, candidates=140)  # doctest: +SKIP
     """
     given, made = dict(values["decision"]), dict(values["exported"])
-    weights = _dense(given.pop("weights"), candidates)
-    mix = members_of(weights, grid.take(np.arange(candidates)))
     decision = Decision(
         **{
             **given,
-            "weights": weights,
-            "mix": mix,
-            "parameters": mix[0].parameters if mix else None,
+            "grid": grid.take(np.arange(candidates)),
+            "weights": _dense(given["weights"], candidates),
             "regime": Regime(**given["regime"]),
             "by_regime": {name: RegimeRow(**row) for name, row in given["by_regime"].items()},
         }

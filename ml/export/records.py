@@ -7,6 +7,7 @@ and not for the JSON document (``document``).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +48,7 @@ class Regime:
     since: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decision:
     """A proposal for one strategy after the close of one session.
 
@@ -55,18 +56,14 @@ class Decision:
     ----------
     session : int
         Index on the history's axis; ``date`` is its ISO date.
+    grid : ParamGrid
+        The candidates, ``[param]``.
     weights : float64, ``[param]``
         The mix over the candidates; the rest is cash.
-    mix : tuple of Member
-        The positive weights, heaviest first.
-    parameters : dict
-        Of the heaviest member; None when the mix is all cash.
     by_regime : dict of str to RegimeRow
     confidence : float
         Certainty of the regime times the weight of evidence behind it, in [0, 1]; an ordering,
         not a calibrated probability.
-    parameter_confidence : dict of str to float
-        Share of the mix that agrees with the heaviest member's value, in [0, 1].
     selected_at, refitted_at : int
         Sessions of the selection and of the regime fit in force.
     """
@@ -74,15 +71,35 @@ class Decision:
     strategy: str
     session: int
     date: str
+    grid: ParamGrid
     weights: Floats
-    mix: tuple[Member, ...]
-    parameters: dict[str, Any] | None
     regime: Regime
     by_regime: dict[str, RegimeRow]
     confidence: float
-    parameter_confidence: dict[str, float]
     selected_at: int
     refitted_at: int
+
+    @cached_property
+    def mix(self) -> tuple[Member, ...]:
+        """The positive weights, heaviest first."""
+        return members_of(self.weights, self.grid)
+
+    @property
+    def parameters(self) -> dict[str, Any] | None:
+        """Those of the heaviest member; None when the mix is all cash."""
+        return self.mix[0].parameters if self.mix else None
+
+    @property
+    def parameter_confidence(self) -> dict[str, float]:
+        """Share of the mix that has the heaviest member's value, per parameter, in [0, 1]."""
+        total = float(self.weights.sum())
+        if total <= 0.0:
+            return dict.fromkeys(self.grid.columns, 0.0)
+        top = int(np.argmax(self.weights))
+        return {
+            name: float(self.weights[column == column[top]].sum()) / total
+            for name, column in self.grid.columns.items()
+        }
 
 
 @dataclass(frozen=True)

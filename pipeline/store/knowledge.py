@@ -14,7 +14,14 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
-from backtest.market.calendar import DATA, DEFAULT_CALENDAR, close_at, next_session, sessions
+from backtest.market.calendar import (
+    DATA,
+    DEFAULT_CALENDAR,
+    close_at,
+    closes,
+    next_session,
+    sessions,
+)
 
 LATE_SESSIONS = 5
 _LOOK_BACK = timedelta(days=45)
@@ -45,10 +52,8 @@ def session_closes(calendar: str, days: list[date]) -> dict[date, datetime]:
     """Close of each day in UTC; the end of the day where the exchange names none."""
     if not days:
         return {}
-    listed = set() if calendar == DATA else set(sessions(calendar, min(days), max(days)))
-    return {
-        day: close_at(calendar, day) if day in listed else _end_of(day) for day in sorted(set(days))
-    }
+    listed = {} if calendar == DATA else closes(calendar, min(days), max(days))
+    return {day: listed.get(day) or _end_of(day) for day in sorted(set(days))}
 
 
 def first_known(

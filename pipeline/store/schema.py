@@ -78,7 +78,7 @@ EVIDENCE = Table("evidence", ("date",), ("document", "snapshot", "settings"))
 TRIALS = Table(
     "trials",
     ("kind", "strategy", "config_hash", "span_start"),
-    ("span_end", "sharpe", "observations"),
+    ("span_end", "sharpe", "observations", "champion"),
     session="span_end",
 )
 VERSIONED = (BARS, QUARANTINE, UNIVERSE, SESSIONS, REGIMES, DECISIONS, RETURNS, EVIDENCE)
@@ -150,7 +150,9 @@ _FIRST = (
     known_at timestamptz not null, ingested_at timestamptz not null, run_id varchar not null)""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_CHALLENGERS = ("alter table trials add column champion varchar",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CHALLENGERS)
 VERSION = len(MIGRATIONS)
 
 

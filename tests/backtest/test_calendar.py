@@ -60,6 +60,14 @@ def test_half_day_closes_early() -> None:
     assert cal.close_at("XNYS", date(2024, 7, 2)) == datetime(2024, 7, 2, 20, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("name", ["XNYS", "XETR", "XLON"])
+def test_closes_of_a_span_are_those_of_its_sessions(name: str) -> None:
+    found = cal.closes(name, date(2024, 6, 28), date(2024, 12, 31))
+    assert list(found) == cal.sessions(name, date(2024, 6, 28), date(2024, 12, 31))
+    assert found == {day: cal.close_at(name, day) for day in found}
+    assert cal.closes(name, date(2024, 12, 25), date(2024, 12, 25)) == {}
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [

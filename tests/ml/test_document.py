@@ -105,7 +105,7 @@ def test_all_cash_keeps_the_parameters_that_rested():
     assert first.parameters == default_set(RsiSwingParams)
     later = entry_of(decision(), HELD, cash, previous=held_entry(3), **facts)
     assert later.parameters == GRID.row(3)
-    empty = replace(decision(), mix=(), parameters=None)
+    empty = replace(decision(), weights=np.zeros(GRID.size))
     none = entry_of(empty, HELD, cash, previous=None, **facts)
     assert none.target.parameters is None
 

@@ -37,7 +37,7 @@ def record(challenger: np.ndarray, static: np.ndarray, **more: object) -> Record
         champion="default",
         rival_sharpes=np.array([0.0, 0.01]),
         policies=7,
-        challengers=1,
+        alpha=0.05,
         cost=0.0,
         periods_per_year=252,
     )
@@ -61,11 +61,11 @@ def test_boundary(n: int, alpha: float, expected: float):
     assert boundary(n, alpha=alpha) == pytest.approx(expected, rel=1e-12)
 
 
-def test_more_challengers_raise_the_boundary():
+def test_a_smaller_share_of_alpha_raises_the_boundary():
     one = record(noise(400), noise(400, seed=1))
     limits = [
         next(c.limit for c in criteria(r, CONFIG) if c.name == "paired_static")
-        for r in (one, dataclasses.replace(one, challengers=10))
+        for r in (one, dataclasses.replace(one, alpha=0.005))
     ]
     assert limits == [boundary(400, alpha=0.05), boundary(400, alpha=0.005)]
     assert limits[1] > limits[0]

@@ -9,6 +9,7 @@ from ml.decision import transition
 from ml.export.records import Decision, ParameterSet, Regime, Verdict
 from ml.export.transition import bounded_step
 from ml.policy import PolicyConfig
+from tests.ml.histories import small_grid
 
 SETS = 40
 
@@ -84,7 +85,18 @@ def test_to_cash():
 
 def proposal(weights: np.ndarray) -> Decision:
     regime = Regime("bull", {"bull": 1.0}, "2020-01-01")
-    return Decision("s", 300, "2020-01-02", weights, (), None, regime, {}, 0.5, {}, 300, 300)
+    return Decision(
+        strategy="s",
+        session=300,
+        date="2020-01-02",
+        grid=small_grid(),
+        weights=weights,
+        regime=regime,
+        by_regime={},
+        confidence=0.5,
+        selected_at=300,
+        refitted_at=300,
+    )
 
 
 def verdict(*, promote: bool) -> Verdict:

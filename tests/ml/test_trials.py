@@ -1,17 +1,21 @@
 """What counts as a trial, once."""
 
+import math
 from datetime import UTC, date, datetime
 
 import polars as pl
+import pytest
 
 from ml.trials import (
     KEY,
     TRIAL_COLUMNS,
+    Registration,
     Trial,
     config_hash,
     merged,
     policies_known,
     policies_looked_at,
+    registrations,
     trial_frame,
 )
 
@@ -36,7 +40,7 @@ EMPTY = trial_frame([])
 
 def test_an_empty_ledger_has_its_columns():
     assert EMPTY.schema == pl.Schema(TRIAL_COLUMNS)
-    assert policies_known(EMPTY, "rsi_swing", since=FIRST) == {}
+    assert policies_known(EMPTY, since=FIRST) == {}
 
 
 def test_the_hash_ignores_order_and_sees_values():
@@ -73,7 +77,7 @@ def test_another_start_is_another_trial():
     assert ledger.select(KEY).is_unique().all()
 
 
-def test_policies_are_counted_by_hash_strategy_kind_and_span():
+def test_policies_are_counted_by_hash_kind_and_span():
     ledger = merged(
         EMPTY,
         trial_frame(
@@ -87,19 +91,18 @@ def test_policies_are_counted_by_hash_strategy_kind_and_span():
             ]
         ),
     )
-    assert len(policies_known(ledger, "rsi_swing", since=FIRST)) == 2
-    assert len(policies_known(ledger, "ma_cross", since=FIRST)) == 1
-    assert len(policies_known(ledger, "rsi_swing", since=date(2003, 1, 2))) == 3
-    assert policies_known(ledger, "rsi_swing", since=date(2060, 1, 2)) == {}
+    assert len(policies_known(ledger, since=FIRST)) == 3
+    assert len(policies_known(ledger, since=date(2003, 1, 2))) == 4
+    assert policies_known(ledger, since=date(2060, 1, 2)) == {}
 
 
 def test_a_policy_counts_from_the_day_it_was_first_looked_at():
     looked = [datetime(2021, 3, 1, 9, tzinfo=UTC), datetime(2022, 3, 1, 9, tzinfo=UTC)]
     rows = trial_frame([trial("one"), trial("one", span_start=date(2016, 1, 4))])
-    known = policies_known(rows.with_columns(known_at=pl.Series(looked)), "rsi_swing", since=FIRST)
+    known = policies_known(rows.with_columns(known_at=pl.Series(looked)), since=FIRST)
     assert list(known.values()) == [date(2021, 3, 1)]
     early = rows.with_columns(known_at=pl.Series([datetime(2000, 1, 3, tzinfo=UTC)] * 2))
-    assert list(policies_known(early, "rsi_swing", since=FIRST).values()) == [FIRST]
+    assert list(policies_known(early, since=FIRST).values()) == [FIRST]
 
 
 def test_a_policy_counts_once_and_from_the_start_of_its_record():
@@ -110,3 +113,63 @@ def test_a_policy_counts_once_and_from_the_start_of_its_record():
 
 def test_an_undefined_sharpe_is_null():
     assert trial_frame([trial("one", sharpe=None)])["sharpe"].to_list() == [None]
+
+
+def challengers(*rows: tuple[str, str, int], champion: str = "default") -> pl.DataFrame:
+    """Ledger of challengers: name, strategy and the day in March on which each was first seen."""
+    given = [trial(name, strategy=strategy, champion=champion) for name, strategy, _ in rows]
+    seen = [datetime(2021, 3, day, 9, tzinfo=UTC) for *_, day in rows]
+    return trial_frame(given).with_columns(known_at=pl.Series(seen, dtype=pl.Datetime("us", "UTC")))
+
+
+def own(*names: str, strategy: str = "rsi_swing", champion: str = "default") -> dict:
+    return {strategy: (config_hash({"name": names[0]}), champion)}
+
+
+def test_the_first_challengers_share_the_first_batch():
+    both = own("one") | own("two", strategy="ma_cross")
+    assert registrations(EMPTY, both, since=FIRST) == {
+        "rsi_swing": Registration(batch=1, together=2),
+        "ma_cross": Registration(batch=1, together=2),
+    }
+
+
+def test_a_challenger_keeps_its_batch_whatever_is_tried_later():
+    ledger = challengers(("one", "rsi_swing", 1), ("two", "ma_cross", 1), ("three", "rsi_swing", 2))
+    assert registrations(ledger, own("one"), since=FIRST)["rsi_swing"] == Registration(1, 2)
+    assert registrations(ledger, own("three"), since=FIRST)["rsi_swing"] == Registration(2, 1)
+    later = pl.concat([ledger, challengers(("four", "rsi_swing", 3))])
+    for name in ("one", "three"):
+        mine = own(name)
+        assert registrations(later, mine, since=FIRST) == registrations(ledger, mine, since=FIRST)
+
+
+def test_a_new_challenger_joins_the_next_batch():
+    ledger = challengers(("one", "rsi_swing", 1), ("two", "rsi_swing", 2), ("three", "ma_cross", 3))
+    assert registrations(ledger, own("new"), since=FIRST)["rsi_swing"] == Registration(3, 1)
+    # what the other strategy tried does not count, and its known challenger is not new
+    mixed = own("new") | own("three", strategy="ma_cross")
+    assert registrations(ledger, mixed, since=FIRST) == {
+        "rsi_swing": Registration(3, 1),
+        "ma_cross": Registration(1, 1),
+    }
+
+
+def test_a_change_of_champion_starts_a_new_clock():
+    ledger = challengers(("one", "rsi_swing", 1), ("two", "rsi_swing", 2))
+    mine = own("two", champion="incumbent")
+    assert registrations(ledger, mine, since=FIRST)["rsi_swing"] == Registration(1, 1)
+
+
+def test_other_policies_and_old_spans_are_no_batch():
+    plain = trial_frame([trial("one"), trial("two", kind="candidate", champion="default")])
+    ended = trial_frame([trial("three", champion="default", end=date(2010, 1, 4))])
+    ledger = pl.concat([plain, ended])
+    assert registrations(ledger, own("new"), since=FIRST)["rsi_swing"] == Registration(1, 1)
+
+
+def test_the_shares_of_alpha_sum_to_alpha():
+    shares = [Registration(j, 1).alpha(0.05) for j in range(1, 20_001)]
+    assert sum(shares) == pytest.approx(0.05, rel=1e-4)
+    assert shares[0] == pytest.approx(0.05 * 6 / math.pi**2)
+    assert Registration(2, 5).alpha(0.05) == pytest.approx(0.05 / 5 * 6 / (4 * math.pi**2))

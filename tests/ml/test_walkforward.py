@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import jsonschema
@@ -21,6 +21,7 @@ from ml.corpus import WalkSpec, corpus, history_of, incumbents_of
 from ml.decision import decide
 from ml.decision import gate as real_gate
 from ml.evidence import Evidence, evidence_schema, rival_sharpes
+from ml.export.gate import boundary
 from ml.policy import PolicyConfig
 from ml.trials import TRIAL_COLUMNS, merged, trial_frame
 from ml.walk_tables import (
@@ -290,18 +291,38 @@ def test_a_policy_tried_later_changes_no_earlier_verdict(
 ):
     """Twenty others over the same span, first looked at so many sessions before the last one."""
     late = datetime.fromisoformat(f"{panel.dates[-1 - looked]}T23:00:00+00:00")
-    row = trials_frame(walk).filter(kind="policy").head(1)
+    own = trials_frame(walk).filter(kind="policy")
+    row = own.drop_nulls("champion")
     rows = [row.with_columns(config_hash=pl.lit(f"late-{n}")) for n in range(20)]
-    ledger = pl.concat(rows).with_columns(known_at=pl.lit(late))
+    early = own.with_columns(known_at=pl.lit(late - timedelta(days=400)))
+    ledger = pl.concat([early, pl.concat(rows).with_columns(known_at=pl.lit(late))])
     known = {NAME: walk.strategies[NAME].corpus}
     after = walk_forward(
         panel, [NAME], SPEC, corpora=known, fits=walk.regimes.fits, ledger=ledger
     ).strategies[NAME]
     before = walk.strategies[NAME]
     assert after.policies == before.policies + 20
+    assert after.registration == before.registration  # a later batch takes nothing from this one
     same = [a == b for a, b in zip(after.verdicts, before.verdicts, strict=True)]
     changed = looked + 2  # the session before it is judged by what was known then
     assert same == [True] * (len(same) - changed) + [False] * changed
+
+
+def test_trying_on_until_one_passes_costs_more_each_time(panel: Panel, walk: WalkForward):
+    """The same data under a policy that was tweaked: the next batch, with a smaller alpha."""
+    seen = trials_frame(walk)
+    tweaked = dataclasses.replace(SPEC, policy=POLICY.model_copy(update={"temperature": 0.03}))
+    known = {NAME: walk.strategies[NAME].corpus}
+    again = walk_forward(panel, [NAME], tweaked, corpora=known, fits=walk.regimes.fits, ledger=seen)
+    first, second = walk.strategies[NAME], again.strategies[NAME]
+    assert (first.registration.batch, second.registration.batch) == (1, 2)
+    limits = [
+        next(c.limit for c in one.verdict.criteria if c.name == "paired_static")
+        for one in (first, second)
+    ]
+    n = first.verdict.observations
+    alphas = [0.05 * 6 / np.pi**2 / batch**2 for batch in (1, 2)]
+    assert limits == pytest.approx([boundary(n, alpha=alpha) for alpha in alphas])
 
 
 def test_luck_is_spread_by_the_other_learned_policies_alone(walk: WalkForward):

@@ -5,6 +5,7 @@ import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from backtest.market.bars import Prepared, prepare, read_bars
 from pipeline.config import open_home
 from pipeline.store import RowAccount, Store, content_hash
 from pipeline.store.knowledge import first_known, knowledge_cut
+from pipeline.store.schema import MIGRATIONS
 from tests.pipeline.stored import at, bars_of, prepared_of, raw_of
 
 FRIDAY = date(2020, 3, 6)
@@ -412,8 +414,9 @@ def trial(end: date, sharpe: float | None = 0.1, **changes: object) -> pl.DataFr
         "span_end": end,
         "sharpe": sharpe,
         "observations": 100,
+        "champion": None,
     }
-    return pl.DataFrame([row | changes])
+    return pl.DataFrame([row | changes], schema_overrides={"champion": pl.String})
 
 
 def test_a_trial_counts_once_and_its_span_is_extended(tmp_path):
@@ -430,6 +433,23 @@ def test_a_trial_counts_once_and_its_span_is_extended(tmp_path):
     assert kept.row(0, named=True)["span_end"] == MONDAY
     assert kept.row(0, named=True)["sharpe"] == 0.2
     assert kept.row(0, named=True)["run_id"] == "c"
+
+
+def test_a_store_of_the_first_version_learns_who_challenged_whom(tmp_path):
+    store = fresh(tmp_path)
+    with duckdb.connect(str(store.home.database)) as old:
+        old.execute("create table schema_versions (version integer, known_at timestamptz)")
+        old.execute("insert into schema_versions values (1, now())")
+        for statement in MIGRATIONS[0]:
+            old.execute(statement)
+        old.execute(
+            "insert into trials values (?, 'policy', 'rsi_swing', 'abc', '2015-01-02', ?, 0.1, 100,"
+            " now(), now(), 'a')",
+            [store.universe, FRIDAY],
+        )
+    assert store.write_trials(trial(FRIDAY, champion="def"), run_id="b").restated == 1
+    kept = store.read_trials()
+    assert kept.select("config_hash", "champion").rows() == [("abc", "def")]
 
 
 def test_trials_are_read_as_of_a_session(tmp_path):
