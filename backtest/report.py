@@ -177,7 +177,8 @@ def _gate(found: Mapping[str, Any]) -> list[Block]:
     """Every criterion of every strategy, the paired tests, and what is not there yet."""
     blocks: list[Block] = [Heading("The gate")]
     for name, part in found["strategies"].items():
-        said = f"{part['policies']} policies and {part['candidates']} candidate sets counted."
+        said = f"{part['policies']} policies and {part['candidates']} candidate sets counted; "
+        said += f"batch {part['batch']} of this champion's challengers, alpha {part['alpha']:.4f}."
         if part["promoted"]:
             said += f" The criteria stand as on {part['promoted_at']}, the session of the promotion"
             said += f"; the comparisons below them as on {found['last']}."

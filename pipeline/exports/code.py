@@ -23,8 +23,9 @@ _GIT_S = 10.0
 def code_facts() -> "CodeFacts":
     """Describe the running code, once for each process.
 
-    ``revision`` is the commit where its rooms are exactly as committed; otherwise, and where there
-    is no git, ``source-`` and the start of the SHA-256 of the source files.
+    ``revision`` is the last commit that changed its rooms, where they are exactly as committed (a
+    commit to anything else leaves it as it is); otherwise, and where there is no git, ``source-``
+    and the start of the SHA-256 of the source files.
     """
     from ml.export.document import CodeFacts
 
@@ -53,12 +54,12 @@ def source_sha256() -> str:
 
 
 def _commit() -> str | None:
-    """Commit of the source; none where it was changed since, or is not a git checkout."""
+    """Last commit to the rooms; none where they were changed since, or without a git checkout."""
     if not (ROOT / ".git").exists():
         return None
     changed = _git("status", "--porcelain", "--", *ROOMS)
-    head = _git("rev-parse", "HEAD")
-    return head if head and changed == "" else None
+    last = _git("log", "-1", "--format=%H", "--", *ROOMS)
+    return last if last and changed == "" else None
 
 
 def _git(*arguments: str) -> str | None:

@@ -75,6 +75,8 @@ def evidence(*, synthetic: bool) -> dict:
         "champion": "default",
         "smallest_gain": 1.25,
         "policies": 5,
+        "batch": 2,
+        "alpha": 0.0076,
         "candidates": 140,
         "paired": {"static": paired},
     }
@@ -151,7 +153,7 @@ def test_the_page_shows_every_part(files: dict[str, bytes]):
         "SYNTHETIC MARKET",
         "rsi_swing: hold, champion default; not passed: observations.",
         "Claim: regime_aware did not beat static.",
-        "5 policies and 140 candidate sets counted.",
+        "5 policies and 140 candidate sets counted; batch 2 of this champion's challengers, alpha ",
         "pbo: not computed yet.",
         "| static | +1.50 | +3.10 | +0.40 | - |",
         "Smallest gain that this span could have shown: 1.25",
