@@ -25,6 +25,7 @@ from ml.decision import Memo, Regimes, decide, regimes_of
 from ml.evidence import Streams
 from ml.export.records import Decision
 from ml.history import History
+from ml.policy import PolicyConfig
 from ml.regime import RegimeFit
 from ml.regime_track import RegimeTrack
 from ml.trials import trial_frame
@@ -116,13 +117,7 @@ def walk_forward(
     DataError
         ``E_TOO_SHORT``: the panel ends before anything could be earned out of sample.
     """
-    if len(panel.dates) < (needed := spec.policy.train + 2):
-        raise DataError(
-            f"{len(panel.dates)} sessions where a walk-forward needs {needed}",
-            where=f"train = {spec.policy.train}",
-            fix="give more history or a smaller --train",
-            code="E_TOO_SHORT",
-        )
+    require_history(len(panel.dates), spec.policy)
     report = progress or _silent
     if corpora is None:
         corpora = {
@@ -139,6 +134,23 @@ def walk_forward(
     places = standings(folds, trial_frame([]) if ledger is None else ledger)
     walks = {n: one.run(places[n], _stage(report, f"walk {n}")) for n, one in folds.items()}
     return WalkForward(panel.dates, spec.policy.train, panel.periods_per_year, spec, walks, regimes)
+
+
+def require_history(sessions: int, policy: PolicyConfig) -> None:
+    """Refuse a panel that ends before anything could be earned out of sample.
+
+    Raises
+    ------
+    DataError
+        ``E_TOO_SHORT``.
+    """
+    if sessions < (needed := policy.train + 2):
+        raise DataError(
+            f"{sessions} sessions where a walk-forward needs {needed}",
+            where=f"train = {policy.train}",
+            fix="give more history or a smaller --train (run: --set policy.train=N)",
+            code="E_TOO_SHORT",
+        )
 
 
 def _proposals(

@@ -140,12 +140,14 @@ def _summary(home: "Home", settings: "Settings", day: date) -> RunSummary:
 
 
 def _last_session(told: dict[str, str], asked: date | None) -> date:
-    """Last session that the ingested bars reach; refuse to take it for another one."""
+    """Last session that the ingested bars reach; refuse another one, and too little history."""
+    from ml.walkforward import require_history
     from pipeline.partitions import session_of
     from pipeline.resources import SettingsResource, SnapshotsResource
 
-    resource = SettingsResource(**told)
-    last = session_of(SnapshotsResource(settings=resource).open().current().last)
+    files = SnapshotsResource(settings=SettingsResource(**told)).open()
+    seen = files.current()
+    last = session_of(seen.last)
     if asked is not None and asked != last:
         raise DataError(
             f"no bars of session {asked}",
@@ -153,6 +155,7 @@ def _last_session(told: dict[str, str], asked: date | None) -> date:
             fix=f"give --session {last}, or bars that reach further",
             code="E_SESSION",
         )
+    require_history(files.bars(seen)["date"].n_unique(), files.settings.policy)
     return last
 
 

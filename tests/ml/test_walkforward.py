@@ -424,7 +424,7 @@ def test_strategies_are_registered_together(panel: Panel, walk: WalkForward):
 
 
 def test_too_little_history_is_one_line(panel: Panel):
-    with pytest.raises(DataError, match=r"^E_TOO_SHORT: 201 sessions .*--train$"):
+    with pytest.raises(DataError, match=r"^E_TOO_SHORT: 201 sessions .*policy\.train=N\)$"):
         walk_forward(panel.until(201), [NAME], SPEC)
 
 

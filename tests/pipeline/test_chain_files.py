@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from backtest.errors import StoreError
+from backtest.errors import DataError, StoreError
 from backtest.market.calendar import sessions
 from backtest.market.synthetic import WorldConfig, generate, write_world
 from pipeline.chain import RunSummary, run_chain
@@ -72,3 +72,14 @@ def test_another_data_set_of_the_same_name_is_refused_before_anything_is_written
     assert "\n" not in str(error.value)
     assert stamps(home.snapshots, home.exports) == before
     assert home.database.read_bytes() == database
+
+
+def test_too_little_history_is_said_before_anything_is_computed(market: Path, tmp_path: Path):
+    home, lines = open_home(tmp_path), []
+    settings = load_settings(path=market / "bars.parquet")  # 756 sessions before the first decision
+    with pytest.raises(DataError, match=r"^E_TOO_SHORT: \d+ sessions .*policy\.train=N") as error:
+        run_chain(settings, home, session=SESSION, progress=lines.append)
+    assert "\n" not in str(error.value)
+    assert any(line.startswith("bars:") for line in lines), "the bars are kept"
+    assert not any(line.startswith(("feature_panel", "regime_model")) for line in lines)
+    assert not list(home.parameters.glob("*.json"))
