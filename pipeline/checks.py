@@ -250,8 +250,10 @@ def disagreements(
             pairs = [(m.weight, m.parameters) for m in said]
             if pairs != [(m.weight, m.parameters) for m in meant]:
                 wrong.append(f"{document.session} {name}: {part} is not the walk-forward's")
-        if entry.action != step.exported.action:
-            wrong.append(f"{document.session} {name}: {entry.action} for {step.exported.action}")
+        moved = entry.previous is not None and entry.previous.mix != entry.mix
+        action = "update" if moved else step.exported.action
+        if entry.action != action:
+            wrong.append(f"{document.session} {name}: {entry.action} for {action}")
     return wrong
 
 

@@ -182,6 +182,13 @@ class StrategyEntry(Part):
                 raise ValueError("parameters are not the heaviest member of the mix")
         return self
 
+    @model_validator(mode="after")
+    def _a_hold_holds(self) -> Self:
+        """Refuse a hold that changes what is run."""
+        if self.action == "hold" and self.previous is not None and self.previous.mix != self.mix:
+            raise ValueError("a hold may not change the mix that is run")
+        return self
+
 
 class Regime(Part):
     """State of the market at the session's close, filtered."""

@@ -29,6 +29,9 @@ from ml.export.records import Decision, ParameterSet, Verdict, members_of
 from ml.export.records import Member as Chosen
 
 
+PUT_BACK = "; put back in place of what the preceding document ran"
+
+
 def entry_of(
     decision: Decision,
     verdict: Verdict,
@@ -61,9 +64,10 @@ def entry_of(
     """
     run = _aim(members_of(exported.weights, grid))
     resting = previous.parameters if previous else default_set(grid.params)
+    put_back = _put_back(exported, run, previous)
     try:
         return StrategyEntry(
-            action=exported.action,
+            action="update" if put_back else exported.action,
             parameters=run.parameters or resting,
             mix=run.mix,
             by_regime={
@@ -78,7 +82,7 @@ def entry_of(
                 parameters={n: _share(c) for n, c in decision.parameter_confidence.items()},
             ),
             evidence=_evidence(verdict, exported.champion, promoted_at),
-            reason=_reason(verdict, exported, promoted_at),
+            reason=_reason(verdict, exported, promoted_at) + (PUT_BACK if put_back else ""),
         )
     except ValidationError as error:
         refuse(error)
@@ -92,6 +96,15 @@ def regime_of(decision: Decision) -> Regime:
         probabilities={name: _share(p) for name, p in regime.probabilities.items()},
         since=date.fromisoformat(regime.since),
     )
+
+
+def _put_back(exported: ParameterSet, run: Aim, previous: StrategyEntry | None) -> bool:
+    """Say whether the champion takes the place of another mix that was run before.
+
+    It happens where the preceding document came from another fold: bars were restated, settings
+    or code changed, or an entry was rolled back. What is run changes, so it is no hold.
+    """
+    return exported.action == "hold" and previous is not None and previous.mix != run.mix
 
 
 def _aim(members: Sequence[Chosen]) -> Aim:

@@ -97,6 +97,18 @@ def test_a_promoted_document_runs_the_proposal_and_remembers_what_was():
     assert entry.reason.startswith("regime_aware promoted on 2015-06-01")
 
 
+def test_a_champion_put_back_is_an_update_that_says_so():
+    """The preceding document came from another fold, in which the proposal was let out."""
+    before = promoted_entry()
+    entry = held_entry(previous=before)
+    assert entry.action == "update"
+    assert entry.reason.startswith("default kept, held: observations, psr; put back in place of")
+    assert entry.previous == Aim(parameters=before.parameters, mix=before.mix)
+    assert held_entry(previous=held_entry()).action == "hold"
+    with pytest.raises(ValidationError, match="a hold may not change the mix"):
+        type(entry).model_validate(entry.model_dump() | {"action": "hold"})
+
+
 def test_all_cash_keeps_the_parameters_that_rested():
     cash = ParameterSet("swing_0", "regime_aware", np.zeros(GRID.size), "update")
     facts = {"grid": GRID, "promoted_at": date(2015, 6, 1)}
