@@ -38,7 +38,7 @@ def promoted_model(
     logged = log_research(tracker.open(), work, code=code_facts(), dagster_run=context.run.run_id)
     work.keep_values("registered", logged.plain())
     models = (logged.regime, logged.parameters)
-    names = ", ".join(f"{m.name} version {m.version} ({m.alias})" for m in models)
+    names = ", ".join(f"{m.name} version {m.version} ({m.note or m.alias})" for m in models)
     return dg.MaterializeResult(
         metadata={
             "summary": names + (", known already" if logged.reused else ""),

@@ -7,7 +7,7 @@ and the links to Dagster. Not for: MLflow's manners (``tracker``) or computing a
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.tracker import PARAMETERS_MODEL, REGIME_MODEL, Signature, fingerprint
+from pipeline.tracker import PARAMETERS_MODEL, REGIME_MODEL, Scope, Signature, fingerprint
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,6 +151,7 @@ def _register(
         "candidates": str(sum(s["candidates"] for s in evidence["strategies"].values())),
         "evidence": evidence["claim"]["reason"],
     }
+    scope = Scope(work.snapshot.universe, work.snapshot.last)
     states = {f"state_{k}": "double" for k in range(len(fit.names))}
     regime = tracker.register(
         REGIME_MODEL,
@@ -160,6 +161,7 @@ def _register(
         signature=Signature(dict.fromkeys(lane.columns, "double"), states),
         tags=given,
         promoted=evidence["promoted"],
+        scope=scope,
     )
     parameters = tracker.register(
         PARAMETERS_MODEL,
@@ -169,5 +171,6 @@ def _register(
         signature=Signature(states, {"strategy": "string", "set": "long", "weight": "double"}),
         tags=given,
         promoted=evidence["promoted"],
+        scope=scope,
     )
     return regime, parameters

@@ -6,7 +6,7 @@ Not for: what is logged, which the assets say.
 
 from pipeline.tracker.client import artifact_root, tracking_uri
 from pipeline.tracker.folder import Loaded, Signature
-from pipeline.tracker.registry import Registered
+from pipeline.tracker.registry import Registered, Scope
 from pipeline.tracker.runs import Research, fingerprint
 from pipeline.tracker.tracker import (
     PARAMETERS_MODEL,
@@ -21,6 +21,7 @@ __all__ = [
     "Loaded",
     "Registered",
     "Research",
+    "Scope",
     "Signature",
     "Tracker",
     "artifact_root",

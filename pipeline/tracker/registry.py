@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 CONTENT = "content_sha256"
+UNIVERSE = "universe"
+SESSION = "session"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a version speaks of: a universe, and the last session that its research saw (ISO)."""
+
+    universe: str
+    session: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Registered:
         False where a version of equal content was there already.
     url : str
         Its page.
+    note : str
+        What a person should know of the alias; mostly nothing.
     """
 
     name: str
@@ -55,6 +67,7 @@ class Registered:
     content_sha256: str
     created: bool
     url: str
+    note: str = ""
 
 
 def add_version(
@@ -103,28 +116,43 @@ def _ensure_model(client: "MlflowClient", name: str) -> None:
         client.get_registered_model(name)
 
 
-def move_alias(client: "MlflowClient", name: str, version: int, *, promoted: bool) -> str | None:
-    """Set the alias that a verdict asks for.
+def move_alias(
+    client: "MlflowClient", name: str, version: int, *, promoted: bool, scope: Scope
+) -> tuple[str | None, str]:
+    """Set the alias that a verdict asks for, unless a later session of the same universe has it.
 
     A promoted version becomes ``champion``, and is no longer ``challenger``. Any other becomes
-    ``challenger``, unless it is the champion already.
+    ``challenger``, unless it is the champion already. Research of an older session, run again, is
+    registered, but takes nothing from what came after it.
 
     Returns
     -------
-    str or None
-        The alias that the version has now.
+    alias : str or None
+        What the version has now.
+    note : str
+        What a person should know of the alias; mostly nothing.
     """
-    aliases = {
+    held = {
         alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()
     }
-    if not promoted and aliases.get(CHAMPION) == version:
-        return CHAMPION
-    alias = CHAMPION if promoted else CHALLENGER
-    if aliases.get(alias) != version:
+    alias = CHAMPION if promoted or held.get(CHAMPION) == version else CHALLENGER
+    note = ""
+    if held.get(alias) not in (None, version):
+        tags = client.get_model_version(name, str(held[alias])).tags
+        if tags.get(UNIVERSE) == scope.universe and tags.get(SESSION, "") > scope.session:
+            note = f"{alias} stays with version {held[alias]} of {tags[SESSION]}"
+            return next((one for one, number in held.items() if number == version), None), note
+        if tags.get(UNIVERSE) not in (None, scope.universe):
+            note = f"{alias} taken over from {tags[UNIVERSE]}"
+    if held.get(alias) != version:
         client.set_registered_model_alias(name, alias, str(version))
-    if promoted and aliases.get(CHALLENGER) == version:
+    if promoted and held.get(CHALLENGER) == version:
         client.delete_registered_model_alias(name, CHALLENGER)
-    return alias
+    known = client.get_model_version(name, str(version)).tags
+    if known.get(UNIVERSE) != scope.universe or known.get(SESSION, "") < scope.session:
+        for tag, value in ((UNIVERSE, scope.universe), (SESSION, scope.session)):
+            client.set_model_version_tag(name, str(version), tag, value)
+    return alias, note
 
 
 def load_version(client: "MlflowClient", name: str, alias: str, *, uri: str) -> Loaded:

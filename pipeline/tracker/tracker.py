@@ -18,7 +18,16 @@ from pipeline.tracker.client import (
     tracking_uri,
 )
 from pipeline.tracker.folder import Loaded, Signature
-from pipeline.tracker.registry import CONTENT, Registered, add_version, load_version, move_alias
+from pipeline.tracker.registry import (
+    CONTENT,
+    SESSION,
+    UNIVERSE,
+    Registered,
+    Scope,
+    add_version,
+    load_version,
+    move_alias,
+)
 from pipeline.tracker.runs import FINGERPRINT, PROCESS, Research, find_finished, reap, this_process
 
 if TYPE_CHECKING:
@@ -127,6 +136,7 @@ class Tracker:
         signature: Signature,
         tags: Mapping[str, str],
         promoted: bool,
+        scope: Scope,
     ) -> Registered:
         """Register a model's content and set the alias that the verdict asks for.
 
@@ -146,6 +156,8 @@ class Tracker:
             keeps the tags it was made with.
         promoted : bool
             Whether the gate promoted it.
+        scope : Scope
+            An alias moves forward in sessions only; the version is tagged with the last one.
         """
         with speaking(self.uri):
             found, created = add_version(
@@ -155,13 +167,15 @@ class Tracker:
                 arrays=arrays,
                 config=config,
                 signature=signature,
-                tags=tags,
+                tags={**tags, UNIVERSE: scope.universe, SESSION: scope.session},
             )
             version = int(found.version)
-            alias = move_alias(self.client, name, version, promoted=promoted)
+            alias, note = move_alias(self.client, name, version, promoted=promoted, scope=scope)
+        if note:
+            logger.warning("%s version %d: %s", name, version, note)
         digest = found.tags[CONTENT]
         url = self.model_url(name, version)
-        return Registered(name, version, alias, found.run_id, digest, created, url)
+        return Registered(name, version, alias, found.run_id, digest, created, url, note)
 
     def load_model(self, name: str, alias: str) -> Loaded:
         """Load the version that an alias names, as arrays and plain values; no code runs.

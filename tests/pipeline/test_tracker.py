@@ -18,6 +18,7 @@ from pipeline.config import Home, TrackingConfig
 from pipeline.tracker import (
     PARAMETERS_MODEL,
     REGIME_MODEL,
+    Scope,
     Signature,
     Tracker,
     fingerprint,
@@ -30,6 +31,7 @@ SIGNATURE = Signature(
     inputs={"market_return": "double", "market_volume": "double"},
     outputs={"state_0": "double", "state_1": "double"},
 )
+SCOPE = Scope("u", "2020-03-09")
 TAGS = {"snapshot": "s" * 64, "revision": "abc", "trials": "7", "evidence": "reports/evidence.json"}
 
 
@@ -47,7 +49,7 @@ def weights(level: float) -> dict[str, np.ndarray]:
     return {"means": np.full((2, 2), level), "counts": np.arange(3, dtype=np.int64)}
 
 
-def register(tracker: Tracker, name: str, level: float, *, promoted: bool):
+def register(tracker: Tracker, name: str, level: float, *, promoted: bool, scope: Scope = SCOPE):
     with tracker.research(fingerprint(model=name, level=str(level)), name="models") as run:
         return tracker.register(
             name,
@@ -57,6 +59,7 @@ def register(tracker: Tracker, name: str, level: float, *, promoted: bool):
             signature=SIGNATURE,
             tags=TAGS,
             promoted=promoted,
+            scope=scope,
         )
 
 
@@ -218,6 +221,7 @@ def test_equal_content_makes_no_second_version(tracker):
             signature=SIGNATURE,
             tags={},
             promoted=False,
+            scope=SCOPE,
         )
     assert [first.created, again.created, other.created] == [True, False, False]
     assert {first.version, again.version, other.version} == {1}
@@ -239,6 +243,34 @@ def test_only_a_promotion_moves_the_champion(tracker):
     assert aliases() == {"challenger": 3, "champion": 2}
     assert register(tracker, PARAMETERS_MODEL, 3.0, promoted=True).alias == "champion"
     assert aliases() == {"champion": 3}
+
+
+def test_an_older_session_takes_nothing_from_a_later_one(tracker):
+    def at(day: str, level: float, *, promoted: bool):
+        scope = Scope("u", f"2020-03-{day}")
+        return register(tracker, "dated", level, promoted=promoted, scope=scope)
+
+    at("06", 1.0, promoted=True)
+    at("09", 2.0, promoted=True)
+    older = at("05", 3.0, promoted=True)
+    assert (older.version, older.alias) == (3, None)
+    assert older.note == "champion stays with version 2 of 2020-03-09"
+    assert tracker.load_model("dated", "champion").config["level"] == 2.0
+    again = at("05", 3.0, promoted=True)
+    assert (again.created, again.alias, again.note) == (False, None, older.note)
+    # the same content, in force at a later session, goes on from there
+    assert at("10", 1.0, promoted=True).alias == "champion"
+    assert at("09", 2.0, promoted=True).alias is None
+    loaded = tracker.load_model("dated", "champion")
+    assert (loaded.version, loaded.tags["session"]) == (1, "2020-03-10")
+
+
+def test_another_universe_takes_an_alias_over_and_says_so(tracker):
+    first = Scope("mine", "2020-03-09")
+    register(tracker, "shared", 1.0, promoted=False, scope=first)
+    taken = register(tracker, "shared", 2.0, promoted=False, scope=Scope("demo", "2019-01-02"))
+    assert (taken.alias, taken.note) == ("challenger", "challenger taken over from mine")
+    assert tracker.load_model("shared", "challenger").tags["universe"] == "demo"
 
 
 def test_a_missing_model_or_alias_is_one_line(tracker):
