@@ -4,17 +4,14 @@ For: ``promoted_model`` and ``regime_parameters``, the daily product. Not for: t
 the gate reached inside the walk-forward.
 """
 
-from datetime import timedelta
-
 import dagster as dg
 
 from pipeline.boundary import OWNERS, at_boundary, table_schema
+from pipeline.hours import PUBLISHED_BY, SINCE_THE_CLOSE, ZONE
 from pipeline.partitions import SESSIONS, session_of
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource, TrackerResource
 
 GROUP = "export"
-PUBLISHED_BY = "30 20 * * 1-5"
-"""When a session's document must be there, in New York: three hours after the schedule."""
 
 
 @dg.asset(
@@ -62,8 +59,8 @@ def promoted_model(
     tags={"layer": "product"},
     freshness_policy=dg.FreshnessPolicy.cron(
         deadline_cron=PUBLISHED_BY,
-        lower_bound_delta=timedelta(hours=4, minutes=30),
-        timezone="America/New_York",
+        lower_bound_delta=SINCE_THE_CLOSE,
+        timezone=ZONE,
     ),
     metadata=table_schema(
         {

@@ -1,41 +1,21 @@
 """When the chain runs by itself.
 
-For: the daily export after the close of the exchange that ``$WEATHERVANE_CALENDAR`` names (XNYS
-if it is unset), with the profile and the bars of ``$WEATHERVANE_PROFILE`` and
-``$WEATHERVANE_BARS``. Not for: what it runs (``jobs``). The schedule is shipped
-stopped. To start it: ``dg dev``, then the switch on the Automation page, or
+For: the daily export after the close of the exchange of ``hours``, with the profile and the bars
+of ``$WEATHERVANE_PROFILE`` and ``$WEATHERVANE_BARS``. Not for: what it runs (``jobs``). The
+schedule is shipped stopped. To start it: ``dg dev``, then the switch on the Automation page, or
 ``dagster schedule start after_close -m pipeline.definitions`` with ``DAGSTER_HOME`` set; the
 daemon (part of ``dg dev``) must run.
 """
 
-import os
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from backtest.errors import ConfigError
-from backtest.registry import closest
+from pipeline.hours import CALENDAR, RUN_AT, ZONE
 from pipeline.jobs import daily
 from pipeline.partitions import add_sessions, partition_of
 
-CLOSES = {
-    "XNYS": ("America/New_York", "30 17 * * 1-5"),
-    "XETR": ("Europe/Berlin", "0 19 * * 1-5"),
-    "XLON": ("Europe/London", "0 18 * * 1-5"),
-    "XPAR": ("Europe/Paris", "0 19 * * 1-5"),
-}
-"""Time zone of each exchange, and a time there at which its close has settled."""
-
-CALENDAR = os.environ.get("WEATHERVANE_CALENDAR", "XNYS")
-if CALENDAR not in CLOSES:
-    raise ConfigError(
-        f"no daily schedule for calendar {CALENDAR!r}",
-        where="$WEATHERVANE_CALENDAR",
-        fix=closest(CALENDAR, list(CLOSES)),
-        code="E_CALENDAR",
-    )
-ZONE, CRON = CLOSES[CALENDAR]
 HOW_TO_START = (
     "Shipped stopped. Start it with the switch on the Automation page of `make ui`, or with "
     "`dagster schedule start after_close -m pipeline.definitions`."
@@ -44,7 +24,7 @@ HOW_TO_START = (
 
 @dg.schedule(
     name="after_close",
-    cron_schedule=CRON,
+    cron_schedule=RUN_AT,
     job=daily,
     execution_timezone=ZONE,
     default_status=dg.DefaultScheduleStatus.STOPPED,

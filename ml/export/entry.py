@@ -28,7 +28,6 @@ from ml.export.document import (
 from ml.export.records import Decision, ParameterSet, Verdict, members_of
 from ml.export.records import Member as Chosen
 
-
 PUT_BACK = "; put back in place of what the preceding document ran"
 
 

@@ -10,10 +10,11 @@ import dagster as dg
 import pytest
 
 from backtest.errors import DataError
+from pipeline.hours import ZONE
 from pipeline.instance import open_instance
 from pipeline.partitions import SESSIONS, add_sessions, partition_of, session_of
 from pipeline.resources import SettingsResource
-from pipeline.schedules import ZONE, after_close
+from pipeline.schedules import after_close
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +88,19 @@ def test_a_key_that_is_no_date_ends_in_one_line():
         session_of("2024-13-01")
 
 
-def zone_under(calendar: str) -> subprocess.CompletedProcess[str]:
-    """Import the schedule in a fresh process with this calendar named."""
+TELL = """
+from assets.export import regime_parameters as asset
+from pipeline.schedules import after_close
+policy = next(iter(asset.specs)).freshness_policy
+print(after_close.execution_timezone, after_close.cron_schedule, sep=" | ")
+print(policy.timezone, policy.deadline_cron, sep=" | ")
+"""
+
+
+def told_under(calendar: str) -> subprocess.CompletedProcess[str]:
+    """Import schedule and asset in a fresh process with this calendar named."""
     return subprocess.run(
-        [sys.executable, "-c", "from pipeline.schedules import ZONE; print(ZONE)"],
+        [sys.executable, "-c", TELL],
         env={**os.environ, "WEATHERVANE_CALENDAR": calendar},
         capture_output=True,
         text=True,
@@ -98,9 +108,12 @@ def zone_under(calendar: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_schedule_runs_in_the_exchange_s_own_time():
-    assert zone_under("XETR").stdout.strip() == "Europe/Berlin"
-    wrong = zone_under("XETRA")
+def test_schedule_and_deadline_are_in_the_exchange_s_own_time():
+    assert told_under("XETR").stdout.splitlines() == [
+        "Europe/Berlin | 0 19 * * 1-5",
+        "Europe/Berlin | 0 22 * * 1-5",
+    ]
+    wrong = told_under("XETRA")
     assert wrong.returncode == 1
     assert "E_CALENDAR: no daily schedule for calendar 'XETRA'" in wrong.stderr
     assert "did you mean 'XETR'?" in wrong.stderr
