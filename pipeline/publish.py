@@ -2,6 +2,9 @@
 
 For: everything that people or other programs read from a home. Not for: the database. A file of
 equal content is not rewritten, so its time stamp says when it last changed.
+
+A file and its sidecar cannot be renamed in one step. While a file is being replaced, its sidecar
+names the new content and the old; whichever of the two a crash leaves behind is one that it names.
 """
 
 import errno
@@ -88,29 +91,39 @@ def _flush_folder(folder: Path) -> None:
 def publish_bytes(path: Path, content: bytes) -> Published:
     """Publish ``content`` at ``path`` with its SHA-256 beside it.
 
-    Equal content, with an equal sidecar, is not rewritten. A crash between the two renames leaves
-    a file whose sidecar does not fit: reading refuses it and publishing again heals it.
+    Equal content, with an equal sidecar, is not rewritten. After a crash at any step a reader
+    finds the old content or the new one, whole, or no file where there was none.
     """
     digest = hashlib.sha256(content).hexdigest()
-    if _stands(path, content, digest):
+    named, held = _standing(path)
+    if (named, held) == ((digest,), content):
         return Published(path, digest, written=False)
+    _record(path, digest, *named)
     replace_file(path, content)
-    replace_file(sidecar_of(path), f"{digest}  {path.name}\n".encode())
+    if named:
+        _record(path, digest)
     return Published(path, digest, written=True)
 
 
-def _stands(path: Path, content: bytes, digest: str) -> bool:
-    """Say whether ``path`` holds ``content`` already and its sidecar says so."""
+def _standing(path: Path) -> tuple[tuple[str, ...], bytes]:
+    """Read what the sidecar of ``path`` names and what the file holds; nothing unless both are."""
     try:
-        return _recorded(path) == digest and path.read_bytes() == content
+        return _recorded(path), path.read_bytes()
     except (OSError, StoreError):
-        return False
+        return (), b""
 
 
-def _recorded(path: Path) -> str:
-    """Read the SHA-256 that was recorded for ``path``."""
+def _record(path: Path, *digests: str) -> None:
+    """Write down what ``path`` may hold: one SHA-256, or two while it is being replaced."""
+    lines = "".join(f"{one}  {path.name}\n" for one in dict.fromkeys(digests))
+    replace_file(sidecar_of(path), lines.encode())
+
+
+def _recorded(path: Path) -> tuple[str, ...]:
+    """Read what was recorded for ``path``."""
     try:
-        return sidecar_of(path).read_text(encoding="ascii").split()[0]
+        lines = sidecar_of(path).read_text(encoding="ascii").splitlines()
+        return tuple(line.split()[0] for line in (lines or [""]))
     except (OSError, UnicodeDecodeError, IndexError):
         raise StoreError(
             "no SHA-256 stands beside the file",
@@ -138,9 +151,9 @@ def read_published(path: Path) -> bytes:
             code="E_MISSING",
         ) from None
     found, recorded = hashlib.sha256(content).hexdigest(), _recorded(path)
-    if found != recorded:
+    if found not in recorded:
         raise StoreError(
-            f"the file's SHA-256 {found[:12]}... is not the recorded {recorded[:12]}...",
+            f"the file's SHA-256 {found[:12]}... is not the recorded {recorded[0][:12]}...",
             where=str(path),
             fix="delete it with its .sha256 and run again",
             code="E_CORRUPT",

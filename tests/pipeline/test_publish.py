@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 
 import polars as pl
 import pytest
@@ -101,23 +102,47 @@ def test_a_write_that_fails_leaves_what_stood_there(tmp_path, monkeypatch, step)
     assert read_published(path) == b"new"
 
 
-def test_a_crash_between_file_and_sidecar_is_refused_then_healed(tmp_path, monkeypatch):
-    path = publish_bytes(tmp_path / "x", b"old").path
-    replace = os.replace
+class Crash(BaseException):
+    """The machine stops."""
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+@pytest.mark.parametrize("survives", [0, 1, 2, 3])
+@pytest.mark.parametrize("before", [True, False])
+def test_after_a_crash_at_any_step_one_content_is_whole(
+    tmp_path, monkeypatch, old, survives, before
+):
+    """Stop before or after each rename: what a reader finds is the old content or the new one."""
+    path = tmp_path / "x"
+    if old is not None:
+        publish_bytes(path, old)
+    replace, done = os.replace, []
 
     def crash(source, target):
-        if str(target).endswith(".sha256"):
-            raise KeyboardInterrupt
+        if len(done) == survives and before:
+            raise Crash
         replace(source, target)
+        done.append(target)
+        if len(done) == survives + 1:
+            raise Crash
 
     with monkeypatch.context() as patched:
         patched.setattr(publish.os, "replace", crash)
-        with pytest.raises(KeyboardInterrupt):
+        with suppress(Crash):
             publish_bytes(path, b"new")
-    with pytest.raises(StoreError, match=r"^E_CORRUPT"):
-        read_published(path)
+    if old is None and not path.exists():
+        with pytest.raises(StoreError, match=r"^E_MISSING"):
+            read_published(path)
+    else:
+        assert read_published(path) in (old, b"new")
+        path.write_bytes(b"other")
+        with pytest.raises(StoreError, match=r"^E_CORRUPT"):
+            read_published(path)
     publish_bytes(path, b"new")
     assert read_published(path) == b"new"
+    digest = hashlib.sha256(b"new").hexdigest()
+    assert (tmp_path / "x.sha256").read_text() == f"{digest}  x\n"
+    assert not publish_bytes(path, b"new").written
 
 
 def test_a_folder_that_is_a_file_is_one_line(tmp_path):
