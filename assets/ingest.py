@@ -150,8 +150,9 @@ def judged_bars(
         missing=prepared.missing.height,
         notes=prepared.notes,
     )
+    about = {**_about_bars(snapshot, account), "snapshots removed": len(files.retire(snapshot))}
     return (
-        dg.MaterializeResult(asset_key="bars", metadata=_about_bars(snapshot, account)),
+        dg.MaterializeResult(asset_key="bars", metadata=about),
         dg.MaterializeResult(asset_key="universe", metadata=_about_symbols(kept.symbols())),
     )
 

@@ -5,6 +5,8 @@ in versions (``store``) or documents that leave the house (``exports``).
 """
 
 import json
+import logging
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from pipeline.publish import (
     publish_frame,
     read_frame,
     read_published,
+    sidecar_of,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
     from pipeline.config import Home, Settings
     from pipeline.provider import Fetched
     from pipeline.workbench import Workbench
+
+logger = logging.getLogger(__name__)
+
+KEPT = 3
+"""Snapshots of a universe that stay; each holds what a run saw and made of it (some 100 MB)."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,36 @@ class Snapshots:
         self.publish(self.folder(taken) / "bars.parquet", bars)
         self.publish_values(self._pointer(), asdict(taken))
         return taken
+
+    def retire(self, latest: Snapshot) -> list[str]:
+        """Remove the folders of this universe beyond the last ``KEPT``; those removed.
+
+        All that lay in them can be computed again from the store. A folder that another universe
+        names, or that holds no snapshot of ours, stays.
+        """
+        own = self.home.snapshots / f"recent-{self.settings.universe}.json"
+        before = self.values(own) if own.is_file() else []
+        name = self.folder(latest).name
+        recent = [*(one for one in before if one != name), name]
+        others = self.home.snapshots.glob("recent-*.json")
+        shared = {one for path in others if path != own for one in self.values(path)}
+        removed = []
+        for old in recent[:-KEPT]:
+            folder = self.home.snapshots / old
+            if old not in shared and (folder / "bars.parquet").is_file():
+                self._forget(old)
+                shutil.rmtree(folder)
+                logger.info("snapshot %s removed; the last %d are kept", old, KEPT)
+                removed.append(old)
+        self.publish_values(own, recent[-KEPT:])
+        return removed
+
+    def _forget(self, folder: str) -> None:
+        """Remove what points to a folder."""
+        for pointer in self.home.snapshots.glob("current-*.json"):
+            if self.values(pointer)["snapshot"].startswith(folder):
+                pointer.unlink()
+                sidecar_of(pointer).unlink(missing_ok=True)
 
     def current(self) -> Snapshot:
         """Return what the last run with these settings saw."""
