@@ -150,8 +150,8 @@ class Terms:
     alpha: float
 
 
-def variant_evidence(name: str, streams: Streams, terms: Terms, *, scope: str) -> VariantEvidence:
-    """Numbers of one stream; ``scope`` names it for the bootstrap's random draws."""
+def variant_evidence(name: str, streams: Streams, terms: Terms) -> VariantEvidence:
+    """Numbers of one stream; every stream of a run is resampled by the same random numbers."""
     net, traded = streams.net[name], streams.turnover[name]
     reasons: dict[str, str] = {}
     given = moments(net)
@@ -167,7 +167,7 @@ def variant_evidence(name: str, streams: Streams, terms: Terms, *, scope: str) -
         dsr = deflated_sharpe(given, trials=streams.policies, variance=variance)
     interval = None
     if given is not None:
-        seed = seeds.integer(terms.seed, f"interval/{scope}/{name}")
+        seed = seeds.integer(terms.seed, "interval")
         interval = sharpe_interval(net, periods_per_year=periods, seed=seed)
         if interval is None:
             reasons["sharpe_interval"] = "fewer than 30 sessions"
@@ -265,7 +265,6 @@ def criterion_lines(strategy: str, verdict: Verdict) -> list[CriterionLine]:
 
 
 def strategy_evidence(
-    name: str,
     streams: Streams,
     terms: Terms,
     *,
@@ -285,10 +284,7 @@ def strategy_evidence(
         policies=streams.policies,
         batch=batch,
         alpha=terms.alpha,
-        variants={
-            variant: variant_evidence(variant, streams, terms, scope=name)
-            for variant in streams.net
-        },
+        variants={variant: variant_evidence(variant, streams, terms) for variant in streams.net},
         paired=all_paired(streams, terms),
     )
 

@@ -135,7 +135,6 @@ def evidence_of(walk: WalkForward) -> Evidence:
     lines = []
     for name, one in walk.strategies.items():
         parts[name] = strategy_evidence(
-            name,
             walk.streams(name),
             dataclasses.replace(terms, alpha=alphas[name]),
             verdict=one.verdict,
@@ -158,7 +157,7 @@ def evidence_of(walk: WalkForward) -> Evidence:
         promoted=any(part.promoted for part in parts.values()),
         criteria=lines,
         claim=claim(whole, paired),
-        variants={name: variant_evidence(name, whole, terms, scope="all") for name in whole.net},
+        variants={name: variant_evidence(name, whole, terms) for name in whole.net},
         paired=paired,
         strategies=parts,
         pbo=None,

@@ -362,6 +362,11 @@ def test_evidence_says_what_is_missing(evidence: Evidence):
     assert aware.trials == one.policies
 
 
+def test_one_strategy_is_all_of_them(evidence: Evidence):
+    """Equal streams have equal numbers, their bootstrap intervals included."""
+    assert evidence.variants == evidence.strategies[NAME].variants
+
+
 def test_evidence_by_hand(walk: WalkForward, evidence: Evidence):
     net = walk.streams(NAME).net["static"]
     one = evidence.strategies[NAME].variants["static"]
