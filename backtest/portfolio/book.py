@@ -43,9 +43,24 @@ def checked_kind(kind: str) -> BookKind:
 
 
 def groups(sectors: Sequence[str], kind: BookKind) -> list[npt.NDArray[np.int64]]:
-    """Rows of the symbols that are balanced against each other: sectors, or everybody at once."""
+    """Rows of the symbols that are balanced against each other: sectors, or everybody at once.
+
+    Symbols of unknown sector (``""``) are balanced among themselves.
+
+    Raises
+    ------
+    ParameterError
+        ``E_BOOK``: a sector-neutral book where no sector is known would be another book in silence.
+    """
     if kind != "sector-neutral":
         return [np.arange(len(sectors))]
+    if not any(sectors):
+        raise ParameterError(
+            "a sector-neutral book needs sectors",
+            where="no symbol of these bars has one",
+            fix="add a column sector, or choose dollar-neutral",
+            code="E_BOOK",
+        )
     names = np.asarray(sectors)
     return [np.flatnonzero(names == name) for name in np.unique(names)]
 

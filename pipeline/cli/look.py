@@ -17,12 +17,10 @@ KINDS = click.Choice(["strategies", "features", "regimes", "learners", "metrics"
 @json_option
 def list_parts(kind: str, as_json: bool) -> None:
     """Name the registered parts of one kind, with what each is."""
-    from pipeline.commands.catalogue import parts
+    from pipeline.commands.catalogue import part_lines, parts
 
     found = parts(kind)
-    width = max(map(len, found), default=0)
-    lines = [f"{name:<{width}}  {about}".rstrip() for name, about in found.items()]
-    answer(found, lines, as_json=as_json)
+    answer(found, part_lines(found), as_json=as_json)
 
 
 @click.command()

@@ -24,8 +24,14 @@ SOCKETS = {
 DOCUMENTS = ("parameters", "evidence")
 
 
-def parts(kind: str) -> dict[str, str]:
-    """List the registered names of one kind, each with one line about it.
+def parts(kind: str) -> dict[str, dict[str, Any]]:
+    """List the registered names of one kind, each with what one chooses it by.
+
+    Returns
+    -------
+    dict of str to dict
+        ``about`` (a sentence) for parts that have a file of their own, and plain facts: units,
+        look-back, parameters with their bounds.
 
     Raises
     ------
@@ -36,7 +42,15 @@ def parts(kind: str) -> dict[str, str]:
         raise UnknownNameError(f"unknown kind {kind!r}", fix=closest(kind, list(SOCKETS)))
     module, name = SOCKETS[kind]
     registry: Registry[Any] = getattr(importlib.import_module(module), name)
-    return {name: _about(part) for name, part in registry.items()}
+    return {name: _facts(part) for name, part in registry.items()}
+
+
+def part_lines(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Write the parts as aligned columns, a line each."""
+    rows = [[name, *filter(None, _columns(facts))] for name, facts in found.items()]
+    columns = list(zip(*rows, strict=True))
+    padded = [[f"{cell:<{max(map(len, column))}}" for cell in column] for column in columns]
+    return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -68,14 +82,34 @@ def schema_of(name: str) -> dict[str, Any]:
     return {**params.model_json_schema(), **between}
 
 
-def _about(part: Any) -> str:
-    """One line about a part: what its fields say, else how its docstring opens."""
-    said = []
-    for field in ("unit", "better", "lookback"):
-        value = getattr(part, field, None)
-        if value is not None:
-            said.append(f"{field} {value}")
-    if said:
-        return ", ".join(said)
+def _facts(part: Any) -> dict[str, Any]:
+    """Say what there is to say of a part, in plain values."""
+    plain = ("unit", "lookback", "scope", "better", "annualised")
+    facts = {name: getattr(part, name) for name in plain if hasattr(part, name)}
+    if facts:
+        return facts
+    if hasattr(part, "params"):
+        bounds = part.params.ranges()
+        facts["parameters"] = {
+            name: [bounds[name].low, bounds[name].high] if name in bounds else list(options)
+            for name, options in {**dict.fromkeys(bounds, ()), **part.params.choices()}.items()
+        }
+        facts["candidates"] = part.candidates().size
     kind = part if inspect.isclass(part) else type(part)
-    return (inspect.getdoc(kind) or "").split("\n")[0]
+    return {"about": (inspect.getmodule(kind).__doc__ or "").split("\n")[0], **facts}
+
+
+def _columns(facts: dict[str, Any]) -> tuple[str, str]:
+    """Facts in a few words, and the sentence."""
+    words = []
+    if "unit" in facts:
+        words.append(f"{facts['unit']:<11}")
+    if "lookback" in facts:
+        scope = "per symbol" if facts["scope"] == "symbol" else "across symbols"
+        words.append(f"looks back {facts['lookback']:>3}  {scope}")
+    if "better" in facts:
+        words.append(f"{facts['better']} is better")
+        words.append("annualised" if facts["annualised"] else "")
+    if "parameters" in facts:
+        words.append(f"{len(facts['parameters'])} parameters, {facts['candidates']:>3} candidates")
+    return "  ".join(words).rstrip(), str(facts.get("about", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -21,7 +22,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "book_by_hand.json")
 def weigh(positions, kind, *, tradable=None, sectors=None):
     positions = np.array(positions, dtype=np.int8)
     live = np.ones(positions.size, dtype=bool) if tradable is None else np.array(tradable)
-    return book_weights(positions, live, sectors=sectors or [""] * positions.size, kind=kind)
+    return book_weights(positions, live, sectors=sectors or ["x"] * positions.size, kind=kind)
 
 
 def test_weights_by_hand():
@@ -53,6 +54,22 @@ def test_fewer_than_five_members_stay_flat(kind):
     result = sweep_book(panel, rule, rule.candidates(), kind=kind, cost=0.001)
     assert not result.net_return.any()
     assert not result.turnover.any()
+
+
+def test_a_sector_neutral_book_without_sectors_is_refused():
+    """It would be the dollar-neutral one in silence."""
+    panel = dataclasses.replace(random_panel(6, 120, seed=3), sectors=("",) * 6)
+    rule, kind, cost = STRATEGIES.get("rsi_swing"), "sector-neutral", 0.001
+    grid = rule.candidates().take(np.arange(2))
+    mixed = np.ones((1, 120, 2)) / 2
+    for run in (
+        lambda: sweep_book(panel, rule, grid, kind=kind, cost=cost),
+        lambda: mix_book(panel, rule, grid, mixed, kind=kind, cost=cost),
+    ):
+        with pytest.raises(ParameterError, match=r"^E_BOOK: a sector-neutral book needs sectors"):
+            run()
+    one = dataclasses.replace(panel, sectors=("", "", "", "tech", "tech", "tech"))
+    assert sweep_book(one, rule, grid, kind=kind, cost=cost).turnover.any()
 
 
 def golden_panel():

@@ -26,6 +26,21 @@ def test_list_names_the_registered_parts(kind: str, some: set[str]):
     assert some <= set(json.loads(ran.out))
     plain = weathervane("list", kind).out.splitlines()
     assert {line.split()[0] for line in plain} == set(json.loads(ran.out))
+    assert all(len(line.split()) > 3 for line in plain), "more than a name"
+    assert max(map(len, plain)) <= 135
+
+
+def test_list_says_what_one_chooses_by():
+    found = json.loads(weathervane("list", "strategies", "--json").out)["rsi_swing"]
+    assert found["candidates"] == 140
+    assert found["parameters"]["direction"] == ["reversion", "momentum"]
+    ranges = STRATEGIES.get("rsi_swing").params.ranges()
+    assert found["parameters"]["period"] == [ranges["period"].low, ranges["period"].high]
+    assert found["about"].startswith("The strategy that synthetic worlds are judged with")
+    metric = json.loads(weathervane("list", "metrics", "--json").out)["sharpe"]
+    assert metric == {"unit": "ratio", "better": "higher", "annualised": True}
+    line = next(x for x in weathervane("list", "features").out.splitlines() if "return_20" in x)
+    assert "looks back  20" in line
 
 
 def test_an_unknown_kind_is_wrong_usage():
