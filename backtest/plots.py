@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +19,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
+LineStyle = Literal["-", "--", "-.", ":"]
 
-COLOURS = {
-    "regime_aware": "#0b5fa5",
-    "regime_aware_single": "#6aa9d8",
-    "static": "#7a7a7a",
-    "experts": "#d9822b",
-    "default": "#b9b9b9",
-    "exported": "#111111",
-    "buy_and_hold": "#8c6d4f",
-    "incumbent": "#7b3fa0",
-    "oracle": "#2c8f5a",
+LINES: dict[str, tuple[str, LineStyle, float]] = {
+    "regime_aware": ("#0072b2", "-", 2.0),
+    "regime_aware_single": ("#56b4e9", "-", 1.1),
+    "static": ("#e69f00", "-", 1.3),
+    "experts": ("#cc79a7", "-", 1.1),
+    "default": ("#8a8a8a", "-", 1.1),
+    "exported": ("#111111", "--", 1.8),
+    "buy_and_hold": ("#7a5230", ":", 1.3),
+    "incumbent": ("#009e73", "-.", 1.3),
+    "oracle": ("#d55e00", "-", 1.1),
 }
+"""Colour, stroke and width of each variant, the same in every plot; told apart by colour-blind
+eyes too (Okabe and Ito's palette)."""
+
+_OTHER: tuple[str, LineStyle, float] = ("#b04a8f", "-", 1.1)
 TRENDS = {"bull": "#3a9d5d", "sideways": "#c9ced4", "bear": "#cf4b3f"}
 _WIDE = 10.5
 
@@ -54,9 +59,7 @@ def equity_plot(returns: pl.DataFrame, *, synthetic: bool = False) -> bytes:
                 part["date"].to_numpy(),
                 equity,
                 label=variant,
-                color=COLOURS.get(variant, "#b04a8f"),
-                linewidth=2.0 if variant in ("regime_aware", "exported") else 1.1,
-                linestyle="--" if variant == "exported" else "-",
+                **_stroke(variant),
             )
         remark = _frame_without_market(axes)
         _scale_levels(axes)
@@ -127,7 +130,7 @@ def parameter_plot(decisions: pl.DataFrame, *, strategy: str, synthetic: bool = 
             axes.set_ylim(-0.5, len(labels) - 0.5)
         coded = [labels.index(v) if isinstance(v, str) else v for v in values]
         numbers = np.array([np.nan if v is None else float(v) for v in coded])
-        axes.step(days, numbers, where="post", color=COLOURS["regime_aware"], linewidth=1.0)
+        axes.step(days, numbers, where="post", color=LINES["regime_aware"][0], linewidth=1.0)
         axes.set_title(f"{strategy}: {name}", loc="left", fontsize=10)
     return _png(figure)
 
@@ -150,9 +153,7 @@ def cost_plot(
         for variant in _ordered(one):
             part = one.filter(pl.col("variant") == variant)
             sharpe = sharpe_by_cost(part, costs, cost_bps=cost_bps, periods=periods)
-            style = "--" if variant == "exported" else "-"
-            colour = COLOURS.get(variant, "#b04a8f")
-            axes.plot(costs, sharpe, label=variant, color=colour, linestyle=style)
+            axes.plot(costs, sharpe, label=variant, **_stroke(variant))
         axes.axhline(0.0, color="#1c2733", linewidth=0.8)
         axes.axvline(cost_bps, color="#1c2733", linewidth=0.8, linestyle=":")
         axes.set_title(
@@ -186,6 +187,12 @@ def sharpe_by_cost(stream: pl.DataFrame, costs: Floats, *, cost_bps: float, peri
     return np.asarray(net.mean(axis=1) / safe * np.sqrt(periods))
 
 
+def _stroke(variant: str) -> dict[str, Any]:
+    """How a variant's line is drawn."""
+    colour, style, width = LINES.get(variant, _OTHER)
+    return {"color": colour, "linestyle": style, "linewidth": width}
+
+
 def _legend_beside(axes: Axes) -> None:
     """Put the legend to the right of a panel, where it hides nothing."""
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
@@ -195,9 +202,12 @@ def _scale_levels(axes: Axes) -> None:
     """Use a logarithmic scale for levels that more than double, with plain numbers on it."""
     low, high = axes.get_ylim()
     if low > 0.0 and high > 2.0 * low:
+        from matplotlib.ticker import MaxNLocator, NullLocator
+
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(MaxNLocator(6))  # a decade's own ticks end at 1
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
 
 
 def _frame_without_market(axes: Axes) -> str:
@@ -219,9 +229,9 @@ def _frame_without_market(axes: Axes) -> str:
 
 
 def _ordered(frame: pl.DataFrame) -> list[str]:
-    """Variants of a frame, known ones first and in the order of their colours."""
+    """Variants of a frame, known ones first and in the order of ``LINES``."""
     present = frame["variant"].unique().to_list()
-    known = [name for name in COLOURS if name in present]
+    known = [name for name in LINES if name in present]
     return known + sorted(set(present) - set(known))
 
 

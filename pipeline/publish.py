@@ -5,6 +5,7 @@ equal content is not rewritten, so its time stamp says when it last changed.
 
 A file and its sidecar cannot be renamed in one step. While a file is being replaced, its sidecar
 names the new content and the old; whichever of the two a crash leaves behind is one that it names.
+Nor can both be read in one step: what does not fit is read again, until the sidecar stands still.
 """
 
 import errno
@@ -99,7 +100,12 @@ def publish_bytes(path: Path, content: bytes) -> Published:
     if (named, held) == ((digest,), content):
         return Published(path, digest, written=False)
     _record(path, digest, *named)
-    replace_file(path, content)
+    try:
+        replace_file(path, content)
+    except StoreError:
+        if not path.exists():
+            sidecar_of(path).unlink(missing_ok=True)
+        raise
     if named:
         _record(path, digest)
     return Published(path, digest, written=True)
@@ -134,15 +140,33 @@ def _recorded(path: Path) -> tuple[str, ...]:
 
 
 def read_published(path: Path) -> bytes:
-    """Read a published file after checking its SHA-256.
+    """Read a published file after checking its SHA-256, also while it is being replaced.
 
     Raises
     ------
     StoreError
         ``E_MISSING``: no such file. ``E_CORRUPT``: the bytes are not those that were published.
     """
+    before: tuple[str, ...] = ()
+    while True:
+        content = _held(path)
+        found, recorded = hashlib.sha256(content).hexdigest(), _recorded(path)
+        if found in (*before, *recorded):
+            return content
+        if recorded == before:
+            raise StoreError(
+                f"the file's SHA-256 {found[:12]}... is not the recorded {recorded[0][:12]}...",
+                where=str(path),
+                fix="delete it with its .sha256 and run again",
+                code="E_CORRUPT",
+            )
+        before = recorded
+
+
+def _held(path: Path) -> bytes:
+    """Read what a file holds, whatever it is."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise StoreError(
             f"a published file cannot be read ({error.strerror or error})",
@@ -150,15 +174,6 @@ def read_published(path: Path) -> bytes:
             fix="run again to publish it",
             code="E_MISSING",
         ) from None
-    found, recorded = hashlib.sha256(content).hexdigest(), _recorded(path)
-    if found not in recorded:
-        raise StoreError(
-            f"the file's SHA-256 {found[:12]}... is not the recorded {recorded[0][:12]}...",
-            where=str(path),
-            fix="delete it with its .sha256 and run again",
-            code="E_CORRUPT",
-        )
-    return content
 
 
 def publish_frame(path: Path, frame: "pl.DataFrame") -> Published:

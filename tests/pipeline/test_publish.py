@@ -102,6 +102,40 @@ def test_a_write_that_fails_leaves_what_stood_there(tmp_path, monkeypatch, step)
     assert read_published(path) == b"new"
 
 
+def test_a_first_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def full(source, target):
+        if not str(target).endswith(".sha256"):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(publish.os, "replace", full)
+    with pytest.raises(StoreError, match=r"^E_STORE_FULL"):
+        publish_bytes(tmp_path / "x", b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_whole(tmp_path, monkeypatch):
+    """The file is read, then it and its sidecar are replaced, then the sidecar is read."""
+    path = publish_bytes(tmp_path / "x", b"0").path
+    recorded, coming = publish._recorded, [b"1", b"2"]
+
+    def late(asked):
+        if coming:
+            monkeypatch.setattr(publish, "_recorded", recorded)
+            publish_bytes(path, coming.pop(0))
+            monkeypatch.setattr(publish, "_recorded", late)
+        return recorded(asked)
+
+    monkeypatch.setattr(publish, "_recorded", late)
+    assert read_published(path) in (b"0", b"1", b"2")
+    assert coming == []
+    path.write_bytes(b"other")
+    with pytest.raises(StoreError, match=r"^E_CORRUPT"):
+        read_published(path)
+
+
 class Crash(BaseException):
     """The machine stops."""
 
