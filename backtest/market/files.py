@@ -7,6 +7,7 @@ file or a column that cannot be used. Not for: judging values, which is ``bars.p
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,11 +81,23 @@ def require_columns(columns: Sequence[str], where: str) -> None:
     Raises
     ------
     DataError
-        Naming the first absent column and the closest column that is there.
+        ``E_DATA_COLUMN`` with the first absent column and the closest one that is there, or the
+        mark that separates them; ``E_DATA_EMPTY`` where there is none.
     """
     absent = absent_columns(columns)
     if not absent:
         return
+    if not columns:
+        raise DataError(
+            "the file is empty", where=where, fix="give at least one bar", code="E_DATA_EMPTY"
+        )
+    if len(columns) == 1 and (mark := re.search(r"[;\t|]", columns[0])):
+        raise DataError(
+            f"the columns are separated by {mark.group()!r}",
+            where=where,
+            fix="write the file with commas between the columns and points in the numbers",
+            code="E_DATA_COLUMN",
+        )
     spare = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)] or list(columns)
     also = f" (and {', '.join(absent[1:])})" if absent[1:] else ""
     raise DataError(
@@ -108,7 +121,7 @@ def typed(raw: pl.DataFrame) -> pl.DataFrame:
     if "ts" in raw.columns:
         raw = _session_bars(raw)
     kept = raw.select(name for name in (*REQUIRED, *OPTIONAL) if name in raw.columns)
-    casts = [pl.col("symbol").cast(pl.String), _date(kept.schema["date"])]
+    casts = [pl.col("symbol").cast(pl.String).str.strip_chars(), _date(kept.schema["date"])]
     for name in kept.columns:
         if name in _NUMBERS:
             casts.append(_number(name, kept.schema[name]))
@@ -128,10 +141,13 @@ def _number(name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _date(dtype: pl.DataType) -> pl.Expr:
-    if dtype == pl.Date or dtype.base_type() == pl.Datetime:
-        return pl.col("date").cast(pl.Date)
-    text = pl.col("date").cast(pl.String).str.strip_chars().str.head(10)
-    return text.str.to_date("%Y-%m-%d", strict=False).alias("date")
+    """Dates of a column; a stamp's own day, in its own zone; null where it is ambiguous."""
+    if dtype == pl.Date:
+        return pl.col("date")
+    if dtype.base_type() == pl.Datetime:
+        return pl.col("date").dt.date()
+    day = pl.col("date").cast(pl.String).str.extract(r"^\s*(\d{4}-\d{2}-\d{2}|\d{8})(?:\D|$)")
+    return day.str.replace_all("-", "").str.to_date("%Y%m%d", strict=False).alias("date")
 
 
 def _session_bars(raw: pl.DataFrame) -> pl.DataFrame:
@@ -180,6 +196,7 @@ def _columns(file: Path) -> list[str]:
     try:
         return _scan(file).collect_schema().names()
     except pl.exceptions.NoDataError:
+        logger.warning("%s is empty", file)
         return []
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(file, error) from None
@@ -188,9 +205,17 @@ def _columns(file: Path) -> list[str]:
 def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
     wanted = [name for name in (*REQUIRED, *OPTIONAL, "ts") if name in columns]
     try:
-        return typed(_scan(file).select(wanted).collect())
+        raw = _scan(file).select(wanted).collect()
+        frame = typed(raw)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(file, error) from None
+    if "date" in raw.columns and frame.height and frame["date"].null_count() == frame.height:
+        raise DataError(
+            f"no date can be read, the first is {raw['date'][0]!r}",
+            where=str(file),
+            fix="write dates as YYYY-MM-DD",
+        )
+    return frame
 
 
 def _unreadable(file: Path, error: Exception) -> DataError:

@@ -20,6 +20,7 @@ Mask = npt.NDArray[np.bool_]
 
 PRICES = ("open", "high", "low", "close")
 KEY = ("symbol", "date")
+_REST = ("volume", "adj_close")
 RANGE_TOLERANCE = 0.05
 JUMP_LIMIT = 5.0
 UNTRADED_LIMIT = 1.2
@@ -156,6 +157,7 @@ def with_detail(broken: pl.DataFrame) -> pl.DataFrame:
         ),
         "too_short": pl.format("{} bars", pl.len().over("symbol")),
     }
+    said["duplicate_conflicting"] = _conflict([n for n in (*PRICES, *_REST) if n in broken.columns])
     parts = [
         rows.with_columns(said.get(str(name), pl.lit("")).alias("detail"))
         for (name,), rows in broken.group_by("rule", maintain_order=True)
@@ -163,12 +165,22 @@ def with_detail(broken: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def _conflict(columns: list[str]) -> pl.Expr:
+    """Name the columns in which rows of one key differ, with their values."""
+    parts = []
+    for name in columns:
+        values = pl.col(name).cast(pl.String).fill_null("absent").unique(maintain_order=True)
+        text = pl.format(f"{name} {{}}", values.str.join(" and ").over(KEY))
+        parts.append(pl.when(pl.col(name).n_unique().over(KEY) > 1).then(text))
+    return pl.concat_str(parts, separator=", ", ignore_nulls=True)
+
+
 def duplicates(frame: pl.DataFrame) -> pl.Series:
     """Rule broken by rows whose symbol and date stand more than once, null elsewhere.
 
     Of equal rows the first is kept; of rows that differ none can be trusted.
     """
-    rest = [n for n in (*PRICES, "volume", "adj_close") if n in frame.columns]
+    rest = [n for n in (*PRICES, *_REST) if n in frame.columns]
     twice = frame.filter(pl.struct(KEY).is_duplicated())
     found = twice.with_columns(
         (pl.struct(rest).n_unique().over(KEY) == 1).alias("agree"),

@@ -116,6 +116,8 @@ def test_duplicates_that_conflict_are_all_quarantined() -> None:
     other = bars()[7:8].with_columns(pl.col("close") + 0.25)
     prepared = both(pl.concat([bars(), other]))
     assert prepared.accounting() == {"rows_in": 61, "rows_out": 59, "duplicate_conflicting": 2}
+    first, second = bars()["close"][7], other["close"][0]
+    assert prepared.quarantined["detail"].to_list() == [f"close {first} and {second}"] * 2
     assert prepared.missing.is_empty()
 
 

@@ -54,11 +54,51 @@ def test_columns_that_nobody_asked_for_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["2024-01-02", "2024-01-02 00:00:00", "2024-01-02T00:00:00Z", " 2024-01-02"]
+    "form",
+    [
+        "2024-01-02",
+        "2024-01-02 00:00:00",
+        "2024-01-02T00:00:00Z",
+        "2024-01-02T00:00:00-05:00",
+        " 2024-01-02",
+        "20240102",
+        '"2024-01-02"',
+    ],
 )
 def test_dates_in_text(tmp_path: Path, form: str) -> None:
     (tmp_path / "a.csv").write_text(f"symbol,date,open,high,low,close\nA,{form},1,1,1,1\n")
     assert read_bars(tmp_path / "a.csv")["date"].to_list() == [date(2024, 1, 2)]
+
+
+def test_a_date_that_cannot_be_read_sets_only_its_row_aside(tmp_path: Path) -> None:
+    text = "symbol,date,open,high,low,close\nA,1704153600,1,1,1,1\nA,2024-01-03,1,1,1,1\n"
+    (tmp_path / "a.csv").write_text(text)
+    assert read_bars(tmp_path / "a.csv")["date"].to_list() == [None, date(2024, 1, 3)]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+def test_a_stamp_is_of_the_day_of_its_own_zone(tmp_path: Path, zone: str) -> None:
+    stamps = pl.col("date").cast(pl.Datetime("ns")).dt.replace_time_zone(zone)
+    rows().with_columns(stamps).write_parquet(tmp_path / "a.parquet")
+    assert read_bars(tmp_path / "a.parquet")["date"].to_list() == rows()["date"].to_list()
+
+
+def test_a_byte_order_mark_and_line_ends_of_other_systems(tmp_path: Path) -> None:
+    text = rows().with_columns(symbol=pl.lit(" AAA ")).write_csv().replace("\n", "\r\n")
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_bars(tmp_path / "a.csv").equals(rows())
+
+
+def test_other_column_types_of_parquet(tmp_path: Path) -> None:
+    made = rows(sector="Energy").with_columns(
+        pl.col("symbol").cast(pl.Categorical),
+        pl.col("sector").cast(pl.Enum(["Energy"])),
+        pl.col("close").cast(pl.Decimal(12, 4)),
+        pl.col("open").cast(pl.Float32),
+        pl.col("date").dt.strftime("%Y%m%d").cast(pl.Int64),
+    )
+    made.write_parquet(tmp_path / "a.parquet")
+    assert read_bars(tmp_path / "a.parquet").equals(rows(sector="Energy"))
 
 
 def test_what_is_no_number_becomes_null(tmp_path: Path) -> None:
@@ -126,6 +166,21 @@ def no_bytes(path: Path) -> Path:
     return path / "a.csv"
 
 
+def semicolons(path: Path) -> Path:
+    (path / "a.csv").write_text("symbol;date;open;high;low;close\nA;2024-01-02;1,5;1,5;1,5;1,5\n")
+    return path / "a.csv"
+
+
+def ambiguous(path: Path) -> Path:
+    rows().with_columns(date=pl.lit("03/04/2024")).write_csv(path / "a.csv")
+    return path
+
+
+def nonsense(path: Path) -> Path:
+    rows().with_columns(date=pl.lit("2024-13-01")).write_csv(path / "a.csv")
+    return path
+
+
 def header_only(path: Path) -> Path:
     rows().head(0).write_csv(path / "a.csv")
     return path
@@ -147,7 +202,10 @@ def ragged(path: Path) -> Path:
         (empty_folder, "E_DATA_EMPTY", "no Parquet or CSV file"),
         (absent, "E_DATA_PATH", "no such file or folder"),
         (torn, "E_DATA_UNREADABLE", "cannot read the file"),
-        (no_bytes, "E_DATA_COLUMN", "missing column 'symbol'"),
+        (no_bytes, "E_DATA_EMPTY", "the file is empty"),
+        (semicolons, "E_DATA_COLUMN", "separated by ';'"),
+        (ambiguous, "E_DATA", "no date can be read, the first is '03/04/2024'"),
+        (nonsense, "E_DATA", "no date can be read, the first is '2024-13-01'"),
         (header_only, "E_DATA_EMPTY", "no rows"),
         (ragged, "E_DATA_UNREADABLE", "cannot read the file"),
     ],

@@ -1,5 +1,6 @@
 """What a run saw stays as files for a while: the last few snapshots of each universe."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -79,3 +80,32 @@ def test_settings_whose_snapshot_went_are_told_to_run_again(tmp_path: Path):
         taken(files, 2.0 + n)
     with pytest.raises(StoreError, match="E_MISSING: no snapshot yet for these settings"):
         old.current()
+
+
+def test_a_removal_that_was_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    files = files_of(tmp_path, "u")
+    old = files.folder(taken(files, 1.0)[0])
+    (old / "research-0").mkdir()
+    for n in range(KEPT - 1):
+        taken(files, 2.0 + n)
+
+    def cut(folder: Path):
+        (folder / "bars.parquet").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", cut)
+        with pytest.raises(KeyboardInterrupt):
+            taken(files, 9.0)
+    assert taken(files, 9.0)[1] == [old.name]
+    assert not old.exists()
+
+
+def test_a_link_in_a_snapshot_s_place_stays_with_what_it_points_to(tmp_path: Path):
+    files, elsewhere = files_of(tmp_path / "home", "u"), tmp_path / "elsewhere"
+    old = files.folder(taken(files, 1.0)[0])
+    old.rename(elsewhere)
+    old.symlink_to(elsewhere)
+    for n in range(KEPT):
+        taken(files, 2.0 + n)
+    assert (elsewhere / "bars.parquet").is_file()
