@@ -146,7 +146,8 @@ class Snapshots:
         """Remove the folders of this universe beyond the last ``KEPT``; those removed.
 
         All that lay in them can be computed again from the store. A folder that another universe
-        names, or that holds no snapshot of ours, stays.
+        names, or that this list never named, stays. One whose removal a crash cut short is still
+        on the list.
         """
         own = self.home.snapshots / f"recent-{self.settings.universe}.json"
         before = self.values(own) if own.is_file() else []
@@ -157,7 +158,7 @@ class Snapshots:
         removed = []
         for old in recent[:-KEPT]:
             folder = self.home.snapshots / old
-            if old not in shared and (folder / "bars.parquet").is_file():
+            if old not in shared and folder.is_dir() and not folder.is_symlink():
                 self._forget(old)
                 shutil.rmtree(folder)
                 logger.info("snapshot %s removed; the last %d are kept", old, KEPT)

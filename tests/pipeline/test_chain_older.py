@@ -41,7 +41,7 @@ def test_it_moves_no_alias_and_what_it_pushes_out_is_computed_again(
     pushed_out, settings = bench.files.folder(bench.snapshot), bench.files.settings
     held, said = holders(home), read_document(home, SESSION)
     trials = Store(home, universe=settings.universe).read_trials().height
-    before = stamps(home.reports, home.parameters / settings.universe, home.exports / "versions")
+    before = stamps(home.reports, home.parameters, home.exports / "versions")
 
     run_chain(settings, home, as_of=OLDER)
     assert holders(home) == held

@@ -3,14 +3,15 @@
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
 from backtest.errors import DataError
-from pipeline.hours import ZONE
+from backtest.market.calendar import close_at
+from pipeline.hours import HOURS_TO_PUBLISH, SETTLED, SINCE_THE_CLOSE, ZONE
 from pipeline.instance import open_instance
 from pipeline.partitions import SESSIONS, add_sessions, partition_of, session_of
 from pipeline.resources import SettingsResource
@@ -117,6 +118,16 @@ def test_schedule_and_deadline_are_in_the_exchange_s_own_time():
     assert wrong.returncode == 1
     assert "E_CALENDAR: no daily schedule for calendar 'XETRA'" in wrong.stderr
     assert "did you mean 'XETR'?" in wrong.stderr
+
+
+@pytest.mark.parametrize("name", SETTLED)
+@pytest.mark.parametrize("day", [date(2024, 1, 10), date(2024, 7, 10)])
+def test_what_is_made_between_close_and_deadline_is_fresh(name: str, day: date):
+    zone, hour, minute = SETTLED[name]
+    run = datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo(zone))
+    deadline = run + timedelta(hours=HOURS_TO_PUBLISH)
+    assert deadline - SINCE_THE_CLOSE == close_at(name, day) < run
+    assert deadline.date() == day
 
 
 def test_unset_settings_come_from_the_environment(monkeypatch, tmp_path):
