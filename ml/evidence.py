@@ -32,7 +32,9 @@ from ml.export.records import Verdict
 
 Floats = npt.NDArray[np.float64]
 
-LEARNED_VARIANTS = ("regime_aware", "regime_aware_single", "static", "experts")
+LEARNED_VARIANTS = ("regime_aware", "static", "experts")
+SIBLINGS = {"regime_aware_single": "regime_aware"}
+"""Variants that follow another one's decisions in part: its success is theirs."""
 
 SIMPLE = ("static", "experts")
 """The best of these is what a regime-aware policy must beat before it may claim anything."""
@@ -194,13 +196,13 @@ def rival_sharpes(net: Mapping[str, Floats], challenger: str = "regime_aware") -
 
     Their dispersion measures how far luck alone may spread policies. What is no ticket in that
     lottery is left out: fixed rules (the defaults, an incumbent, buy and hold), and the
-    challenger, whose own success must not raise its own bar; a policy that loses money is as
-    little a rival for "best" as one that does nothing. All of them still count in the number of
-    policies.
+    challenger with its single-set sibling, because its own success must not raise its own bar; a
+    policy that loses money is as little a rival for "best" as one that does nothing. All of them
+    still count in the number of policies.
     """
-    ratios = []
+    ratios, own = [], SIBLINGS.get(challenger, challenger)
     for name in LEARNED_VARIANTS:
-        ratio = sharpe_ratio(net[name]) if name in net and name != challenger else None
+        ratio = sharpe_ratio(net[name]) if name in net and name != own else None
         if ratio is not None:
             ratios.append(max(ratio, 0.0))
     return np.asarray(ratios)

@@ -188,6 +188,8 @@ class Fold:
 
     def _hash(self, variant: str) -> str:
         spec, grid = self.spec, self.corpus.grid
+        if variant == "buy_and_hold":  # one policy, whichever strategy it stands beside
+            return config_hash({"fixed": variant, "cost": spec.cost})
         context = {
             "strategy": self.strategy,
             "book": spec.book,
@@ -196,8 +198,6 @@ class Fold:
             "single": variant == "regime_aware_single",
             "candidates": config_hash({"rows": grid.rows()[: self.corpus.candidates]}),
         }
-        if variant == "buy_and_hold":
-            return config_hash({"fixed": variant, "parameters": {}, **context})
         if variant in self._fixed:
             row = grid.row(self._fixed[variant])
             return config_hash({"fixed": variant, "parameters": row, **context})

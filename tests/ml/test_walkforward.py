@@ -330,7 +330,9 @@ def test_luck_is_spread_by_the_other_learned_policies_alone(walk: WalkForward):
     net["static"] = np.array([-0.03, -0.01])  # a loss is as good as nothing
     net = {name: np.tile(series, 50) for name, series in net.items()}
     ratio = 0.02 / np.std(net["experts"], ddof=1)
-    assert rival_sharpes(net) == pytest.approx([ratio, 0.0, ratio])
+    assert rival_sharpes(net) == pytest.approx([0.0, ratio])
+    assert rival_sharpes(net, "regime_aware_single") == pytest.approx([0.0, ratio])
+    assert rival_sharpes(net, "static") == pytest.approx([ratio, ratio])
     assert rival_sharpes({"default": net["default"], "exported": net["exported"]}).size == 0
 
 
