@@ -6,6 +6,12 @@ import polars as pl
 
 from backtest.market.bars import QUARANTINE, Prepared, prepare
 from backtest.market.calendar import sessions
+from pipeline.config import open_home
+from pipeline.store import Store
+
+FRIDAY = date(2020, 3, 6)
+MONDAY = date(2020, 3, 9)
+TUESDAY = date(2020, 3, 10)
 
 
 def at(day: date, hour: int) -> datetime:
@@ -53,3 +59,8 @@ def bars_of(symbol: str, closes: dict[date, float]) -> Prepared:
     nothing = pl.DataFrame(schema={name: types[name] for name in QUARANTINE})
     missing = pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date})
     return Prepared(bars, nothing, missing, (), len(closes))
+
+
+def fresh(folder, universe="u", calendar="XNYS") -> Store:
+    """A store that waits little."""
+    return Store(open_home(folder), universe=universe, calendar=calendar, wait_s=5.0)

@@ -4,8 +4,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import re
-import subprocess
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,11 +12,10 @@ import pytest
 from backtest.errors import DataError, StoreError
 from pipeline import exports
 from pipeline.config import Home
-from pipeline.exports import code, ledger, publishing
+from pipeline.exports import ledger, publishing
 from pipeline.publish import damaged
-from tests.ml.documents import GRID, document, held_entry, promoted_entry
-
-DAYS = [date(2016, 2, day) for day in (4, 5, 8, 9)]
+from tests.ml.documents import document
+from tests.pipeline.published import DAYS, chain
 
 
 @pytest.fixture
@@ -33,22 +30,6 @@ def files(home: Home) -> dict[str, tuple[bytes, int]]:
         for p in sorted(home.exports.rglob("*"))
         if p.is_file() and p.name != ".ledger.lock"
     }
-
-
-def chain(home: Home, count: int = 3) -> list[exports.Exported]:
-    """Publish some sessions, each naming the one before; the last is a promotion."""
-    done = []
-    for i, day in enumerate(DAYS[:count]):
-        before = exports.preceding(home, day)
-        previous = before.strategies["rsi_swing"] if before else None
-        last = i == count - 1
-        entry = (promoted_entry if last else held_entry)(previous=previous)
-        done.append(
-            exports.publish_document(
-                home, document(day, entry=entry, previous=before), run_id=f"run-{i}"
-            )
-        )
-    return done
 
 
 def flip(path: Path, at: int = 40) -> None:
@@ -346,115 +327,3 @@ def test_a_process_that_holds_the_lock_is_waited_for_and_named(home, monkeypatch
         pytest.raises(StoreError, match=r"^E_EXPORT_LOCKED"),
     ):
         exports.publish_document(home, document(DAYS[0]))
-
-
-def test_show_tells_what_to_run(home):
-    chain(home)
-    lines = exports.show(exports.read_document(home))
-    assert lines[0] == "session 2016-02-08  universe synthetic-clear  (synthetic market)"
-    text = "\n".join(lines)
-    assert "rsi_swing: update (regime_aware promoted on 2015-06-01" in text
-    assert re.search(r"direction (momentum|reversion), period \d+, width", text)
-    shares = [float(share) for share in re.findall(r"^ +([\d.]+)%  ", text, re.MULTILINE)]
-    assert sum(shares) == pytest.approx(100.0, abs=1.0)
-
-
-def test_explain_tells_why(home):
-    chain(home, 2)
-    exports.publish_document(home, document(DAYS[2], entry=held_entry(previous=held_entry())))
-    lines = exports.explain(exports.read_document(home))
-    text = "\n".join(lines)
-    assert "rsi_swing: hold, because default kept, held: observations, psr" in text
-    assert "    FAIL observations: 12 >= 252" in lines
-    assert "    FAIL psr: null >= 0.95 (no variance)" in lines
-    assert "    pass drawdown: 0.1 <= 0.35" in lines
-    assert "  direction reversion (one of reversion, momentum)" in lines or (
-        "  direction momentum (one of reversion, momentum)" in lines
-    )
-    assert "; share of it that agrees: direction " in text
-    assert "(2 to 60)" in text
-    assert "proposed: " in text
-    assert "0.0% of the mix moved since the preceding document" in text
-    assert "    smallest gain that could have been seen: 1.5 in annual Sharpe" in lines
-    assert "data: 20 symbols, 2015-01-01 to 2016-02-08, 2 rows quarantined" in text
-
-
-def test_diff_lists_what_changed_and_nothing_else(home):
-    before = document(DAYS[0], entry=held_entry(0))
-    after = document(DAYS[1], entry=held_entry(2), previous=before)
-    old, new = GRID.row(0), GRID.row(2)
-    changes = {c.path: (c.before, c.after) for c in exports.diff(before, after)}
-    different = {name for name in old if old[name] != new[name]}
-    assert {p for p in changes if ".parameters." in p} == {
-        f"rsi_swing.parameters.{name}" for name in different
-    }
-    for name in different:
-        assert changes[f"rsi_swing.parameters.{name}"] == (old[name], new[name])
-    mixes = {path: sides for path, sides in changes.items() if path.startswith("rsi_swing.mix[")}
-    assert sorted(mixes.values(), key=str) == [(1.0, None), (None, 1.0)]
-    assert len(changes) == len(different) + 2
-    same = exports.diff_lines(before, document(DAYS[1], entry=held_entry(0)))
-    assert same == ["from session 2016-02-04 to session 2016-02-05", "  nothing changed"]
-    line = f"  rsi_swing.parameters.period: {old['period']} -> {new['period']}"
-    assert ("period" not in different) or line in exports.diff_lines(before, after)
-
-
-def test_diff_counts_what_is_too_small_to_show():
-    regime = document().regime
-    name, other = list(regime.probabilities)[:2]
-    moved = {"probabilities": {name: 0.5 + 1e-9, other: 0.5}, "name": name, "since": DAYS[0]}
-    before = document(regime={**moved, "probabilities": {name: 0.5, other: 0.5}})
-    after = document(DAYS[1], regime=moved)
-    assert len(exports.diff(before, after)) == 1
-    assert exports.diff_lines(before, after)[1:] == ["  and 1 changes beyond the 5th digit"]
-
-
-def test_history_tells_the_ledger(home):
-    chain(home)
-    exports.rollback(home, 1)
-    lines = exports.history_lines(exports.history(home))
-    assert len(lines) == 5
-    assert lines[1].split()[:3] == ["1", "2016-02-04", "publish"]
-    assert lines[1].endswith("+00:00"), "no longer in force"
-    assert lines[4].split()[:3] == ["4", "2016-02-04", "rollback"]
-    assert lines[4].endswith("in force, latest")
-
-
-def test_code_facts_name_a_commit_or_the_source(monkeypatch):
-    found = code.code_facts()
-    assert re.fullmatch(r"[0-9a-f]{40}|source-[0-9a-f]{16}", found.revision)
-    assert found.lock == hashlib.sha256((code.ROOT / "requirements.lock").read_bytes()).hexdigest()
-    monkeypatch.setattr(code, "_git", lambda *words: None)
-    assert code._commit() is None
-
-
-def test_the_revision_moves_with_the_code_alone(tmp_path, monkeypatch):
-    """A commit to a page or a test is the same code, so a document keeps its content hash."""
-    monkeypatch.setattr(code, "ROOT", tmp_path)
-    assert code._commit() is None, "no git checkout"
-    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-
-    def commit(name: str, text: str) -> str:
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        for words in (["add", "-A"], [*author, "commit", "-qm", name]):
-            subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-        return code._git("rev-parse", "HEAD")
-
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    first = commit("ml/x.py", "one = 1\n")
-    assert code._commit() == first
-    assert commit("docs/page.md", "words\n") != first
-    assert code._commit() == first
-    (tmp_path / "ml" / "x.py").write_text("one = 2\n")
-    assert code._commit() is None, "changed since"
-    assert commit("ml/x.py", "one = 2\n") == code._commit()
-
-
-def test_git_that_does_not_answer_is_no_error(monkeypatch):
-    def missing(*_, **__):
-        raise FileNotFoundError("git")
-
-    monkeypatch.setattr(subprocess, "run", missing)
-    assert code._git("status") is None

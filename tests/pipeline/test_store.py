@@ -5,7 +5,6 @@ import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -13,19 +12,9 @@ from hypothesis import strategies as st
 
 from backtest.errors import StoreError
 from backtest.market.bars import Prepared, prepare, read_bars
-from pipeline.config import open_home
 from pipeline.store import RowAccount, Store, content_hash
 from pipeline.store.knowledge import first_known, knowledge_cut
-from pipeline.store.schema import MIGRATIONS
-from tests.pipeline.stored import at, bars_of, prepared_of, raw_of
-
-FRIDAY = date(2020, 3, 6)
-MONDAY = date(2020, 3, 9)
-TUESDAY = date(2020, 3, 10)
-
-
-def fresh(folder, universe="u", calendar="XNYS") -> Store:
-    return Store(open_home(folder), universe=universe, calendar=calendar, wait_s=5.0)
+from tests.pipeline.stored import FRIDAY, MONDAY, TUESDAY, at, bars_of, fresh, prepared_of, raw_of
 
 
 def keep(store: Store, prepared: Prepared, day: date, hour: int = 22) -> RowAccount:
@@ -315,174 +304,6 @@ def test_the_database_itself_refuses_an_impossible_price(tmp_path):
         with pytest.raises(StoreError, match=r"^E_STORE: the store refused"):
             keep(store, Prepared(bad, good.quarantined, good.missing, (), 1), MONDAY)
     assert store.read_bars().is_empty()
-
-
-def test_sessions_are_those_of_the_exchange(tmp_path):
-    store = fresh(tmp_path)
-    account = store.write_sessions(date(2020, 7, 1), date(2020, 7, 8), run_id="r")
-    assert account.new == 5
-    assert store.sessions()["date"].to_list() == [date(2020, 7, day) for day in (1, 2, 6, 7, 8)]
-    assert store.write_sessions(date(2020, 7, 1), date(2020, 7, 8), run_id="r").written == 0
-
-
-REGIMES = {
-    "regime": "bull calm thin",
-    "p_bull": 0.9,
-    "p_sideways": 0.1,
-    "p_bear": 0.0,
-    "p_volatile": 0.2,
-    "p_heavy": 0.0,
-    "state": 0,
-}
-
-
-def test_regimes_with_more_states_later_restate_nothing(tmp_path):
-    store = fresh(tmp_path)
-    first = pl.DataFrame([{"date": FRIDAY, **REGIMES, "state_0": 0.9, "state_1": 0.1}])
-    none = {name: None for name in REGIMES}
-    before = pl.DataFrame(
-        [{"date": date(2020, 3, 5), **none, "state_0": None, "state_1": None}],
-        schema=first.schema,
-    )
-    two = pl.concat([before, first])
-    store.write_regimes(two, model="hmm", run_id="r", until=FRIDAY, arrived=at(FRIDAY, 22))
-    assert store.read_regimes(model="hmm").equals(two)
-    padded = two.with_columns(
-        pl.when(pl.col("state_0").is_null()).then(None).otherwise(0.0).alias("state_2")
-    )
-    extra = first.with_columns(pl.lit(MONDAY).alias("date"), pl.lit(0.5).alias("state_2")).select(
-        padded.columns
-    )
-    three = pl.concat([padded, extra])
-    account = store.write_regimes(
-        three, model="hmm", run_id="r", until=MONDAY, arrived=at(MONDAY, 22)
-    )
-    assert (account.new, account.restated, account.unchanged) == (1, 0, 2)
-    assert store.read_regimes(model="hmm").equals(three)
-    assert store.read_regimes(model="rules").is_empty()
-
-
-def test_one_models_regimes_do_not_withdraw_anothers(tmp_path):
-    store = fresh(tmp_path)
-    rows = pl.DataFrame([{"date": FRIDAY, **REGIMES, "state_0": 1.0}])
-    store.write_regimes(rows, model="hmm", run_id="r", until=FRIDAY)
-    account = store.write_regimes(rows, model="rules", run_id="r", until=FRIDAY)
-    assert (account.new, account.withdrawn) == (1, 0)
-    assert store.read_regimes(model="hmm").height == 1
-
-
-def test_decisions_returns_and_evidence_come_back(tmp_path):
-    store = fresh(tmp_path)
-    decisions = pl.DataFrame(
-        {
-            "date": [FRIDAY],
-            "strategy": ["rsi_swing"],
-            "parameters": ['{"period": 14}'],
-            "mix": ["[]"],
-            "by_regime": ["{}"],
-            "confidence": [0.5],
-            "action": ["hold"],
-        }
-    )
-    returns = pl.DataFrame(
-        {
-            "date": [FRIDAY, FRIDAY],
-            "strategy": ["rsi_swing", "all"],
-            "variant": ["static", "static"],
-            "net_return": [0.01, -0.01],
-            "turnover": [0.5, None],
-        }
-    )
-    for _ in range(2):
-        store.write_decisions(decisions, run_id="r", until=FRIDAY)
-        store.write_returns(returns, run_id="r", until=FRIDAY)
-        store.write_evidence(FRIDAY, document="{}", snapshot="s", settings="t", run_id="r")
-    assert store.read_decisions().select(decisions.columns).equals(decisions)
-    assert store.read_returns().select(returns.columns).equals(returns.sort("strategy"))
-    assert store.read_evidence().row(0) == (FRIDAY, "{}", "s", "t")
-    assert store.batches().height == 3
-    dropped = store.write_returns(returns.head(1), run_id="r", until=FRIDAY)
-    assert (dropped.withdrawn, dropped.unchanged) == (1, 1)
-
-
-def trial(end: date, sharpe: float | None = 0.1, **changes: object) -> pl.DataFrame:
-    row = {
-        "kind": "policy",
-        "strategy": "rsi_swing",
-        "config_hash": "abc",
-        "span_start": date(2015, 1, 2),
-        "span_end": end,
-        "sharpe": sharpe,
-        "observations": 100,
-        "champion": None,
-    }
-    return pl.DataFrame([row | changes], schema_overrides={"champion": pl.String})
-
-
-def test_a_trial_counts_once_and_its_span_is_extended(tmp_path):
-    store = fresh(tmp_path)
-    assert store.write_trials(trial(FRIDAY), run_id="a").new == 1
-    again = store.write_trials(trial(FRIDAY), run_id="b")
-    assert (again.new, again.restated, again.unchanged) == (0, 0, 1)
-    longer = store.write_trials(trial(MONDAY, 0.2), run_id="c")
-    assert (longer.new, longer.restated) == (0, 1)
-    shorter = store.write_trials(trial(FRIDAY, 0.3), run_id="d")
-    assert shorter.unchanged == 1
-    kept = store.read_trials()
-    assert kept.height == 1
-    assert kept.row(0, named=True)["span_end"] == MONDAY
-    assert kept.row(0, named=True)["sharpe"] == 0.2
-    assert kept.row(0, named=True)["run_id"] == "c"
-
-
-def test_a_store_of_the_first_version_learns_who_challenged_whom(tmp_path):
-    store = fresh(tmp_path)
-    with duckdb.connect(str(store.home.database)) as old:
-        old.execute("create table schema_versions (version integer, known_at timestamptz)")
-        old.execute("insert into schema_versions values (1, now())")
-        for statement in MIGRATIONS[0]:
-            old.execute(statement)
-        old.execute(
-            "insert into trials values (?, 'policy', 'rsi_swing', 'abc', '2015-01-02', ?, 0.1, 100,"
-            " now(), now(), 'a')",
-            [store.universe, FRIDAY],
-        )
-    assert store.write_trials(trial(FRIDAY, champion="def"), run_id="b").restated == 1
-    kept = store.read_trials()
-    assert kept.select("config_hash", "champion").rows() == [("abc", "def")]
-
-
-def test_trials_are_read_as_of_a_session(tmp_path):
-    store = fresh(tmp_path)
-    store.write_trials(trial(FRIDAY), run_id="a", arrived=at(FRIDAY, 22))
-    later = trial(FRIDAY, config_hash="abd")
-    store.write_trials(later, run_id="b", arrived=at(MONDAY, 1))
-    store.write_trials(trial(MONDAY, 0.2), run_id="c", arrived=at(MONDAY, 22))
-    names = trial(FRIDAY)["config_hash"].to_list()
-    assert store.read_trials(as_of=date(2020, 3, 5)).is_empty()
-    assert store.read_trials(as_of=FRIDAY)["config_hash"].to_list() == names
-    assert store.read_trials(as_of=MONDAY)["config_hash"].to_list() == [*names, "abd"]
-    assert store.read_trials(as_of=at(MONDAY, 1)).height == 1, "a moment stands as it is"
-    assert store.read_trials(as_of=MONDAY).equals(store.read_trials())
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"kind": "candidate"},
-        {"strategy": "ma_cross"},
-        {"config_hash": "abd"},
-        {"span_start": date(2015, 1, 5)},
-    ],
-)
-def test_each_part_of_a_trials_key_counts(tmp_path, change):
-    store = fresh(tmp_path)
-    both = pl.concat([trial(FRIDAY), trial(FRIDAY, None, **change)])
-    assert store.write_trials(both, run_id="a").new == 2
-    assert store.write_trials(both, run_id="a").written == 0
-    other = fresh(tmp_path, "other")
-    assert other.write_trials(both, run_id="a").new == 2
-    assert store.findings() == []
 
 
 def test_the_snapshot_hash_follows_content_only():
