@@ -185,6 +185,8 @@ def _execute(
         if isinstance(failure.__cause__, WeathervaneError):
             raise failure.__cause__ from None
         raise
+    except dg.DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None  # Ctrl-C is no fault: no traceback
     except dg.DagsterError as error:
         broken = _broken_promise(instance, run_id)
         if broken is None:

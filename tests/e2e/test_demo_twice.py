@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,3 +87,29 @@ def test_a_small_market_twice(tmp_path: Path):
 @pytest.mark.timeout(1800)
 def test_the_demo_twice(tmp_path: Path):
     same_from_nothing_and_nothing_again(tmp_path, in_a_process(), in_a_process())
+
+
+def test_ctrl_c_ends_without_a_traceback_and_the_next_run_goes_on(tmp_path: Path):
+    """Interrupted after the bars are in the store; nothing is exported, nothing is lost."""
+    told = [part for override in OVERRIDES for part in ("--set", override)]
+    command = [sys.executable, "-m", "pipeline", "run", "--home", str(tmp_path)]
+    running = subprocess.Popen(
+        [*command, "--session", str(SESSION), *told],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DAGSTER_DISABLE_TELEMETRY": "yes"},
+    )
+    assert running.stderr is not None
+    seen = []
+    for line in running.stderr:
+        seen.append(line)
+        if line.startswith("sessions:"):
+            running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=60) == 1
+    assert "Traceback" not in "".join(seen)
+    assert seen[-1].strip() == "Aborted!"
+    assert not list(Home(tmp_path).parameters.glob("*.json"))
+    run_small(tmp_path)
+    assert read_document(Home(tmp_path)).session == SESSION
