@@ -127,7 +127,7 @@ def report_blocks(story: Story, drawn: list[Picture]) -> list[Block]:
     blocks += [Heading("Equity of all variants"), by_name["equity.png"], legend(found["variants"])]
     for name, part in _parts(found).items():
         blocks += [Heading(name, 3), variants_table(part["variants"])]
-    blocks += _gate(found)
+    blocks += [*_gate(found), *best_blocks(found)]
     blocks += [Heading("Regimes over price"), by_name["regimes.png"]]
     blocks += [Heading("Parameters over time")]
     blocks += [picture for picture in drawn if picture.name.startswith("parameters_")]
@@ -188,6 +188,34 @@ def _gate(found: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
+def best_blocks(found: Mapping[str, Any]) -> list[Block]:
+    """Say what the best set in hindsight is worth; nothing where the evidence doesn't tell."""
+    given = {n: g for n, p in found["strategies"].items() if (g := p.get("best_of_grid"))}
+    if not given:
+        return []
+    rows = tuple(
+        (name, *(_said(one[key], form) for _, key, form in _BEST)) for name, one in given.items()
+    )
+    text = (
+        "The best candidate over all sessions, as a grid search would pick it, with every candidate"
+        " counted. PBO is the share of cross-validation splits whose winner ends in the lower half"
+        " of the other half; on sets of equal merit it is as the null says. It decides nothing."
+    )
+    header = ("strategy", *(title for title, _, _ in _BEST))
+    return [Heading("Best of the grid, in hindsight"), Paragraph(text), Table(header, rows)]
+
+
+_BEST = (
+    ("candidates", "candidates", "{:.0f}"),
+    ("clusters", "effective_candidates", "{:.0f}"),
+    ("Sharpe", "sharpe", "{:+.2f}"),
+    ("PSR", "psr", "{:.3f}"),
+    ("DSR", "dsr", "{:.3f}"),
+    ("PBO", "pbo", "{:.2f}"),
+    ("null mean", "pbo_null_mean", "{:.2f}"),
+    ("null deviation", "pbo_null_deviation", "{:.2f}"),
+    ("null at or below", "pbo_null_below", "{:.2f}"),
+)
 _COLUMNS = (
     ("Sharpe", "sharpe", "{:+.2f}"),
     ("PSR", "psr", "{:.3f}"),

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from backtest import seeds
 from backtest.evidence.robustness import sharpe_interval
 from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe, sharpe_ratio
+from backtest.evidence.superiority import Superiority, superiority
 from backtest.metric import compound, deviation, drawdown
 from ml.export.gate import (
     GateConfig,
@@ -29,6 +30,7 @@ from ml.export.gate import (
     smallest_gain_over,
 )
 from ml.export.records import Verdict
+from ml.overfitting import BestOfGrid
 
 Floats = npt.NDArray[np.float64]
 
@@ -96,6 +98,7 @@ class StrategyEvidence(_Model):
     alpha: float
     variants: dict[str, VariantEvidence]
     paired: dict[str, PairedEvidence]
+    best_of_grid: BestOfGrid
 
 
 class Claim(_Model):
@@ -109,7 +112,12 @@ class Claim(_Model):
 
 
 class Evidence(_Model):
-    """The content of ``evidence.json``; ``variants`` are those of all strategies together."""
+    """The content of ``evidence.json``; ``variants`` are those of all strategies together.
+
+    ``pbo`` is the largest of the strategies' (``best_of_grid``). ``spa_p_value`` belongs to "no
+    policy beats ``static``"; ``superior`` names those that do, family-wise at 5 %, and
+    ``confidence_set`` those that cannot be told from the best. All are diagnostics of one look.
+    """
 
     schema_version: int
     first: date
@@ -128,6 +136,8 @@ class Evidence(_Model):
     strategies: dict[str, StrategyEvidence]
     pbo: float | None
     spa_p_value: float | None
+    superior: list[str] | None
+    confidence_set: list[str] | None
     reasons: dict[str, str]
 
 
@@ -236,6 +246,13 @@ def all_paired(streams: Streams, terms: Terms) -> dict[str, PairedEvidence]:
     }
 
 
+def tested(streams: Streams, terms: Terms) -> Superiority:
+    """Test every policy against the soft static choice, all of them counted."""
+    skip = ("exported", "oracle", *SIBLINGS)
+    given = {name: net for name, net in streams.net.items() if name not in skip}
+    return superiority("static", given, seed=seeds.integer(terms.seed, "superiority"))
+
+
 def claim(streams: Streams, paired: Mapping[str, PairedEvidence]) -> Claim:
     """Whether the regime-aware variant beat the better of the simple policies."""
     ratios = {n: r for n in SIMPLE if (r := sharpe_ratio(streams.net[n])) is not None}
@@ -273,8 +290,12 @@ def strategy_evidence(
     verdict: Verdict,
     promoted_at: date | None,
     batch: int,
+    grid: BestOfGrid,
 ) -> StrategyEvidence:
-    """Everything about one strategy; ``batch`` is the one that its challenger came in."""
+    """Everything about one strategy.
+
+    ``batch`` is the one that its challenger came in, ``grid`` what its best set in hindsight says.
+    """
     return StrategyEvidence(
         promoted=promoted_at is not None,
         promoted_at=promoted_at,
@@ -288,6 +309,7 @@ def strategy_evidence(
         alpha=terms.alpha,
         variants={variant: variant_evidence(variant, streams, terms) for variant in streams.net},
         paired=all_paired(streams, terms),
+        best_of_grid=grid,
     )
 
 

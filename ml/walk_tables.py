@@ -23,19 +23,16 @@ from ml.evidence import (
     claim,
     criterion_lines,
     strategy_evidence,
+    tested,
     variant_evidence,
 )
 from ml.export.records import Decision, ParameterSet
+from ml.overfitting import best_of_grid
 from ml.trials import Trial, config_hash, trial_frame
 from ml.walk_fold import StrategyWalk
 from ml.walkforward import WalkForward
 
 EVIDENCE_VERSION = 1
-
-ABSENT = {
-    "pbo": "the probability of backtest overfitting is not computed in this version",
-    "spa_p_value": "the test of superior predictive ability is not computed in this version",
-}
 
 
 def decisions_frame(walk: WalkForward) -> pl.DataFrame:
@@ -140,10 +137,21 @@ def evidence_of(walk: WalkForward) -> Evidence:
             verdict=one.verdict,
             promoted_at=None if one.promoted_at is None else walk.dates[one.promoted_at].item(),
             batch=one.registration.batch,
+            grid=best_of_grid(
+                one.corpus.book.net_return[: one.corpus.candidates],
+                periods_per_year=walk.periods_per_year,
+                seed=spec.seed,
+            ),
         )
         lines += criterion_lines(name, one.verdict)
     whole = together(walk)
     paired = all_paired(whole, terms)
+    test = tested(whole, terms)
+    known = [p.best_of_grid.pbo for p in parts.values() if p.best_of_grid.pbo is not None]
+    pbo = max(known, default=None)
+    reasons = {} if pbo is not None else {"pbo": "no strategy has two candidates that trade"}
+    if test.reason:
+        reasons |= dict.fromkeys(("spa_p_value", "superior", "confidence_set"), test.reason)
     return Evidence(
         schema_version=EVIDENCE_VERSION,
         first=walk.dates[walk.start + 1].item(),
@@ -160,9 +168,11 @@ def evidence_of(walk: WalkForward) -> Evidence:
         variants={name: variant_evidence(name, whole, terms) for name in whole.net},
         paired=paired,
         strategies=parts,
-        pbo=None,
-        spa_p_value=None,
-        reasons=ABSENT,
+        pbo=pbo,
+        spa_p_value=test.spa_p_value,
+        superior=None if test.superior is None else sorted(test.superior),
+        confidence_set=None if test.confidence_set is None else sorted(test.confidence_set),
+        reasons=reasons,
     )
 
 

@@ -136,13 +136,15 @@ def deflated_sharpe(given: Moments, *, trials: int, variance: float) -> float:
     return probabilistic_sharpe(given, deflated_benchmark(trials, variance))
 
 
-def minimum_track_record(given: Moments, benchmark: float, *, confidence: float = 0.95) -> float:
+def minimum_track_record(
+    given: Moments, benchmark: float, *, confidence: float = 0.95
+) -> float | None:
     """Observations after which ``given.sharpe`` beats ``benchmark`` with this confidence.
 
-    Infinite where the Sharpe ratio does not exceed the benchmark.
+    None where the Sharpe ratio does not exceed the benchmark: no record is long enough.
     """
     if given.sharpe <= benchmark:
-        return float("inf")
+        return None
     z = float(ndtri(confidence))
     return 1.0 + _spread(given) * (z / (given.sharpe - benchmark)) ** 2
 
@@ -156,3 +158,73 @@ def minimum_backtest_length(trials: int, *, target: float = 1.0) -> float:
     4.998087
     """
     return (expected_maximum(trials) / target) ** 2
+
+
+def deflated_best(given: Moments, sharpes: Floats) -> float:
+    """Deflated Sharpe ratio of the best of many trials.
+
+    Parameters
+    ----------
+    given : Moments
+        Of the best one.
+    sharpes : float64, ``[trial]``
+        Of all trials, per period. One without a value (NaN) counts in their number and not in
+        their dispersion, which is at least what sampling alone gives, ``1 / observations``.
+    """
+    known = sharpes[np.isfinite(sharpes)]
+    spread = float(known.var(ddof=1)) if len(known) > 1 else 0.0
+    variance = max(spread, 1.0 / given.observations)
+    return deflated_sharpe(given, trials=len(sharpes), variance=variance)
+
+
+def sharpe_error(sharpe: float, observations: int) -> float:
+    """Standard error of a Sharpe ratio per period under iid normal returns (Lo 2002).
+
+    Examples
+    --------
+    >>> round(sharpe_error(0.5, 12), 6)
+    0.306186
+    """
+    return float(np.sqrt((1.0 + sharpe**2 / 2.0) / observations))
+
+
+def annual_factor(autocorrelations: Floats, periods: int) -> float | None:
+    """Factor from a Sharpe ratio per period to one of ``periods`` of them (Lo 2002, eta).
+
+    ``q / sqrt(q + 2 sum_k (q - k) rho_k)``; ``sqrt(q)`` where nothing is autocorrelated.
+
+    Parameters
+    ----------
+    autocorrelations : float64, ``[lag]``
+        From lag 1 on; lags beyond ``periods - 1`` are not read, missing ones count as 0.
+    periods : int
+
+    Returns
+    -------
+    float, or None
+        None where the autocorrelations leave no positive variance.
+
+    Examples
+    --------
+    >>> round(annual_factor(0.2 ** np.arange(1, 12), 12), 6)
+    2.878849
+    """
+    rho = np.asarray(autocorrelations, float)[: periods - 1]
+    weight = periods - np.arange(1, len(rho) + 1)
+    variance = periods + 2.0 * float(weight @ rho)
+    return periods / float(np.sqrt(variance)) if variance > 1e-12 * periods else None
+
+
+def adjusted_sharpe(returns: Floats, *, periods_per_year: int, lags: int = 10) -> float | None:
+    """Annual Sharpe ratio that allows for autocorrelation up to ``lags`` sessions (Lo 2002).
+
+    None where :func:`sharpe_ratio` has no value, or with no more sessions than twice the lags.
+    """
+    ratio = sharpe_ratio(returns)
+    if ratio is None or len(returns) <= 2 * lags:
+        return None
+    centred = returns - returns.mean()
+    square = float(centred @ centred)
+    rho = np.array([float(centred[k:] @ centred[:-k]) / square for k in range(1, lags + 1)])
+    factor = annual_factor(rho, periods_per_year)
+    return None if factor is None else ratio * factor

@@ -18,7 +18,12 @@ import numpy.typing as npt
 from numba import njit
 from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe
+from backtest.evidence.sharpe import (
+    deflated_sharpe,
+    minimum_track_record,
+    moments,
+    probabilistic_sharpe,
+)
 from backtest.metric import drawdown
 from ml.export.records import Criterion
 
@@ -47,6 +52,9 @@ class GateConfig(BaseModel):
         Of the volatilities, sessions.
     psr, dsr : float
         Least probabilistic and deflated Sharpe ratio.
+    track_record : float
+        Confidence behind the minimum track record: the sessions after which a Sharpe ratio as
+        observed is told from 0.
     max_drawdown : float
         Positive magnitude.
     max_turnover : float
@@ -62,6 +70,7 @@ class GateConfig(BaseModel):
     half_life: Annotated[float, Field(gt=0.0)] = 63.0
     psr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
     dsr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    track_record: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     max_drawdown: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35
     max_turnover: Annotated[float, Field(gt=0.0)] = 150.0
 
@@ -204,12 +213,22 @@ def _sharpe_criteria(evidence: Record, config: GateConfig) -> list[Criterion]:
     given = moments(evidence.challenger)
     if given is None:
         why = "too few sessions or no variance"
-        return [_above(name, None, getattr(config, name), why) for name in ("psr", "dsr")]
+        return [
+            *(_above(name, None, getattr(config, name), why) for name in ("psr", "dsr")),
+            _below("minimum_track_record", None, float(len(evidence.challenger)), why),
+        ]
     variance = luck_variance(evidence.rival_sharpes, given.observations)
     deflated = deflated_sharpe(given, trials=evidence.policies, variance=variance)
+    needed = minimum_track_record(given, 0.0, confidence=config.track_record)
     return [
         _above("psr", probabilistic_sharpe(given), config.psr),
         _above("dsr", deflated, config.dsr),
+        _below(
+            "minimum_track_record",
+            needed,
+            float(given.observations),
+            "a Sharpe ratio of 0 or less is told from 0 by no record",
+        ),
     ]
 
 
@@ -252,5 +271,6 @@ def _above(name: str, value: float | None, limit: float, reason: str = "") -> Cr
     return Criterion(name, value, limit, "above", ok, reason if value is None else "")
 
 
-def _below(name: str, value: float, limit: float) -> Criterion:
-    return Criterion(name, value, limit, "below", value <= limit)
+def _below(name: str, value: float | None, limit: float, reason: str = "") -> Criterion:
+    ok = value is not None and value <= limit
+    return Criterion(name, value, limit, "below", ok, reason if value is None else "")

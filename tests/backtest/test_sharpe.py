@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from backtest.evidence.robustness import sharpe_interval
 from backtest.evidence.sharpe import (
     Moments,
+    adjusted_sharpe,
+    annual_factor,
     deflated_benchmark,
+    deflated_best,
     deflated_sharpe,
     expected_maximum,
     minimum_backtest_length,
     minimum_track_record,
     moments,
     probabilistic_sharpe,
+    sharpe_error,
 )
 
 MONTHLY = Moments(0.458, 24)
@@ -77,12 +81,13 @@ def test_minimum_backtest_length(trials: int, years: float):
 )
 def test_minimum_track_record(shape: tuple[float, float], periods: int, years: float):
     root = math.sqrt(periods)
-    found = minimum_track_record(Moments(2.0 / root, 1000, *shape), 1.0 / root) / periods
-    assert found == pytest.approx(years, abs=1e-6)
+    found = minimum_track_record(Moments(2.0 / root, 1000, *shape), 1.0 / root)
+    assert found is not None
+    assert found / periods == pytest.approx(years, abs=1e-6)
 
 
 def test_no_track_record_is_long_enough_for_less_than_the_benchmark():
-    assert minimum_track_record(Moments(0.1, 100), 0.1) == math.inf
+    assert minimum_track_record(Moments(0.1, 100), 0.1) is None
 
 
 def test_moments_by_hand():
@@ -145,3 +150,53 @@ def test_the_interval_is_seeded_and_covers_the_point():
 def test_no_interval_without_returns():
     assert sharpe_interval(np.zeros(500), periods_per_year=252, seed=0) is None
     assert sharpe_interval(np.ones(10), periods_per_year=252, seed=0) is None
+
+
+@pytest.mark.parametrize(
+    ("sharpe", "n", "expected"), [(0.5, 12, 0.306186), (1.5, 12, 0.420813), (1.5, 60, 0.188193)]
+)
+def test_standard_error(sharpe: float, n: int, expected: float):
+    assert sharpe_error(sharpe, n) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rho", "expected"),
+    [(0.2, 2.878849), (0.1, 3.160111), (-0.2, 4.170848), (0.5, 2.121288), (0.9, 1.207038)],
+)
+def test_annual_factor(rho: float, expected: float):
+    assert annual_factor(rho ** np.arange(1, 12), 12) == pytest.approx(expected, abs=1e-6)
+
+
+def test_annual_factor_at_its_ends():
+    assert annual_factor(np.zeros(0), 252) == pytest.approx(math.sqrt(252), rel=1e-15)
+    # q + 2 (q - 1) rho = 2 + 2 rho at q = 2: nothing is left at rho = -1
+    assert annual_factor(np.array([-1.0, 0.5]), 2) is None
+
+
+def test_adjusted_sharpe_by_hand():
+    returns = np.array([0.02, 0.01, -0.01, 0.0, 0.01, -0.02, 0.03, 0.0])
+    mean, centred = returns.mean(), returns - returns.mean()
+    rho = (centred[1:] @ centred[:-1]) / (centred @ centred)
+    expected = mean / returns.std(ddof=1) * 4 / math.sqrt(4 + 2 * 3 * rho)
+    found = adjusted_sharpe(returns, periods_per_year=4, lags=1)
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert adjusted_sharpe(np.zeros(100), periods_per_year=252) is None
+    assert adjusted_sharpe(returns, periods_per_year=252, lags=4) is None
+
+
+def test_trials_without_a_value_count_in_number_only():
+    given_, known = Moments(0.1, 1000), np.array([0.02, -0.02, 0.1])
+    expected = deflated_sharpe(given_, trials=5, variance=float(known.var(ddof=1)))
+    assert deflated_best(given_, np.append(known, [np.nan, np.nan])) == expected
+    assert deflated_best(given_, np.array([0.1])) == probabilistic_sharpe(given_)
+    # nothing known of the others: their spread is that of sampling
+    assert deflated_best(given_, np.full(7, np.nan)) == deflated_sharpe(
+        given_, trials=7, variance=1 / 1000
+    )
+
+
+def test_the_best_of_a_hundred_thousand_trials_on_noise_is_not_believed():
+    sharpes = np.random.default_rng(1).normal(0.0, 1 / math.sqrt(2520), 100_000)
+    best = Moments(float(sharpes.max()), 2520)
+    assert probabilistic_sharpe(best) > 0.999
+    assert deflated_best(best, sharpes) < 0.95

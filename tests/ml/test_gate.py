@@ -129,6 +129,7 @@ def test_a_clear_winner_is_promoted():
         "paired_default",
         "psr",
         "dsr",
+        "minimum_track_record",
         "max_drawdown",
         "turnover",
         "cost_break_even_bps",
@@ -189,6 +190,7 @@ def test_an_empty_record_holds_with_reasons():
         "paired_default",
         "psr",
         "dsr",
+        "minimum_track_record",
         "cost_break_even_bps",
     }
     assert all(missing.values())
@@ -243,3 +245,18 @@ def test_it_sees_what_is_there():
         better = shared + noise(n, seed=3 * k + 1) + 1.5 / math.sqrt(252) * 0.01 * math.sqrt(2)
         seen += looks(better, shared + noise(n, seed=3 * k + 2), 21)
     assert seen >= 36
+
+
+def test_the_minimum_track_record_is_the_sessions_that_the_sharpe_ratio_needs():
+    returns = noise(1500, sharpe=1.0)
+    found = {c.name: c for c in criteria(record(returns, noise(1500, seed=1)), CONFIG)}
+    line, given = found["minimum_track_record"], moments(returns)
+    assert given is not None
+    assert line.value is not None
+    spread = 1 - given.skewness * given.sharpe + (given.kurtosis - 1) / 4 * given.sharpe**2
+    assert line.value == pytest.approx(1 + spread * (1.6448536269514722 / given.sharpe) ** 2)
+    assert (line.limit, line.better, line.passed) == (1500.0, "below", line.value <= 1500)
+    losing = criteria(record(-np.abs(returns), noise(1500, seed=1)), CONFIG)
+    last = next(c for c in losing if c.name == "minimum_track_record")
+    assert (last.value, last.passed) == (None, False)
+    assert "no record" in last.reason

@@ -113,10 +113,12 @@ def test_evidence_keeps_its_schema(evidence: Evidence):
     jsonschema.validate(document, schema)
 
 
-def test_evidence_says_what_is_missing(evidence: Evidence):
-    assert evidence.pbo is None
-    assert evidence.spa_p_value is None
-    assert set(evidence.reasons) == {"pbo", "spa_p_value"}
+def test_evidence_is_whole(evidence: Evidence):
+    assert evidence.reasons == {}
+    assert evidence.pbo == evidence.strategies[NAME].best_of_grid.pbo
+    assert evidence.spa_p_value is not None
+    assert evidence.confidence_set
+    assert set(evidence.confidence_set) <= VARIANTS - {"exported", "regime_aware_single"}
     assert not evidence.promoted
     assert evidence.synthetic
     assert evidence.sessions == 139
