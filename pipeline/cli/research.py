@@ -1,6 +1,6 @@
 """Commands that answer a question from files, without any state.
 
-For: backtest, sweep, walk-forward, regimes, metrics, market. Not for: the daily chain.
+For: backtest, sweep, walk-forward, regimes, metrics, market, leaks. Not for: the daily chain.
 """
 
 from pathlib import Path
@@ -213,6 +213,25 @@ def market(world: str, as_json: bool, **rest: Any) -> None:
     answer(made, lines, as_json=as_json)
 
 
+@click.command()
+@click.option("--part", help="Only the part of this name; all parts by default.")
+@click.option(
+    "--cuts",
+    type=click.IntRange(min=1, max=200),
+    default=8,
+    show_default=True,
+    help="Sessions at which the history is cut.",
+)
+@json_option
+def leaks(part: str | None, cuts: int, as_json: bool) -> None:
+    """Prove that no feature, strategy, regime model, learner or decision sees the future."""
+    from pipeline.commands.leaks import leak_lines, prove_parts, refuse_leaks
+
+    found = prove_parts(part, cuts=cuts, progress=Progress("leaks"))
+    answer(found, leak_lines(found), as_json=as_json)
+    refuse_leaks(found)
+
+
 def _number(name: str, value: float | None) -> str:
     if value is None:
         return "undefined"
@@ -227,4 +246,4 @@ def _values(row: dict[str, Any]) -> str:
     )
 
 
-COMMANDS = (backtest, sweep, walk_forward, regimes, metrics, market)
+COMMANDS = (backtest, sweep, walk_forward, regimes, metrics, market, leaks)

@@ -1,0 +1,338 @@
+"""Whether a part sees the future: cut the history, or replace what follows by noise.
+
+For: proving that what was published up to session ``t`` does not depend on any later bar, for
+every registered feature, strategy, regime model and learner and for the whole of ``decide``. Not
+for: leaks that leave every cut alike, such as a fill on the bar of its own signal.
+
+A part is handed the same market three times: whole, ended at ``t``, and with every bar after
+``t`` replaced by other prices. What it says of the sessions up to ``t`` must be the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from backtest import seeds
+from backtest.errors import UnknownNameError
+from backtest.market.panel import Panel
+from backtest.market.synthetic import FIRST_SESSION, WorldConfig, generate
+from backtest.registry import closest
+from backtest.strategy import STRATEGIES
+from ml.corpus import Corpus, WalkSpec, corpus, history_of
+from ml.decision import Memo, decide
+from ml.feature import FEATURES, feature_plan
+from ml.history import History
+from ml.learner import LEARNERS
+from ml.market_state import market_state, state_matrix
+from ml.policy import PolicyConfig
+from ml.regime import REGIMES
+from ml.regime_track import track
+
+Said = list[npt.NDArray[Any]]
+Progress = Callable[[int, int], None]
+
+DETECTORS = ("truncation", "future noise")
+POLICY = PolicyConfig(train=150, step=5, refit=40)
+SYMBOLS, SESSIONS = 10, 420
+STRATEGY = "rsi_swing"
+EARLY = (7, 45)
+"""Cuts before the first decision: while averages warm up, and after a late listing."""
+WARM_UPS = (199, 399, 499, 999)
+"""Bars of history with which a feature's newest value is computed again."""
+
+
+@dataclass
+class Scene:
+    """One market, and what several parts compute from it alike.
+
+    Parameters
+    ----------
+    panel : Panel
+    """
+
+    panel: Panel
+    memo: dict[str, Memo] = field(default_factory=dict)
+
+    @cached_property
+    def features(self) -> pl.DataFrame:
+        """Every registered feature."""
+        return feature_plan(self.panel.frame().lazy()).collect()
+
+    @cached_property
+    def state(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+        """Market state ``[time, feature]`` and its columns."""
+        return state_matrix(market_state(self.panel.frame().lazy()))
+
+    @cached_property
+    def corpora(self) -> dict[str, Corpus]:
+        """Candidates of the worlds' strategy, swept over this market."""
+        return {STRATEGY: corpus(self.panel, STRATEGY, WalkSpec(POLICY), progress=None)}
+
+    @cached_property
+    def history(self) -> History:
+        """What a decision may read."""
+        return history_of(self.panel, self.corpora, state=self.state)
+
+    def rows_until(self, frame: pl.DataFrame, t: int) -> pl.DataFrame:
+        """Rows of a long frame up to session ``t``."""
+        return frame.filter(pl.col("date") <= pl.lit(self.panel.dates[t]).cast(pl.Date))
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A part, and how to hear what it says of the sessions up to ``t``.
+
+    Parameters
+    ----------
+    kind, name : str
+    says : callable
+        From a scene and ``t`` to arrays, in the same order whatever the scene; empty where the
+        part says nothing yet.
+    """
+
+    kind: str
+    name: str
+    says: Callable[[Scene, int], Said]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one detector found of one part.
+
+    Parameters
+    ----------
+    kind, name, detector : str
+    cuts : int
+        How many were tried.
+    guilty : tuple of str
+        Sessions whose cut changed what had been published.
+    """
+
+    kind: str
+    name: str
+    detector: str
+    cuts: int
+    guilty: tuple[str, ...]
+
+
+def market(
+    *, symbols: int = SYMBOLS, sessions: int = SESSIONS, seed: int = 5, whole: bool = False
+) -> Panel:
+    """Make the market of the proof: moves overnight, and bars missing unless it is ``whole``."""
+    days = (FIRST_SESSION + timedelta(days=k) for k in range(2 * sessions))
+    config = WorldConfig(world="clear", symbols=symbols, seed=seed, overnight_share=0.4)
+    made = generate(config, [day for day in days if day.weekday() < 5][:sessions])
+    late = (pl.col("symbol") == "SYN002") & (pl.int_range(pl.len()).over("symbol") < 40)
+    holes = (pl.col("symbol") == "SYN003") & (pl.int_range(pl.len()).over("symbol") % 17 == 5)
+    return Panel.from_frame(made.bars if whole else made.bars.filter(~late & ~holes))
+
+
+def with_noise_after(panel: Panel, t: int, *, seed: int = 0) -> Panel:
+    """Replace every bar after session ``t`` by one of another market on the same sessions."""
+    source = seeds.generator(seed, f"leaks/noise/{t}")
+    shape = panel.close[:, t + 1 :].shape
+    level = np.exp(np.cumsum(0.05 * source.standard_normal(shape), axis=1))
+    out = {}
+    for name in ("open", "high", "low", "close"):
+        out[name] = getattr(panel, name).copy()
+        out[name][:, t + 1 :] *= level
+    out["volume"] = panel.volume.copy()
+    out["volume"][:, t + 1 :] *= np.exp(source.standard_normal(shape))
+    return dataclasses.replace(panel, **out)
+
+
+def cuts_of(panel: Panel, count: int, *, seed: int = 0) -> tuple[int, ...]:
+    """Choose where to cut: early, at a refit and beside it, one bar before the end, at random.
+
+    A decision that peeks one session ahead shows it only where sets are selected anew, and a gap
+    filled backwards only beside the gap: hence the special ones.
+
+    Parameters
+    ----------
+    panel : Panel
+    count : int
+        Sessions with a decision, at least 1; those before the first decision come on top.
+    """
+    last = len(panel.dates) - 1
+    refit = POLICY.train + 3 * POLICY.refit
+    special = [last - 1, refit, refit - 1, refit + 1, POLICY.train]
+    source = seeds.generator(seed, "leaks/cuts")
+    others = [int(t) for t in source.permutation(np.arange(POLICY.train, last))]
+    chosen = dict.fromkeys([t for t in special if 0 <= t < last] + others)
+    return (*EARLY, *list(chosen)[: max(count, 1)])
+
+
+def suspects() -> list[Suspect]:
+    """Every registered part, and the decision."""
+    out = [_feature(name) for name in FEATURES.names()]
+    out += [_strategy(name) for name in STRATEGIES.names()]
+    out += [_regime(name) for name in REGIMES.names()]
+    out += [_decision("learner", name) for name in LEARNERS.names()]
+    return [*out, _decision("decision", POLICY.learner, name="decide")]
+
+
+def named(part: str | None) -> list[Suspect]:
+    """Return all suspects, or those of one name.
+
+    Raises
+    ------
+    UnknownNameError
+        No part has this name.
+    """
+    every = suspects()
+    chosen = [one for one in every if part in (None, one.name)]
+    if not chosen:
+        known = [one.name for one in every]
+        raise UnknownNameError(f"no part {part!r} to prove", fix=closest(str(part), known))
+    return chosen
+
+
+def prove(
+    parts: Sequence[Suspect],
+    panel: Panel,
+    cuts: Iterable[int],
+    *,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Try every part with both detectors at every cut.
+
+    Returns
+    -------
+    list of Finding
+        Two per part, in the order given.
+    """
+    at = list(cuts)
+    whole = Scene(panel)
+    guilty: dict[tuple[int, str], list[str]] = {}
+    tried = [0] * len(parts)
+    for done, t in enumerate(at):
+        others = (Scene(panel.until(t + 1)), Scene(with_noise_after(panel, t)))
+        for k, one in enumerate(parts):
+            said = one.says(whole, t)
+            tried[k] += bool(said)
+            for detector, scene in zip(DETECTORS, others, strict=True):
+                if not alike(said, one.says(scene, t)):
+                    guilty.setdefault((k, detector), []).append(str(panel.dates[t]))
+        if progress is not None:
+            progress(done + 1, len(at))
+    return [
+        Finding(one.kind, one.name, detector, tried[k], tuple(guilty.get((k, detector), ())))
+        for k, one in enumerate(parts)
+        for detector in DETECTORS
+    ]
+
+
+def prove_warm_up(names: Iterable[str], panel: Panel) -> list[Finding]:
+    """Ask whether a feature's look-back is honest: older bars hardly move its newest value.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Registered features.
+    panel : Panel
+        Without missing bars, longer than the largest of ``WARM_UPS``.
+
+    Returns
+    -------
+    list of Finding
+        One per feature; lengths at or below its look-back are not tried.
+    """
+    chosen, frame, last = list(names), panel.frame(), panel.dates[-1]
+    newest = pl.col("date") == pl.lit(last).cast(pl.Date)
+    long = feature_plan(frame.lazy(), chosen).filter(newest).collect()
+    tried: dict[str, list[str]] = {name: [] for name in chosen}
+    counts = dict.fromkeys(chosen, 0)
+    for length in WARM_UPS:
+        start = pl.lit(panel.dates[-length]).cast(pl.Date)
+        recent = frame.filter(pl.col("date") >= start).lazy()
+        short = feature_plan(recent, chosen).filter(newest).collect()
+        for name in (n for n in chosen if FEATURES.get(n).lookback < length):
+            counts[name] += 1
+            pair = values(short, name)[0], values(long, name)[0]
+            if not np.allclose(*pair, rtol=1e-6, atol=1e-12, equal_nan=True):
+                tried[name].append(f"{length} bars")
+    return [Finding("feature", n, "warm-up", counts[n], tuple(tried[n])) for n in chosen]
+
+
+def alike(first: Said, second: Said) -> bool:
+    """Whether two answers are the same values; a missing value equals a missing one."""
+    return len(first) == len(second) and all(
+        a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def values(frame: pl.DataFrame, name: str) -> Said:
+    """One column as floats, missing as NaN."""
+    return [frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()]
+
+
+def _feature(name: str) -> Suspect:
+    return Suspect(
+        "feature", name, lambda scene, t: values(scene.rows_until(scene.features, t), name)
+    )
+
+
+def _strategy(name: str) -> Suspect:
+    """Targets of every candidate, and what their books earned: signals and fills at once."""
+    part = STRATEGIES.get(name)
+
+    def says(scene: Scene, t: int) -> Said:
+        out: Said = []
+        for s in range(len(scene.panel.symbols)):
+            bars = scene.panel.bars(s)
+            out.append(part.targets(bars, part.candidates())[:, bars.at <= t])
+        earned = corpus(scene.panel, name, WalkSpec(POLICY), progress=None).book
+        return [*out, earned.net_return[:, : t + 1], earned.turnover[:, : t + 1]]
+
+    return Suspect("strategy", name, says)
+
+
+def _regime(name: str) -> Suspect:
+    """Published rows; a state that only a later fit knows is no statement about earlier ones."""
+
+    def says(scene: Scene, t: int) -> Said:
+        state, columns = scene.state
+        laid = track(
+            state,
+            columns,
+            REGIMES.get(name),
+            train=POLICY.train,
+            refit=POLICY.refit,
+            seed=0,
+        ).published()[: t + 1]
+        numbers = [c for c in laid.columns if c.startswith(("p_", "state"))]
+        known = [c for c in numbers if not c.startswith("state_") or (laid[c] > 0.0).any()]
+        words = np.array([word or "" for word in laid["regime"]])
+        return [*(values(laid, c)[0] for c in known), words]
+
+    return Suspect("regime", name, says)
+
+
+def _decision(kind: str, learner: str, *, name: str | None = None) -> Suspect:
+    """What is decided at ``t``: weights, probabilities, tables, confidence."""
+    policy = POLICY.with_learner(learner)
+
+    def says(scene: Scene, t: int) -> Said:
+        if t < POLICY.train:
+            return []
+        memo = scene.memo.setdefault("regimes", Memo())
+        one = decide(t, scene.history, policy, memo=memo)[STRATEGY]
+        rows = [(n, r.score, r.sessions, str(r.parameters)) for n, r in one.by_regime.items()]
+        return [
+            one.weights,
+            np.array(list(one.regime.probabilities.values())),
+            np.array([one.confidence]),
+            np.array([str((one.regime.name, one.regime.since, one.date, rows))]),
+        ]
+
+    return Suspect(kind, name or learner, says)

@@ -1,0 +1,38 @@
+"""``weathervane leaks``: what it says of honest parts, and how it names a guilty one."""
+
+import json
+
+import pytest
+
+from ml.proof import leaks
+from tests.pipeline.cli_runner import weathervane
+
+
+def test_one_part_as_json():
+    ran = weathervane("leaks", "--part", "momentum_return_20", "--cuts", "2", "--json")
+    found = json.loads(ran.out)
+    assert ran.code == 0
+    assert {one["detector"] for one in found["findings"]} == {
+        "truncation",
+        "future noise",
+        "warm-up",
+    }
+    assert all(one["guilty"] == [] for one in found["findings"])
+    assert len(found["cuts"]) == 2 + len(leaks.EARLY)
+
+
+def test_a_guilty_part_is_named_and_the_exit_code_is_1(monkeypatch: pytest.MonkeyPatch):
+    guilty = leaks.Suspect("strategy", "planted", lambda scene, t: [scene.panel.close.mean(axis=1)])
+    monkeypatch.setattr(leaks, "suspects", lambda: [guilty])
+    ran = weathervane("leaks", "--cuts", "1")
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1].startswith("E_LEAK: 2 findings")
+    assert "strategy planted (truncation, " in ran.err
+    assert "LEAKS: planted" in ran.out
+
+
+def test_an_unknown_part_names_the_closest():
+    ran = weathervane("leaks", "--part", "regime_tabl")
+    assert ran.code == 1
+    assert ran.err.startswith("E_UNKNOWN: no part 'regime_tabl'")
+    assert "regime_table" in ran.err
