@@ -1,6 +1,6 @@
 """Make the figure and the page "best of 1,225 parameter sets on pure noise" beside this file.
 
-For: `python docs/results/noise.py FIRST_SEED`, two to three minutes on two cores. Not for:
+For: `python docs/results/noise.py FIRST_SEED`, half a minute on two cores. Not for:
 judging anything; it shows what a grid search sees where there is nothing to see.
 """
 
@@ -110,13 +110,15 @@ def main(first: int) -> None:
 
 ![In sample against out of sample](../images/noise.png)
 
-Synthetic markets without any effect (`null`), {SYMBOLS} symbols x {SESSIONS:,} sessions, `rsi_swing` with
-{len(PERIODS)} periods x {len(WIDTHS)} widths, dollar-neutral, **at zero cost**. The best set of the first half is followed into the
-second; one that no longer trades there counts as 0. Made by `python docs/results/noise.py {first}`.
+Synthetic markets without any effect (`null`), {SYMBOLS} symbols x {SESSIONS:,} sessions,
+`rsi_swing` with {len(PERIODS)} periods x {len(WIDTHS)} widths, dollar-neutral, **at zero cost**.
+The best set of the first half is followed into the second; one that no longer trades there counts
+as 0. Made by `python docs/results/noise.py {first}`.
 
-In sample the best set shows {seen.mean():+.2f} on average, out of sample {unseen.mean():+.2f} (standard error
-{unseen.std(ddof=1) / len(markets) ** 0.5:.2f}). A probabilistic Sharpe ratio of at least .95, which looks at the best set
-alone, believes in {believed[0]} of {len(markets)}; the deflated one, which counts all 1,225, in {believed[1]}.
+In sample the best set shows {seen.mean():+.2f} on average, out of sample {unseen.mean():+.2f}
+(standard error {unseen.std(ddof=1) / len(markets) ** 0.5:.2f}). A probabilistic Sharpe ratio of at
+least .95, which looks at the best set alone, believes in {believed[0]} of {len(markets)}; the
+deflated one, which counts all 1,225, in {believed[1]}.
 
 | seed | in sample | out of sample | PSR | DSR |
 |---|---|---|---|---|
