@@ -17,7 +17,13 @@ from pydantic import BaseModel, ConfigDict
 
 from backtest import seeds
 from backtest.evidence.robustness import sharpe_interval
-from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe, sharpe_ratio
+from backtest.evidence.sharpe import (
+    deflated_sharpe,
+    luck_variance,
+    moments,
+    probabilistic_sharpe,
+    sharpe_ratio,
+)
 from backtest.evidence.superiority import Superiority, superiority
 from backtest.metric import compound, deviation, drawdown
 from ml.export.gate import (
@@ -25,7 +31,6 @@ from ml.export.gate import (
     boundary,
     cost_break_even_bps,
     hac_t,
-    luck_variance,
     paired_difference,
     smallest_gain_over,
 )

@@ -166,9 +166,10 @@ def _losers(seen: Floats, unseen: Floats) -> float:
     rows = np.arange(len(seen))
     mine = unseen[rows, seen.argmax(axis=1)][:, None]
     less = (unseen < mine).sum(axis=1)
-    rank = less + ((unseen == mine).sum(axis=1) + 1) / 2.0
+    equal = (unseen == mine).sum(axis=1)
+    rank = less + (equal + 1) / 2.0
     middle = (seen.shape[1] + 1) / 2.0
-    tied = (rank == middle) & ((unseen == mine).sum(axis=1) > 1)
+    tied = (rank == middle) & (equal > 1)
     return float((rank < middle).sum() + ((rank == middle) & ~tied).sum() + 0.5 * tied.sum())
 
 

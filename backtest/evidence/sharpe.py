@@ -160,6 +160,18 @@ def minimum_backtest_length(trials: int, *, target: float = 1.0) -> float:
     return (expected_maximum(trials) / target) ** 2
 
 
+def luck_variance(sharpes: Floats, observations: int) -> float:
+    """Variance of Sharpe ratios per session that luck explains: at least the sampling variance.
+
+    Examples
+    --------
+    >>> luck_variance(np.array([0.01, 0.01]), 100)
+    0.01
+    """
+    spread = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else 0.0
+    return max(spread, 1.0 / observations)
+
+
 def deflated_best(given: Moments, sharpes: Floats) -> float:
     """Deflated Sharpe ratio of the best of many trials.
 
@@ -172,8 +184,7 @@ def deflated_best(given: Moments, sharpes: Floats) -> float:
         their dispersion, which is at least what sampling alone gives, ``1 / observations``.
     """
     known = sharpes[np.isfinite(sharpes)]
-    spread = float(known.var(ddof=1)) if len(known) > 1 else 0.0
-    variance = max(spread, 1.0 / given.observations)
+    variance = luck_variance(known, given.observations)
     return deflated_sharpe(given, trials=len(sharpes), variance=variance)
 
 

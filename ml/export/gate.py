@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backtest.evidence.sharpe import (
     deflated_sharpe,
+    luck_variance,
     minimum_track_record,
     moments,
     probabilistic_sharpe,
@@ -230,18 +231,6 @@ def _sharpe_criteria(evidence: Record, config: GateConfig) -> list[Criterion]:
             "a Sharpe ratio of 0 or less is told from 0 by no record",
         ),
     ]
-
-
-def luck_variance(sharpes: Floats, observations: int) -> float:
-    """Variance of Sharpe ratios per session that luck explains: at least the sampling variance.
-
-    Examples
-    --------
-    >>> luck_variance(np.array([0.01, 0.01]), 100)
-    0.01
-    """
-    spread = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else 0.0
-    return max(spread, 1.0 / observations)
 
 
 def _trading_criteria(evidence: Record, config: GateConfig) -> list[Criterion]:

@@ -60,7 +60,8 @@ class Scene:
     """
 
     panel: Panel
-    memo: dict[str, Memo] = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo)
+    swept: dict[str, Corpus] = field(default_factory=dict)
 
     @cached_property
     def features(self) -> pl.DataFrame:
@@ -72,15 +73,16 @@ class Scene:
         """Market state ``[time, feature]`` and its columns."""
         return state_matrix(market_state(self.panel.frame().lazy()))
 
-    @cached_property
-    def corpora(self) -> dict[str, Corpus]:
-        """Candidates of the worlds' strategy, swept over this market."""
-        return {STRATEGY: corpus(self.panel, STRATEGY, WalkSpec(POLICY), progress=None)}
+    def corpus(self, strategy: str) -> Corpus:
+        """Candidates of one strategy, swept over this market once."""
+        if strategy not in self.swept:
+            self.swept[strategy] = corpus(self.panel, strategy, WalkSpec(POLICY), progress=None)
+        return self.swept[strategy]
 
     @cached_property
     def history(self) -> History:
         """What a decision may read."""
-        return history_of(self.panel, self.corpora, state=self.state)
+        return history_of(self.panel, {STRATEGY: self.corpus(STRATEGY)}, state=self.state)
 
     def rows_until(self, frame: pl.DataFrame, t: int) -> pl.DataFrame:
         """Rows of a long frame up to session ``t``."""
@@ -291,7 +293,7 @@ def _strategy(name: str) -> Suspect:
         for s in range(len(scene.panel.symbols)):
             bars = scene.panel.bars(s)
             out.append(part.targets(bars, part.candidates())[:, bars.at <= t])
-        earned = corpus(scene.panel, name, WalkSpec(POLICY), progress=None).book
+        earned = scene.corpus(name).book
         return [*out, earned.net_return[:, : t + 1], earned.turnover[:, : t + 1]]
 
     return Suspect("strategy", name, says)
@@ -325,8 +327,7 @@ def _decision(kind: str, learner: str, *, name: str | None = None) -> Suspect:
     def says(scene: Scene, t: int) -> Said:
         if t < POLICY.train:
             return []
-        memo = scene.memo.setdefault("regimes", Memo())
-        one = decide(t, scene.history, policy, memo=memo)[STRATEGY]
+        one = decide(t, scene.history, policy, memo=scene.memo)[STRATEGY]
         rows = [(n, r.score, r.sessions, str(r.parameters)) for n, r in one.by_regime.items()]
         return [
             one.weights,
