@@ -17,11 +17,11 @@ seed with the counter at ``t``, so a longer history extends a shorter one byte f
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -30,6 +30,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from backtest import seeds
+from backtest.market.physics import HALF_LIVES, WORLDS, Regime
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,9 +38,7 @@ WorldName = Literal["clear", "murky", "null", "constant", "trend-only", "structu
 WORLD_NAMES: tuple[str, ...] = get_args(WorldName)
 STATES = ("sideways", "bull", "bear")
 FIRST_SESSION = date(2010, 1, 4)
-NOTE = "market.json"
 MEAN_SPELLS = (80.0, 120.0, 50.0)
-HALF_LIVES = (2.0, 12.0)
 SECTOR_NAMES = (
     "Technology",
     "Financials",
@@ -54,85 +53,21 @@ _DEGREES = 5.0
 _SHOCK_LIMIT = 6.0
 _IDIOSYNCRATIC_VOLATILITY = 0.0110
 _SECTOR_VOLATILITY = 0.004
+_FLOOR = -0.9
+"""Return that keeps a price above 0; out of reach but at volatilities far above the planted."""
+_BLOCK = 64
+"""Sessions drawn ahead."""
 
 
-@dataclass(frozen=True)
-class Regime:
-    """What one state does to the market, per session.
+def weekdays(count: int) -> list[date]:
+    """Return the first ``count`` weekdays from ``FIRST_SESSION`` on: sessions without a calendar.
 
-    Parameters
-    ----------
-    drift : float
-        Mean market return, decimal.
-    market_volatility : float
-        Standard deviation of the market's shock, decimal, before stochastic volatility.
-    volume : float
-        Shift of log volume.
-    loading : float
-        What the next idiosyncratic return, in its own standard deviations, takes from ``z``.
-    half_life : float
-        Of the average behind ``z``, sessions; one of ``HALF_LIVES``.
+    Examples
+    --------
+    >>> weekdays(6)[-1]
+    datetime.date(2010, 1, 11)
     """
-
-    drift: float
-    market_volatility: float
-    volume: float
-    loading: float
-    half_life: float
-
-
-@dataclass(frozen=True)
-class Physics:
-    """One world: its regimes in the order of ``STATES``, and the noise that hides them.
-
-    Parameters
-    ----------
-    regimes : tuple of Regime
-    common_volatility : float
-        Standard deviation of the common log volatility, a slow autoregression.
-    volume_noise : float
-        Standard deviation of the common log volume, an autoregression.
-    """
-
-    regimes: tuple[Regime, Regime, Regime]
-    common_volatility: float
-    volume_noise: float
-
-
-_CLEAR = Physics(
-    (
-        Regime(0.0, 0.0080, 0.0, -0.052, 2.0),
-        Regime(0.0008, 0.0045, 0.50, 0.027, 12.0),
-        Regime(-0.0012, 0.0150, 1.00, -0.055, 12.0),
-    ),
-    common_volatility=0.10,
-    volume_noise=0.10,
-)
-_MURKY = Physics(
-    (
-        Regime(0.0, 0.0085, 0.0, -0.052, 2.0),
-        Regime(0.0004, 0.0042, 0.35, 0.027, 12.0),
-        Regime(-0.0006, 0.0160, 0.65, -0.055, 12.0),
-    ),
-    common_volatility=0.40,
-    volume_noise=0.25,
-)
-
-
-def _changed(base: Physics, **values: float) -> Physics:
-    """Set the named fields alike in all regimes of ``base``."""
-    regimes = tuple(Regime(**{**vars(regime), **values}) for regime in base.regimes)
-    return Physics(regimes, base.common_volatility, base.volume_noise)  # type: ignore[arg-type]
-
-
-WORLDS: dict[str, Physics] = {
-    "clear": _CLEAR,
-    "murky": _MURKY,
-    "null": _changed(_CLEAR, drift=0.0, loading=0.0),
-    "constant": _changed(_CLEAR, loading=0.027, half_life=12.0),
-    "trend-only": _changed(_CLEAR, loading=0.0),
-    "structural-break": _CLEAR,
-}
+    return [FIRST_SESSION + timedelta(days=7 * (k // 5) + k % 5) for k in range(count)]
 
 
 class WorldConfig(BaseModel):
@@ -149,6 +84,13 @@ class WorldConfig(BaseModel):
         open; at 0 each open equals the previous close.
     sectors : int
         Number of sectors that the symbols are dealt to in turn.
+    factor : float
+        Times the planted strength of the market's common shock; at 0 symbols share nothing but
+        their sectors, and volatility says nothing of the state.
+    volatility : float
+        Times every planted standard deviation, common, of sectors and of single symbols.
+    volume : float
+        Times the planted shift of volume with the state; at 0 volume says nothing of it.
     break_session : int
         Index of the first session with the sign of all loadings reversed; read by the world
         ``structural-break`` alone.
@@ -161,6 +103,9 @@ class WorldConfig(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
     overnight_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     sectors: Annotated[int, Field(ge=1, le=len(SECTOR_NAMES))] = len(SECTOR_NAMES)
+    factor: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
+    volatility: Annotated[float, Field(gt=0.0, le=3.0)] = 1.0
+    volume: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
     break_session: Annotated[int, Field(ge=1)] = 1512
 
 
@@ -224,6 +169,14 @@ def _draw(key: int, session: int, config: WorldConfig) -> _Draws:
     )
 
 
+def _draws(key: int, sessions: int, config: WorldConfig) -> Iterator[_Draws]:
+    """Draw session by session, a block ahead on all cores: no draw needs another one."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first in range(0, sessions, _BLOCK):
+            block = range(first, min(first + _BLOCK, sessions))
+            yield from pool.map(lambda t: _draw(key, t, config), block)
+
+
 def _next_state(state: int | None, uniform: float) -> int:
     """Move the Markov chain by one session; ``None`` starts it from its stationary law."""
     if state is None:
@@ -258,9 +211,8 @@ class _Market:
         self.decay = np.array([[0.5 ** (1.0 / h)] for h in HALF_LIVES])
         self.scale = np.sqrt((1.0 + self.decay) / (1.0 - self.decay))
 
-    def step(self, t: int) -> dict[str, Any]:
+    def step(self, t: int, draws: _Draws) -> dict[str, Any]:
         """Make session ``t``: arrays ``[symbol]`` by column, and the state."""
-        draws = _draw(self.key, t, self.config)
         self.state = _next_state(self.state, draws.state)
         regime = self.physics.regimes[self.state]
         common, volatility = self._volatility(draws)
@@ -268,13 +220,16 @@ class _Market:
         z = (self.scale * self.average)[HALF_LIVES.index(regime.half_life)]
         own_mean = (-regime.loading if broken else regime.loading) * z
         mean = self.beta * regime.drift + volatility * own_mean
-        market = self.beta * (regime.market_volatility * common * draws.market)
-        sector = _SECTOR_VOLATILITY * common * draws.sector[self.sector]
-        returns = mean + market + sector + volatility * draws.shock
+        level = self.config.volatility
+        market_deviation = regime.market_volatility * self.config.factor * level
+        sector_deviation = _SECTOR_VOLATILITY * level
+        market = self.beta * (market_deviation * common * draws.market)
+        sector = sector_deviation * common * draws.sector[self.sector]
+        returns = np.maximum(mean + market + sector + volatility * draws.shock, _FLOOR)
         total = np.sqrt(
             volatility**2
-            + (_SECTOR_VOLATILITY * common) ** 2
-            + (self.beta * regime.market_volatility * common) ** 2
+            + (sector_deviation * common) ** 2
+            + (self.beta * market_deviation * common) ** 2
         )
         self.average = self.decay * self.average + (1.0 - self.decay) * (own_mean + draws.shock)
         bar = self._bar(returns, total, draws)
@@ -292,13 +247,14 @@ class _Market:
         )
         common = float(np.exp(np.clip(self.log_volatility, -1.0, 0.8)))
         own = np.exp(np.clip(self.own_log_volatility, -0.5, 0.5))
-        return common, np.asarray(_IDIOSYNCRATIC_VOLATILITY * self.own * common * own)
+        deviation = _IDIOSYNCRATIC_VOLATILITY * self.config.volatility
+        return common, np.asarray(deviation * self.own * common * own)
 
     def _bar(self, returns: Floats, total: Floats, draws: _Draws) -> dict[str, Floats]:
         """Open, high, low and close from the session's return; moves ``price`` on."""
         share = self.config.overnight_share
         night = share * returns + np.sqrt(share * (1.0 - share)) * total * draws.night
-        opening = self.price * (1.0 + night)
+        opening = self.price * (1.0 + np.maximum(night, _FLOOR))
         closing = self.price * (1.0 + returns)
         reach = 0.4 * total * draws.reach  # [2, S]
         self.price = closing
@@ -315,7 +271,8 @@ class _Market:
         level = self.physics.volume_noise
         self.log_volume = keep * self.log_volume + noise * level * draws.volume
         self.own_log_volume = keep * self.own_log_volume + noise * 0.3 * draws.own_volume
-        logs = self.turnover + regime.volume + self.log_volume + self.own_log_volume
+        shift = self.config.volume * regime.volume
+        logs = self.turnover + shift + self.log_volume + self.own_log_volume
         return np.maximum(np.rint(np.exp(logs + 0.1 * np.abs(move))), 1.0)
 
 
@@ -341,13 +298,26 @@ def generate(config: WorldConfig, sessions: Sequence[date]) -> World:
     """
     market = _Market(config)
     columns = ("open", "high", "low", "close", "volume", "conditional_mean")
-    arrays = {name: np.empty((config.symbols, len(sessions))) for name in columns}  # [S, T]
+    arrays = {name: np.empty((len(sessions), config.symbols)) for name in columns}  # [T, S]
     states = np.empty(len(sessions), dtype=np.int64)
-    for t in range(len(sessions)):
-        made = market.step(t)
+    for t, draws in enumerate(_draws(market.key, len(sessions), config)):
+        made = market.step(t, draws)
         states[t] = made["state"]
         for name in columns:
-            arrays[name][:, t] = made[name]
+            arrays[name][t] = made[name]
+    return World(config, *_frames(config, sessions, market.sector, arrays, states), states)
+
+
+def _frames(
+    config: WorldConfig,
+    sessions: Sequence[date],
+    sector: npt.NDArray[np.int64],
+    arrays: dict[str, Floats],
+    states: npt.NDArray[np.int64],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Lay arrays ``[time, symbol]`` out as bars and truth, sorted by symbol then date."""
+    values = {name: pl.Series(name, array.T.ravel()) for name, array in arrays.items()}
+    mean = values.pop("conditional_mean")
     width = max(3, len(str(config.symbols)))
     symbols = [f"SYN{i + 1:0{width}d}" for i in range(config.symbols)]
     keys = pl.DataFrame({"symbol": symbols}).join(
@@ -355,45 +325,16 @@ def generate(config: WorldConfig, sessions: Sequence[date]) -> World:
         how="cross",
         maintain_order="left_right",
     )
-    sectors = pl.Series([SECTOR_NAMES[k] for k in market.sector])
+    sectors = pl.Series([SECTOR_NAMES[k] for k in sector])
     bars = keys.with_columns(
-        *(pl.Series(name, arrays[name].ravel()) for name in columns[:-1]),
+        *values.values(),
         sectors.gather(np.repeat(np.arange(config.symbols), len(sessions))).alias("sector"),
         pl.lit("USD").alias("currency"),
     )
-    names = np.array(STATES)[states]
     truth = keys.select(
         "date",
-        pl.Series("state", np.tile(names, config.symbols), dtype=pl.String),
+        pl.Series(STATES).gather(np.tile(states, config.symbols)).alias("state"),
         "symbol",
-        pl.Series("conditional_mean", arrays["conditional_mean"].ravel()),
+        mean,
     )
-    return World(config, bars, truth, states)
-
-
-def write_world(world: World, out: Path) -> None:
-    """Write ``bars.parquet``, ``truth.parquet`` and ``market.json`` into the folder ``out``.
-
-    The truth has no price columns, so that reading the folder as bars leaves it alone.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    world.bars.write_parquet(out / "bars.parquet")
-    world.truth.write_parquet(out / "truth.parquet")
-    about = {
-        "synthetic": True,
-        **world.config.model_dump(),
-        "sessions": len(world.states),
-        "first": str(world.truth["date"].min()),
-        "last": str(world.truth["date"].max()),
-        "states": list(STATES),
-    }
-    (out / NOTE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
-
-
-def is_synthetic(source: Path) -> bool:
-    """Say whether a folder, or the folder of a file, holds the note of :func:`write_world`."""
-    note = (source if source.is_dir() else source.parent) / NOTE
-    try:
-        return bool(json.loads(note.read_text(encoding="utf-8")).get("synthetic"))
-    except (OSError, ValueError, AttributeError):
-        return False
+    return bars, truth

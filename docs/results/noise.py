@@ -7,7 +7,6 @@ judging anything; it shows what a grid search sees where there is nothing to see
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from backtest.engine.sweep import sweep_book
 from backtest.evidence.sharpe import deflated_best, moments, probabilistic_sharpe, sharpe_ratio
 from backtest.market.panel import Panel
-from backtest.market.synthetic import FIRST_SESSION, WorldConfig, generate
+from backtest.market.synthetic import WorldConfig, generate, weekdays
 from backtest.params import ParamGrid
 from backtest.strategy import STRATEGIES
 
@@ -41,9 +40,7 @@ class Market:
 
 def searched(seed: int) -> Market:
     """Sweep every set over one null market and pick the best of the first half."""
-    every = (FIRST_SESSION + timedelta(days=i) for i in range(2 * SESSIONS))
-    days = [day for day in every if day.weekday() < 5][:SESSIONS]
-    made = generate(WorldConfig(world="null", symbols=SYMBOLS, seed=seed), days)
+    made = generate(WorldConfig(world="null", symbols=SYMBOLS, seed=seed), weekdays(SESSIONS))
     panel, part = Panel.from_frame(made.bars), STRATEGIES.get("rsi_swing")
     rows = [{"period": p, "width": float(w)} for p in PERIODS for w in WIDTHS]
     grid, infeasible = ParamGrid.parse(part.params, rows)

@@ -8,7 +8,6 @@ import math
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from backtest.evidence.sharpe import sharpe_ratio
 from backtest.market.panel import Panel
-from backtest.market.synthetic import FIRST_SESSION, STATES, WorldConfig, WorldName, generate
+from backtest.market.synthetic import STATES, WorldConfig, WorldName, generate, weekdays
 from ml.corpus import WalkSpec
 from ml.decision import TruthTrack
 from ml.regime_track import state_accuracy
@@ -53,9 +52,7 @@ class Found:
 def walked(task: tuple[WorldName, int, float]) -> Found:
     """Walk one world."""
     world, seed, cost = task
-    every = (FIRST_SESSION + timedelta(days=i) for i in range(2 * SESSIONS))
-    days = [day for day in every if day.weekday() < 5][:SESSIONS]
-    made = generate(WorldConfig(world=world, symbols=SYMBOLS, seed=seed), days)
+    made = generate(WorldConfig(world=world, symbols=SYMBOLS, seed=seed), weekdays(SESSIONS))
     panel, spec = Panel.from_frame(made.bars), WalkSpec(cost=cost)
     truth = TruthTrack(made.states, STATES)
     walk = walk_forward(panel, [STRATEGY], spec, truth=truth)

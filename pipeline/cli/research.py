@@ -198,6 +198,35 @@ def metrics(returns: Path, as_json: bool, **rest: Any) -> None:
     show_default=True,
     help="Share of a session's variance that falls before the open.",
 )
+@click.option("--sectors", type=int, default=8, show_default=True, help="From 1 to 8.")
+@click.option(
+    "--factor",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Times the strength of the common shock; at 0 volatility hides the state.",
+)
+@click.option(
+    "--volatility",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Times every standard deviation.",
+)
+@click.option(
+    "--volume",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Times the shift of volume with the state; at 0 volume hides it.",
+)
+@click.option(
+    "--break-session",
+    type=int,
+    default=1512,
+    show_default=True,
+    help="First session with other signs, in the world structural-break.",
+)
 @out_option
 @json_option
 def market(world: str, as_json: bool, **rest: Any) -> None:

@@ -19,7 +19,7 @@ def write_market(
     sessions: int,
     seed: int,
     out: Path,
-    overnight_share: float = 0.0,
+    **physics: float,
 ) -> dict[str, Any]:
     """Generate a market on the first ``sessions`` sessions of XNYS from 2010-01-04 on.
 
@@ -27,8 +27,9 @@ def write_market(
     ----------
     world : str
         ``clear``, ``murky``, ``null``, ``constant``, ``trend-only`` or ``structural-break``.
-    overnight_share : float
-        Share of a session's variance that falls between the previous close and the open.
+    **physics
+        Other fields of :class:`backtest.market.synthetic.WorldConfig`: ``overnight_share,
+        sectors, factor, volatility, volume, break_session``.
 
     Returns
     -------
@@ -42,7 +43,8 @@ def write_market(
     """
     from pydantic import ValidationError
 
-    from backtest.market.synthetic import WorldConfig, generate, write_world
+    from backtest.market.synthetic import WorldConfig, generate
+    from backtest.market.world_files import write_world
 
     if not 1 <= sessions <= 10_000:
         raise ConfigError(
@@ -50,7 +52,7 @@ def write_market(
         )
     try:
         config = WorldConfig.model_validate(
-            {"world": world, "symbols": symbols, "seed": seed, "overnight_share": overnight_share}
+            {"world": world, "symbols": symbols, "seed": seed, **physics}
         )
     except ValidationError as error:
         first = error.errors()[0]

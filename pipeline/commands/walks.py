@@ -71,7 +71,7 @@ def run_walk_forward(
         Anything wrong in what was handed in; ``E_TOO_SHORT`` for too few sessions.
     """
     from backtest.engine.costs import cost_per_side
-    from backtest.market.synthetic import is_synthetic
+    from backtest.market.world_files import is_synthetic
     from backtest.portfolio.book import checked_kind
     from backtest.strategy import STRATEGIES
     from ml.corpus import WalkSpec, incumbents_of

@@ -22,7 +22,7 @@ class FilesProvider:
         import polars as pl
 
         from backtest.market.bars import read_bars
-        from backtest.market.synthetic import is_synthetic
+        from backtest.market.world_files import is_synthetic
 
         path = settings.data.path
         if path is None:

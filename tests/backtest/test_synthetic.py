@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from backtest.market import synthetic
+from backtest.market import synthetic, world_files
 from backtest.market.bars import Bars, panel_of, prepare
 from backtest.market.synthetic import STATES, WORLD_NAMES, World, WorldConfig, generate
 
@@ -179,9 +179,37 @@ def test_regimes_show_in_volume_and_volatility_of_the_clear_world() -> None:
     assert market[bear[1:]].std() > 2.0 * market[bull[1:]].std()
 
 
+def test_without_a_common_factor_volatility_hides_the_state() -> None:
+    made = world("clear", 1300, symbols=60, factor=0.0, sectors=1)
+    market = returns(made).mean(axis=0)
+    bear, bull = made.states[1:] == 2, made.states[1:] == 1
+    assert market[bear].std() == pytest.approx(market[bull].std(), rel=0.15)
+    assert np.array_equal(made.states, world("clear", 1300, symbols=60).states)
+
+
+def test_without_its_shift_volume_hides_the_state() -> None:
+    volume = np.log(matrix(world("clear", 1300, symbols=60, volume=0.0), "volume")).mean(axis=0)
+    states = world("clear", 1300, symbols=60).states
+    assert abs(volume[states == 2].mean() - volume[states == 1].mean()) < 0.05
+
+
+def test_volatility_scales_every_move_and_prices_stay_positive() -> None:
+    calm, wild = world("null", 800), world("null", 800, volatility=2.0)
+    assert returns(wild) == pytest.approx(2.0 * returns(calm), rel=1e-9, abs=1e-12)
+    extreme = world("murky", 1300, volatility=3.0, factor=5.0, overnight_share=0.5)
+    assert min(matrix(extreme, name).min() for name in ("open", "low", "close")) > 0.0
+
+
+def test_sessions_without_a_calendar_are_weekdays() -> None:
+    days = synthetic.weekdays(523)
+    assert len(set(days)) == 523
+    assert days == sorted(days)
+    assert {day.weekday() for day in days} == set(range(5))
+
+
 def test_written_world_reads_as_bars_and_keeps_its_truth_apart(tmp_path) -> None:
     made = world("clear", 60, symbols=5)
-    synthetic.write_world(made, tmp_path)
+    world_files.write_world(made, tmp_path)
     panel, prepared = panel_of(tmp_path, calendar="data")
     assert panel.shape == (5, 60)
     assert np.array_equal(panel.close, matrix(made, "close"))
@@ -197,7 +225,7 @@ def test_written_world_reads_as_bars_and_keeps_its_truth_apart(tmp_path) -> None
 def test_writing_twice_gives_the_same_bytes(tmp_path) -> None:
     digests = []
     for name in ("a", "b"):
-        synthetic.write_world(world("murky", 40), tmp_path / name)
+        world_files.write_world(world("murky", 40), tmp_path / name)
         files = sorted((tmp_path / name).iterdir())
         digests.append([hashlib.sha256(f.read_bytes()).hexdigest() for f in files])
     assert digests[0] == digests[1]

@@ -1,18 +1,10 @@
 """For: small synthetic panels on plain weekdays. Not for: worlds that a claim rests on."""
 
-from datetime import date, timedelta
-
 import numpy as np
 
 from backtest.market.panel import Panel
-from backtest.market.synthetic import FIRST_SESSION, STATES, WorldConfig, generate
+from backtest.market.synthetic import STATES, WorldConfig, generate, weekdays
 from ml.decision import TruthTrack
-
-
-def weekdays(count: int) -> list[date]:
-    """The first so many weekdays from the worlds' first session on."""
-    days = (FIRST_SESSION + timedelta(days=k) for k in range(2 * count))
-    return [day for day in days if day.weekday() < 5][:count]
 
 
 def small_world(

@@ -8,7 +8,8 @@ import pytest
 
 from backtest.errors import DataError, StoreError
 from backtest.market.calendar import sessions
-from backtest.market.synthetic import WorldConfig, generate, write_world
+from backtest.market.synthetic import WorldConfig, generate
+from backtest.market.world_files import write_world
 from pipeline.chain import RunSummary, run_chain
 from pipeline.config import Home, Settings, load_settings, open_home
 from pipeline.exports import read_document

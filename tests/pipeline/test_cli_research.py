@@ -50,7 +50,26 @@ def test_a_longer_market_extends_a_shorter_one(market: Path, tmp_path: Path):
     assert long.filter(pl.col("date") <= last).equals(short)
 
 
-@pytest.mark.parametrize("option", [("--symbols", 0), ("--sessions", 0), ("--sessions", 99999)])
+def test_a_market_says_what_it_was_made_with(tmp_path: Path):
+    options = {"factor": 0.5, "volatility": 1.5, "volume": 0.0, "sectors": 3, "break-session": 40}
+    given = [word for name, value in options.items() for word in (f"--{name}", value)]
+    ran = weathervane(
+        *("market", "--world", "structural-break", "--symbols", 4, "--sessions", 60, *given),
+        *("--out", tmp_path, "--json"),
+    )
+    told = json.loads(ran.out)
+    about = json.loads((tmp_path / "market.json").read_text())
+    for name, value in options.items():
+        assert told[name.replace("-", "_")] == about[name.replace("-", "_")] == value
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(("--symbols", 0), ("--sessions", 0), ("--sessions", 99999), ("--sectors", 9)),
+        *(("--volatility", 0), ("--factor", -1), ("--volume", -1), ("--break-session", 0)),
+    ],
+)
 def test_a_market_out_of_range_is_one_line(option: tuple[str, int], tmp_path: Path):
     ran = weathervane("market", "--world", "clear", *option, "--out", tmp_path)
     assert ran.code == 1

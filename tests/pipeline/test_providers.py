@@ -9,7 +9,8 @@ import pytest
 from backtest.errors import ConfigError, DataError, UnknownNameError
 from backtest.market.bars import prepare, read_bars
 from backtest.market.calendar import sessions
-from backtest.market.synthetic import WorldConfig, generate, write_world
+from backtest.market.synthetic import WorldConfig, generate
+from backtest.market.world_files import write_world
 from pipeline.config import load_settings, open_home
 from pipeline.provider import PROVIDERS, Fetched, keep_truth
 from pipeline.publish import read_frame
