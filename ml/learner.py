@@ -6,6 +6,7 @@ gates or exports, which belong to ``decision``.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,6 +47,27 @@ class LearnerView:
     def sessions(self) -> int:
         """Number of sessions known."""
         return int(self.returns.shape[1])
+
+    def blind(self, weights: Floats | None = None) -> LearnerView:
+        """Return the same view with a single regime, always or to the degree of ``weights``.
+
+        Parameters
+        ----------
+        weights : float64, ``[time]``, optional
+            How much each session's evidence counts; 1 by default.
+        """
+        column = np.ones(self.sessions) if weights is None else weights
+        return dataclasses.replace(self, probabilities=column[:, None], regimes=("always",))
+
+    def last(self, sessions: int) -> LearnerView:
+        """Return the view as if history had begun so many sessions ago."""
+        skipped = max(self.sessions - sessions, 0)
+        return dataclasses.replace(
+            self,
+            returns=self.returns[:, skipped:],
+            probabilities=self.probabilities[skipped:],
+            first=self.first + skipped,
+        )
 
 
 class Selection(Protocol):

@@ -6,11 +6,8 @@ history, but blind to the state. Not for: a straw man; it is the same code.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from ml.learner import LEARNERS, Floats, LearnerView
 from ml.score_table import ScoreTable, TableSelection
@@ -34,13 +31,8 @@ class Static:
 
     def select(self, view: LearnerView, *, before: Any = None) -> TableSelection:
         """Score every candidate over all sessions."""
-        return self.table.select(_blind(view))
+        return self.table.select(view.blind())
 
     def weigh(self, selection: TableSelection, view: LearnerView) -> Floats:
         """Shares of the one row; ``[param]``."""
-        return self.table.weigh(selection, _blind(view))
-
-
-def _blind(view: LearnerView) -> LearnerView:
-    """Return the same view with a single regime that always holds."""
-    return dataclasses.replace(view, probabilities=np.ones((view.sessions, 1)), regimes=("always",))
+        return self.table.weigh(selection, view.blind())
