@@ -2,7 +2,7 @@
 # Not for: logic; each target calls one program.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow ui check bench clean
+.PHONY: help setup run test test-slow ui check prove bench clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -41,6 +41,9 @@ check: $(READY) ## lint, format, types, import contracts, definitions
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --config importlinter.toml
 	@DAGSTER_HOME=$(CURDIR) $(BIN)/dg check defs
+
+prove: $(READY) ## the long scorecard into out/prove: half an hour on two cores, goes on where it stopped
+	@$(BIN)/weathervane prove --out out/prove $(ARGS)
 
 bench: $(READY) ## benchmarks as ratios in one run, into benchmarks/results/
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done

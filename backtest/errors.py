@@ -7,6 +7,8 @@ Python exceptions and keep their traceback.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class WeathervaneError(Exception):
     """Base of all errors that a person can act on.
@@ -35,6 +37,16 @@ class WeathervaneError(Exception):
         self.what, self.where, self.fix = what, where, fix
         text = ", ".join(part for part in (what, where, fix) if part)
         super().__init__(" ".join(f"{self.code}: {text}".split()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Come out of another process as the same line."""
+        return _again, (type(self), self.what, self.where, self.fix, self.code)
+
+
+def _again(
+    kind: type[WeathervaneError], what: str, where: str, fix: str, code: str
+) -> WeathervaneError:
+    return kind(what, where=where, fix=fix, code=code)
 
 
 class DataError(WeathervaneError, ValueError):

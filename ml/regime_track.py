@@ -145,23 +145,31 @@ class RegimeTrack:
 
 
 def state_accuracy(likeliest: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]) -> float:
-    """Share of sessions in the right state, under the best one-to-one naming of states.
-
-    Parameters
-    ----------
-    likeliest, truth : int64, ``[time]``
-        States found and planted; a state found beyond the number planted is always wrong.
+    """Share of sessions in the right state; arguments as :func:`matched_states`.
 
     Examples
     --------
     >>> state_accuracy(np.array([1, 1, 0, 2]), np.array([0, 0, 1, 1]))
     0.75
     """
+    return float((matched_states(likeliest, truth) == truth).mean())
+
+
+def matched_states(
+    likeliest: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Rename the states found by the best one-to-one assignment to those planted; ``[time]``.
+
+    Parameters
+    ----------
+    likeliest, truth : int64, ``[time]``
+        States found and planted; one found beyond the number planted gets a number of its own.
+    """
     size = int(max(likeliest.max(), truth.max())) + 1
     shared = np.zeros((size, size))
     np.add.at(shared, (likeliest, truth), 1.0)
-    found, planted = linear_sum_assignment(shared, maximize=True)
-    return float(shared[found, planted].sum() / len(truth))
+    planted: npt.NDArray[np.int64] = linear_sum_assignment(shared, maximize=True)[1]
+    return planted[likeliest]
 
 
 _WORDS = ("bull", "sideways", "bear", "volatile", "heavy")

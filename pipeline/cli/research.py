@@ -1,6 +1,7 @@
 """Commands that answer a question from files, without any state.
 
-For: backtest, sweep, walk-forward, regimes, metrics, market, leaks. Not for: the daily chain.
+For: backtest, sweep, walk-forward, regimes, metrics, market, leaks, prove. Not for: the
+daily chain.
 """
 
 from pathlib import Path
@@ -261,6 +262,41 @@ def leaks(part: str | None, cuts: int, as_json: bool) -> None:
     refuse_leaks(found)
 
 
+@click.command()
+@click.option("--seeds", type=click.IntRange(min=1), help="Of every world; else the long form.")
+@click.option(
+    "--worlds", callback=_names, help="Names, by comma; all by default, none beside --data."
+)
+@click.option(
+    "--data",
+    "data",
+    type=path,
+    multiple=True,
+    help="Folder with bars and truth.parquet, of any generator; may be given again.",
+)
+@click.option("--short", is_flag=True, help="Small markets, two seeds: judges nothing.")
+@click.option(
+    "--first-seed", type=click.IntRange(min=0), default=1001, show_default=True, help="Next: +1."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; one per core by default.")
+@out_option
+@json_option
+def prove(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> None:
+    """Walk markets with a known truth: what is there is found, and nothing else.
+
+    The long form takes about half an hour on two cores; one that was cut short goes on where it
+    stopped.
+    """
+    from pipeline.commands.proofs import proof_lines, refuse_missed, run_proof
+
+    for name in worlds or ():
+        if name not in WORLDS.choices:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(WORLDS.choices)}")
+    proof = run_proof(out, worlds=worlds, progress=Progress("prove"), **rest)
+    answer(proof.values, proof_lines(proof, out), as_json=as_json)
+    refuse_missed(proof)
+
+
 def _number(name: str, value: float | None) -> str:
     if value is None:
         return "undefined"
@@ -275,4 +311,4 @@ def _values(row: dict[str, Any]) -> str:
     )
 
 
-COMMANDS = (backtest, sweep, walk_forward, regimes, metrics, market, leaks)
+COMMANDS = (backtest, sweep, walk_forward, regimes, metrics, market, leaks, prove)
