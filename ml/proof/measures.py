@@ -54,7 +54,7 @@ def detection(likeliest: Ints, truth: Ints) -> Detection:
     """
     found = matched_states(likeliest, truth)
     changes = np.flatnonzero(np.diff(truth)) + 1
-    ends = np.append(changes[1:], len(truth))
+    ends = np.append(changes, len(truth))[1:]
     delays, missed = [], 0
     for first, stop in zip(changes, ends, strict=True):
         seen = np.flatnonzero(found[first:stop] == truth[first])

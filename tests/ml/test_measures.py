@@ -1,0 +1,79 @@
+"""What only a known truth can tell, with numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from ml.proof.measures import detection, ranking_accuracy, supervised_accuracy
+from ml.regime_track import matched_states
+from tests.ml.panels import small_world
+
+
+def test_states_are_renamed_by_the_best_assignment():
+    found = np.array([2, 2, 0, 0, 1])
+    truth = np.array([0, 0, 1, 1, 1])
+    renamed = matched_states(found, truth)
+    assert renamed[:4].tolist() == [0, 0, 1, 1]
+    assert renamed[4] == 2  # a spare state is never right
+
+
+def test_detection_counts_sessions_to_the_first_right_name():
+    truth = np.array([0, 0, 0, 1, 1, 1, 0, 0, 0, 2, 2])
+    found = np.array([0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 2])
+    seen = detection(found, truth)
+    assert seen.delays == (2, 0, 0)
+    assert seen.missed == 0
+
+
+def test_a_state_that_ended_before_it_was_named_is_missed():
+    truth = np.array([0, 0, 0, 1, 0, 0, 1, 1])
+    found = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    assert detection(found, truth) == type(seen := detection(found, truth))((0, 0), 1)
+    assert seen.missed == 1
+
+
+def test_no_change_no_delay():
+    assert detection(np.zeros(5, dtype=int), np.zeros(5, dtype=int)).delays == ()
+
+
+def test_ranking_counts_material_pairs_only():
+    # Gaps of outcome: 1, 5, 4; the median is 4, so only the pair (0, 2) is material.
+    outcomes = np.array([0.0, 1.0, 5.0])
+    assert ranking_accuracy(np.array([0.0, 9.0, 5.0]), outcomes) == 1.0
+    assert ranking_accuracy(np.array([5.0, 9.0, 0.0]), outcomes) == 0.0
+    assert ranking_accuracy(np.array([1.0, 9.0, 1.0]), outcomes) == 0.5
+
+
+def test_ranking_of_equal_outcomes_says_nothing():
+    assert ranking_accuracy(np.arange(4.0), np.zeros(4)) is None
+    assert ranking_accuracy(np.arange(4.0), np.array([0.0, 1.0, 0.0, 1.0])) is None
+
+
+def test_noise_ranks_half_of_the_pairs():
+    random = np.random.default_rng(0)
+    shares = [ranking_accuracy(random.normal(size=60), random.normal(size=60)) for _ in range(200)]
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_supervised_filter_reads_states_that_are_far_apart():
+    random = np.random.default_rng(1)
+    truth = np.repeat([0, 1, 2, 1, 0, 2], 60)
+    columns = (
+        "market_strength_1",
+        "market_comovement_5",
+        "market_volume_1",
+        "market_autocorrelation_2",
+        "market_autocorrelation_12",
+    )
+    state = random.normal(size=(360, 5)) + 4.0 * truth[:, None] * np.array([1, 0, 0, 0, 0])
+    state[:10] = np.nan
+    assert supervised_accuracy(state, columns, truth, start=100) > 0.98
+    noise = random.normal(size=(360, 5))
+    assert supervised_accuracy(noise, columns, truth, start=100) < 0.9
+
+
+def test_the_supervised_filter_stands_above_the_one_that_had_to_learn():
+    from ml.market_state import market_state, state_matrix
+
+    panel, truth = small_world("clear", symbols=60, sessions=900, seed=3)
+    state, columns = state_matrix(market_state(panel.frame().lazy()))
+    assert supervised_accuracy(state, columns, truth.states, start=300) > 0.9

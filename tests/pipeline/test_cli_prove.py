@@ -1,0 +1,145 @@
+"""``weathervane prove``: resumable cards, a page, markets of somebody else, and bad input."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ml.policy import PolicyConfig
+from ml.proof import card
+from pipeline.commands import proofs
+from tests.pipeline.cli_runner import weathervane
+
+TINY = card.Terms(symbols=12, sessions=420, policy=PolicyConfig(train=250, step=10, refit=100))
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small markets, walked in this process: the arithmetic is judged elsewhere."""
+    monkeypatch.setattr(card, "SHORT", TINY)
+
+    class Pool:
+        def __init__(self, *_: object, **__: object):
+            pass
+
+        def submit(self, work):
+            from concurrent.futures import Future
+
+            future: Future = Future()
+            try:
+                future.set_result(work())
+            except Exception as error:
+                future.set_exception(error)
+            return future
+
+        def shutdown(self, **_: object) -> None:
+            pass
+
+    monkeypatch.setattr(proofs, "ProcessPoolExecutor", Pool)
+
+
+def test_a_short_form_writes_the_page_and_goes_on_where_it_stopped(tiny: None, tmp_path: Path):
+    asked = ("prove", "--short", "--worlds", "clear,null", "--out", tmp_path)
+    ran = weathervane(*asked, "--seeds", 1)
+    assert ran.code == 0, ran.err
+    cards = sorted((tmp_path / "cards").iterdir())
+    assert [path.name.split("-")[0] for path in cards] == ["clear", "null"]
+    assert "not judged" in ran.out
+    known = {path: path.stat().st_mtime_ns for path in cards}
+    page = (tmp_path / "scorecard.md").read_bytes()
+    assert weathervane(*asked, "--seeds", 1).code == 0
+    assert {path: path.stat().st_mtime_ns for path in known} == known
+    assert (tmp_path / "scorecard.md").read_bytes() == page
+    more = weathervane(*asked, "--seeds", 2, "--json")
+    assert json.loads(more.out)["worlds"]["clear"]["seeds"] == 2
+    assert {path: path.stat().st_mtime_ns for path in known} == known
+
+
+def test_cards_are_made_side_by_side_in_processes_of_their_own(tmp_path: Path):
+    ran = weathervane(
+        *("prove", "--short", "--worlds", "clear,null", "--seeds", 1, "--out", tmp_path, "--json")
+    )
+    assert ran.code == 0, ran.err
+    worlds = json.loads(ran.out)["worlds"]
+    assert worlds["clear"]["accuracy"] > 0.8
+    assert worlds["clear"]["sharpe"]["regime_aware"] > worlds["clear"]["sharpe"]["default"]
+    assert worlds["null"]["promoted"]["count"] == 0
+
+
+def test_a_market_of_another_generator_is_walked_from_files(tiny: None, tmp_path: Path):
+    made = tmp_path / "theirs"
+    weathervane(*("market", "--world", "clear", "--symbols", 12, "--sessions", 420, "--out", made))
+    truth = pl.read_parquet(made / "truth.parquet").drop("conditional_mean")
+    truth.with_columns(pl.col("state").replace({"bull": "7"})).write_parquet(made / "truth.parquet")
+    ran = weathervane("prove", "--short", "--data", made, "--out", tmp_path / "out", "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert list(found["worlds"]) == ["files theirs"]
+    assert found["goals"] == []
+
+
+@pytest.mark.parametrize("how", ["absent", "hole", "double", "columns", "junk"])
+def test_a_truth_that_does_not_cover_the_bars_is_one_line(how: str, tmp_path: Path):
+    made = tmp_path / "made"
+    weathervane("market", "--world", "clear", "--symbols", 3, "--sessions", 40, "--out", made)
+    path = made / "truth.parquet"
+    truth = pl.read_parquet(path)
+    if how == "absent":
+        path.unlink()
+    elif how == "junk":
+        path.write_bytes(b"no parquet")
+    else:
+        first = pl.col("date") == truth["date"].min()
+        changed = {
+            "hole": truth.filter(~first),
+            "double": truth.with_columns(
+                pl.when(first & (pl.col("symbol") == "SYN002"))
+                .then(pl.lit("other"))
+                .otherwise("state")
+                .alias("state")
+            ),
+            "columns": truth.drop("state"),
+        }
+        changed[how].write_parquet(path)
+    ran = weathervane("prove", "--short", "--data", made, "--out", tmp_path / "out")
+    assert ran.code == 1
+    expected = "E_DATA_UNREADABLE: " if how == "junk" else "E_TRUTH: "
+    assert ran.error_line.startswith(expected)
+
+
+def test_a_short_history_is_refused_before_anything_is_walked(tmp_path: Path):
+    made = tmp_path / "made"
+    weathervane("market", "--world", "clear", "--symbols", 3, "--sessions", 40, "--out", made)
+    ran = weathervane(
+        "prove", "--short", "--data", made, "--worlds", "clear", "--out", tmp_path / "out"
+    )
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_TOO_SHORT: ")
+    assert not list((tmp_path / "out").glob("cards/*"))
+
+
+def test_an_unknown_world_is_wrong_usage(tmp_path: Path):
+    ran = weathervane("prove", "--worlds", "clear,sunny", "--out", tmp_path)
+    assert ran.code == 2
+
+
+def test_a_missed_goal_is_named_and_the_exit_code_is_1(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from ml.proof import scorecard_page
+
+    values = {
+        "goals": [
+            {
+                **{"world": "null", "name": "share promoted", "status": "missed"},
+                **{"value": 0.2, "limit": 0.05, "better": "below", "seeds": 20},
+            }
+        ],
+        "worlds": {},
+    }
+    monkeypatch.setattr(scorecard_page, "scorecard_values", lambda _cards: values)
+    ran = weathervane("prove", "--short", "--worlds", "null", "--seeds", 1, "--out", tmp_path)
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_PROOF: 1 goals missed, null: share promoted")
+    assert (tmp_path / "scorecard.html").is_file()
