@@ -21,6 +21,8 @@ Ints = npt.NDArray[np.int64]
 
 _LIMIT = 4.0
 _SHRINK = 20.0
+_RARE = 0.1
+"""Moves added to each count: a move that never happened is rare, not impossible."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def supervised_accuracy(
     means = np.stack([x[whole & (truth == k)].mean(axis=0) for k in range(len(kinds))])
     left = (x - means[truth])[whole]
     covariance = (left.T @ left + _SHRINK * np.eye(x.shape[1])) / (len(left) + _SHRINK)
-    moves = member[:-1].T @ member[1:]
+    moves = member[:-1].T @ member[1:] + _RARE
     chain = Chain(means, covariance, moves / moves.sum(axis=1, keepdims=True))
     evidence = np.ones(x.shape[1])
     for _ in range(2):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ml.market_state import STATE_COLUMNS, market_state, state_matrix
 from ml.proof.measures import detection, ranking_accuracy, supervised_accuracy
 from ml.regime_track import matched_states
 from tests.ml.panels import small_world
@@ -57,23 +58,22 @@ def test_noise_ranks_half_of_the_pairs():
 def test_the_supervised_filter_reads_states_that_are_far_apart():
     random = np.random.default_rng(1)
     truth = np.repeat([0, 1, 2, 1, 0, 2], 60)
-    columns = (
-        "market_strength_1",
-        "market_comovement_5",
-        "market_volume_1",
-        "market_autocorrelation_2",
-        "market_autocorrelation_12",
-    )
     state = random.normal(size=(360, 5)) + 4.0 * truth[:, None] * np.array([1, 0, 0, 0, 0])
     state[:10] = np.nan
-    assert supervised_accuracy(state, columns, truth, start=100) > 0.98
+    assert supervised_accuracy(state, STATE_COLUMNS, truth, start=100) > 0.98
     noise = random.normal(size=(360, 5))
-    assert supervised_accuracy(noise, columns, truth, start=100) < 0.9
+    assert supervised_accuracy(noise, STATE_COLUMNS, truth, start=100) < 0.9
+
+
+def test_the_supervised_filter_survives_a_move_that_never_happened():
+    random = np.random.default_rng(2)
+    truth = np.repeat([0, 1, 2], 50)  # never from 0 to 2
+    state = random.normal(size=(150, 5)) + 8.0 * truth[:, None]
+    state[20] = 16.0  # looks like 2 in the midst of 0
+    assert supervised_accuracy(state, STATE_COLUMNS, truth, start=0) > 0.95
 
 
 def test_the_supervised_filter_stands_above_the_one_that_had_to_learn():
-    from ml.market_state import market_state, state_matrix
-
     panel, truth = small_world("clear", symbols=60, sessions=900, seed=3)
     state, columns = state_matrix(market_state(panel.frame().lazy()))
     assert supervised_accuracy(state, columns, truth.states, start=300) > 0.9
