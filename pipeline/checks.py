@@ -160,6 +160,32 @@ def regimes_are_causal(
 
 
 @dg.asset_check(
+    asset="walk_forward", blocking=True, description="No part of the running code sees the future."
+)
+@at_boundary
+def nothing_sees_the_future(
+    context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Cut the future off and replace it by noise for every part, once for each version of it."""
+    from pipeline.proven import leak_findings
+
+    found = leak_findings(snapshots.open().home.proofs)
+    guilty = [one for one in found if one["guilty"]]
+    parts = {(one["kind"], one["name"]) for one in found}
+    bad = sorted({f"{one['kind']} {one['name']} ({one['detector']})" for one in guilty})
+    return dg.AssetCheckResult(
+        passed=bool(parts) and not guilty,
+        description=f"{len(bad)} of {len(parts)} parts say another past with another future"
+        + "".join(f"; {name}" for name in bad[:5]),
+        metadata={
+            "parts": len(parts),
+            "cuts": max((one["cuts"] for one in found), default=0),
+            "guilty": dg.MetadataValue.json(bad),
+        },
+    )
+
+
+@dg.asset_check(
     asset="walk_forward", blocking=True, description="Every mix has weights that can be run."
 )
 @at_boundary
@@ -264,6 +290,7 @@ CHECKS = (
     every_session_has_bars,
     probabilities_sum_to_one,
     regimes_are_causal,
+    nothing_sees_the_future,
     mixes_are_sound,
     document_is_valid,
 )

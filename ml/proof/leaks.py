@@ -62,6 +62,8 @@ class Scene:
     panel: Panel
     memo: Memo = field(default_factory=Memo)
     swept: dict[str, Corpus] = field(default_factory=dict)
+    tracks: dict[str, pl.DataFrame] = field(default_factory=dict)
+    early: dict[int, pl.DataFrame] = field(default_factory=dict)
 
     @cached_property
     def features(self) -> pl.DataFrame:
@@ -87,6 +89,26 @@ class Scene:
     def rows_until(self, frame: pl.DataFrame, t: int) -> pl.DataFrame:
         """Rows of a long frame up to session ``t``."""
         return frame.filter(pl.col("date") <= pl.lit(self.panel.dates[t]).cast(pl.Date))
+
+    def features_until(self, t: int) -> pl.DataFrame:
+        """Features of the sessions up to ``t``; the last cut's are kept for the next part."""
+        if t not in self.early:
+            self.early = {t: self.rows_until(self.features, t)}
+        return self.early[t]
+
+    def published(self, model: str) -> pl.DataFrame:
+        """Rows that a regime model publishes, one per session."""
+        if model not in self.tracks:
+            state, columns = self.state
+            self.tracks[model] = track(
+                state,
+                columns,
+                REGIMES.get(model),
+                train=POLICY.train,
+                refit=POLICY.refit,
+                seed=0,
+            ).published()
+        return self.tracks[model]
 
 
 @dataclass(frozen=True)
@@ -279,20 +301,19 @@ def values(frame: pl.DataFrame, name: str) -> Said:
 
 
 def _feature(name: str) -> Suspect:
-    return Suspect(
-        "feature", name, lambda scene, t: values(scene.rows_until(scene.features, t), name)
-    )
+    return Suspect("feature", name, lambda scene, t: values(scene.features_until(t), name))
 
 
 def _strategy(name: str) -> Suspect:
     """Targets of every candidate, and what their books earned: signals and fills at once."""
     part = STRATEGIES.get(name)
+    candidates = part.candidates()
 
     def says(scene: Scene, t: int) -> Said:
         out: Said = []
         for s in range(len(scene.panel.symbols)):
             bars = scene.panel.bars(s)
-            out.append(part.targets(bars, part.candidates())[:, bars.at <= t])
+            out.append(part.targets(bars, candidates)[:, bars.at <= t])
         earned = scene.corpus(name).book
         return [*out, earned.net_return[:, : t + 1], earned.turnover[:, : t + 1]]
 
@@ -303,15 +324,7 @@ def _regime(name: str) -> Suspect:
     """Published rows; a state that only a later fit knows is no statement about earlier ones."""
 
     def says(scene: Scene, t: int) -> Said:
-        state, columns = scene.state
-        laid = track(
-            state,
-            columns,
-            REGIMES.get(name),
-            train=POLICY.train,
-            refit=POLICY.refit,
-            seed=0,
-        ).published()[: t + 1]
+        laid = scene.published(name)[: t + 1]
         numbers = [c for c in laid.columns if c.startswith(("p_", "state"))]
         known = [c for c in numbers if not c.startswith("state_") or (laid[c] > 0.0).any()]
         words = np.array([word or "" for word in laid["regime"]])

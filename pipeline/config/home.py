@@ -63,6 +63,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def proofs(self) -> Path:
+        """What was proven of the running code."""
+        return self.root / "proofs"
+
+    @property
     def dagster(self) -> Path:
         """Run history of the orchestrator."""
         return self.root / "dagster"
@@ -80,6 +85,7 @@ class Home:
             self.truth,
             self.parameters,
             self.reports,
+            self.proofs,
             self.dagster,
             self.mlflow,
         )

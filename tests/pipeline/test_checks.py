@@ -10,7 +10,8 @@ import pytest
 
 from assets.ingest import judged_bars, raw_bars, sessions
 from backtest.errors import StoreError
-from pipeline import checks
+from ml.proof import leaks
+from pipeline import checks, proven
 from pipeline.config import Home, load_settings
 from pipeline.exports import read_document
 from pipeline.publish import publish_bytes, publish_frame
@@ -134,6 +135,7 @@ def research_check(check: dg.AssetChecksDefinition, home: Path) -> dg.AssetCheck
 RESEARCH = [
     checks.probabilities_sum_to_one,
     checks.regimes_are_causal,
+    checks.nothing_sees_the_future,
     checks.mixes_are_sound,
 ]
 
@@ -176,6 +178,33 @@ def test_a_smoothed_past_is_found(exported_copy: Path):
 
     damage(exported_copy, "regimes", smoothed)
     assert not research_check(checks.regimes_are_causal, exported_copy).passed
+
+
+def test_code_that_sees_the_future_is_named(
+    exported_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    peek = leaks.Suspect("strategy", "planted", lambda scene, t: [scene.panel.close.mean(axis=1)])
+    monkeypatch.setattr(leaks, "suspects", lambda: [peek])
+    monkeypatch.setattr(proven, "_version", lambda: "a version with a leak")
+    result = research_check(checks.nothing_sees_the_future, exported_copy)
+    assert not result.passed
+    assert result.severity == dg.AssetCheckSeverity.ERROR
+    assert "strategy planted (truncation)" in result.description
+
+
+def test_one_version_of_the_code_is_proven_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    calls = []
+    monkeypatch.setattr(proven, "_prove", lambda code: calls.append(code) or [{"guilty": []}])
+    first = proven.leak_findings(tmp_path)
+    assert proven.leak_findings(tmp_path) == first == [{"guilty": []}]
+    assert len(calls) == 1
+    monkeypatch.setattr(proven, "_version", lambda: "another")
+    proven.leak_findings(tmp_path)
+    assert calls[1:] == ["another"]
+    path = tmp_path / "leaks.json"
+    path.write_bytes(path.read_bytes().replace(b"guilty", b"quilty"))
+    proven.leak_findings(tmp_path)  # not believed, proven again
+    assert calls[2:] == ["another"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ GRAPH = {
     "regime_parameters": {"promoted_model", "sessions", "walk_forward"},
 }
 BLOCKING = {
+    "nothing_sees_the_future",
     "rows_are_accounted_for",
     "keys_are_unique",
     "quarantine_is_small",
