@@ -1,12 +1,13 @@
 """Named selections of assets: what people and schedules start.
 
-For: ``ingest``, ``research`` and ``daily``. Not for: when they run (``schedules``).
+For: ``ingest``, ``research``, ``daily`` and ``prove``. Not for: when they run (``schedules``).
 """
 
 import dagster as dg
 
 INGEST = dg.AssetSelection.groups("ingest")
 EXPORT = dg.AssetSelection.assets("regime_parameters")
+PROOF = dg.AssetSelection.groups("proof")
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -17,16 +18,23 @@ ingest = dg.define_asset_job(
 
 research = dg.define_asset_job(
     "research",
-    selection=dg.AssetSelection.all() - EXPORT,
+    selection=dg.AssetSelection.all() - EXPORT - PROOF,
     description="From bars to the evidence, the registered models and the report.",
     executor_def=dg.in_process_executor,
 )
 
 daily = dg.define_asset_job(
     "daily",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - PROOF,
     description="The whole chain up to the parameter document of one session.",
     executor_def=dg.in_process_executor,
 )
 
-JOBS = (ingest, research, daily)
+prove = dg.define_asset_job(
+    "prove",
+    selection=PROOF,
+    description="Synthetic markets with a known truth: what is there is found, and nothing else.",
+    executor_def=dg.in_process_executor,
+)
+
+JOBS = (ingest, research, daily, prove)

@@ -287,12 +287,12 @@ def prove(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> No
     The long form takes about half an hour on two cores; one that was cut short goes on where it
     stopped.
     """
-    from pipeline.commands.proofs import proof_lines, refuse_missed, run_proof
+    from pipeline.commands.proofs import proof_lines, prove_worlds, refuse_missed
 
     for name in worlds or ():
         if name not in WORLDS.choices:
             raise click.BadParameter(f"{name!r} is not one of {', '.join(WORLDS.choices)}")
-    proof = run_proof(out, worlds=worlds, progress=Progress("prove"), **rest)
+    proof = prove_worlds(out, worlds=worlds, progress=Progress("prove"), **rest)
     answer(proof.values, proof_lines(proof, out), as_json=as_json)
     refuse_missed(proof)
 

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
+from assets.proof import scorecard
 from ml.policy import PolicyConfig
 from ml.proof import card
-from pipeline.commands import proofs
+from pipeline import scorecards
+from pipeline.resources import SettingsResource
 from tests.pipeline.cli_runner import weathervane
 
 TINY = card.Terms(symbols=12, sessions=420, policy=PolicyConfig(train=250, step=10, refit=100))
@@ -36,7 +39,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         def shutdown(self, **_: object) -> None:
             pass
 
-    monkeypatch.setattr(proofs, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(scorecards, "ProcessPoolExecutor", Pool)
 
 
 def test_a_short_form_writes_the_page_and_goes_on_where_it_stopped(tiny: None, tmp_path: Path):
@@ -117,6 +120,20 @@ def test_a_short_history_is_refused_before_anything_is_walked(tmp_path: Path):
     assert ran.code == 1
     assert ran.error_line.startswith("E_TOO_SHORT: ")
     assert not list((tmp_path / "out").glob("cards/*"))
+
+
+def test_the_asset_shows_the_same_page(tiny: None, tmp_path: Path):
+    done = dg.materialize(
+        [scorecard],
+        resources={"settings": SettingsResource(home=str(tmp_path))},
+        run_config={"ops": {"scorecard": {"config": {"worlds": ["null"], "seeds": 1}}}},
+    )
+    told = done.asset_materializations_for_node("scorecard")[0].metadata
+    page = Path(told["page"].value)
+    assert page.is_file()
+    assert page.parent == tmp_path / "proofs" / "scorecard-short"
+    assert "not judged" in told["summary"].value
+    assert {r.data["world"] for r in told["goals"].value.records} == {"null"}
 
 
 def test_an_unknown_world_is_wrong_usage(tmp_path: Path):
