@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from backtest.evidence.cost_curve import sharpe_by_cost
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -152,7 +154,13 @@ def cost_plot(
         one = returns.filter(pl.col("strategy") == name)
         for variant in _ordered(one):
             part = one.filter(pl.col("variant") == variant)
-            sharpe = sharpe_by_cost(part, costs, cost_bps=cost_bps, periods=periods)
+            sharpe = sharpe_by_cost(
+                part["net_return"].to_numpy(),
+                part["turnover"].to_numpy(),
+                costs,
+                cost_bps=cost_bps,
+                periods=periods,
+            )
             axes.plot(costs, sharpe, label=variant, **_stroke(variant))
         axes.axhline(0.0, color="#1c2733", linewidth=0.8)
         axes.axvline(cost_bps, color="#1c2733", linewidth=0.8, linestyle=":")
@@ -165,26 +173,6 @@ def cost_plot(
         axes.set_xlim(costs[0], costs[-1])
         _legend_beside(axes)
     return _png(figure)
-
-
-def sharpe_by_cost(stream: pl.DataFrame, costs: Floats, *, cost_bps: float, periods: int) -> Floats:
-    """Annual Sharpe ratio of one stream at other costs; NaN where nothing moves.
-
-    Parameters
-    ----------
-    stream : polars.DataFrame
-        ``net_return, turnover``, net of ``cost_bps``.
-    costs : float64, ``[cost]``
-        Basis points per side.
-    """
-    turnover = stream["turnover"].to_numpy()
-    gross = stream["net_return"].to_numpy() + turnover * cost_bps / 1e4
-    net = gross - np.outer(costs / 1e4, turnover)  # [cost, T]
-    if net.shape[1] < 2:
-        return np.full(len(costs), np.nan)
-    deviation = net.std(axis=1, ddof=1)
-    safe = np.where(deviation > 0.0, deviation, np.nan)
-    return np.asarray(net.mean(axis=1) / safe * np.sqrt(periods))
 
 
 def _stroke(variant: str) -> dict[str, Any]:
