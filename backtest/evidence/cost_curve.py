@@ -13,6 +13,9 @@ from backtest.evidence.sharpe import sharpe_ratio
 
 Floats = npt.NDArray[np.float64]
 
+BREAK_EVEN = "break-even"
+"""Name of the point of a cost curve at which the ratio is 0."""
+
 
 def sharpe_by_cost(
     net: Floats, turnover: Floats, costs: Floats, *, cost_bps: float, periods: int

@@ -10,13 +10,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from backtest.evidence.cost_curve import sharpe_by_cost
+from backtest.evidence.cost_curve import BREAK_EVEN, sharpe_by_cost
 from ml.export.gate import cost_break_even_bps
 from ml.robustness.folds import UNDEFINED
 from ml.robustness.record import WalkRecord
 
 COSTS_BPS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-BREAK_EVEN = "break-even"
 NOTHING_TRADED = "nothing was traded"
 COST_SCHEMA = {
     "strategy": pl.String,
