@@ -47,7 +47,7 @@ FOLD_COLUMNS = {
     group_name=GROUP,
     owners=OWNERS,
     kinds={"numba", "duckdb"},
-    code_version="1",
+    code_version="2",
     tags={"layer": "research"},
     metadata={**table_schema(RETURN_COLUMNS), "dagster/table_name": "returns"},
 )
@@ -144,7 +144,7 @@ def _trusted(name: str, found: "Robustness") -> str:
     shares = (("folds above 0", found.folds_positive), ("stability", found.stability))
     said = [f"{label} {share:.0%}" for label, share in shares if share is not None]
     if found.path_sharpe_mean is not None:
-        said.append(f"paths {found.path_sharpe_mean:+.2f}")
+        said.append(f"static paths {found.path_sharpe_mean:+.2f}")
     return f"{name}: {', '.join(said) or 'nothing to say'}"
 
 
@@ -153,7 +153,7 @@ def _trusted(name: str, found: "Robustness") -> str:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"matplotlib", "markdown"},
-    code_version="1",
+    code_version="2",
     tags={"layer": "research"},
 )
 @at_boundary

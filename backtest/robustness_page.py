@@ -180,10 +180,11 @@ def paths_line(said: Mapping[str, Any]) -> str:
     if said["path_sharpe_mean"] is None:
         return f"Combinatorial paths: none, {said['reasons']['path_sharpe_mean']}."
     return (
-        f"Combinatorial paths: {said['paths']}, Sharpe {said['path_sharpe_mean']:+.2f} on average,"
-        f" 5 % to 95 % {said['path_sharpe_low']:+.2f} to {said['path_sharpe_high']:+.2f},"
-        f" {said['paths_below_zero']:.0%} below 0. They choose without regimes and also train on"
-        " later data: a diagnostic of the selection, not a record."
+        f"Combinatorial paths of the choice without regimes: {said['paths']}, Sharpe"
+        f" {said['path_sharpe_mean']:+.2f} on average, 5 % to 95 %"
+        f" {said['path_sharpe_low']:+.2f} to {said['path_sharpe_high']:+.2f},"
+        f" {said['paths_below_zero']:.0%} below 0. They also train on later data: a diagnostic of"
+        " the selection, to be compared with static, and no record."
     )
 
 

@@ -53,14 +53,13 @@ def folds_plot(folds: pl.DataFrame, *, synthetic: bool = False) -> bytes:
             for bar, pale in zip(bars, short, strict=True):
                 bar.set_alpha(0.35 if pale else 1.0)
         own = one.filter(pl.col("variant") == "regime_aware").sort("fold")
-        axes.plot(
-            own["fold"].to_numpy() - 0.2,
+        at = own["fold"].to_numpy()
+        axes.hlines(
             own["in_sample_sharpe"].to_numpy(),
+            at - 0.39,
+            at - 0.01,
             color=_MARK,
-            linestyle="none",
-            marker="_",
-            markersize=17,
-            markeredgewidth=2.5,
+            linewidth=2.5,
             label="expected in sample",
         )
         named = own.gather_every(-(-own.height // _MOST_NAMED))

@@ -13,6 +13,7 @@ import polars as pl
 
 from backtest.evidence.sharpe import sharpe_ratio
 from backtest.metric import compound, drawdown
+from backtest.walkforward.splits import walk_forward_splits
 from ml.export.records import Decision
 from ml.robustness.record import Floats, WalkRecord
 
@@ -54,7 +55,7 @@ def folds_frame(strategy: str, record: WalkRecord) -> pl.DataFrame:
         ``regime_aware`` also ``in_sample_sharpe`` (see :func:`expected_sharpe`) and ``parameters``
         (canonical JSON of the heaviest set at the refit; null where all is cash).
     """
-    ends = record.dates[record.start + 1 :].astype("datetime64[D]").tolist()
+    days = record.dates[record.start + 1 :].astype("datetime64[D]").tolist()
     rows = []
     for fold, (first, stop) in enumerate(fold_rows(record)):
         span = slice(first, stop)
@@ -65,23 +66,16 @@ def folds_frame(strategy: str, record: WalkRecord) -> pl.DataFrame:
                 told = expected_sharpe(chosen, record.periods_per_year), _heaviest(chosen[0])
             row = _measured(record.net[variant][span], record.turnover[variant][span], record)
             reason = UNDEFINED if row[0] is None else None
-            named = (strategy, variant, fold, ends[first], ends[stop - 1], stop - first)
+            named = (strategy, variant, fold, days[first], days[stop - 1], stop - first)
             rows.append((*named, *row, *told, reason))
     return pl.DataFrame(rows, schema=FOLD_SCHEMA, orient="row").sort("variant", "fold")
 
 
 def fold_rows(record: WalkRecord) -> list[tuple[int, int]]:
     """First row and the one after the last of each fold, among the out-of-sample sessions."""
-    made = record.decisions
-    starts = [
-        k for k in range(len(made)) if k == 0 or made[k].refitted_at != made[k - 1].refitted_at
-    ]
-    last = len(made) - 1  # what the last session decided has earned nothing yet
-    return [
-        (first, min(stop, last))
-        for first, stop in zip(starts, [*starts[1:], len(made)], strict=True)
-        if first < last
-    ]
+    before = record.start + 1  # the first decision's own session has earned nothing yet
+    splits = walk_forward_splits(len(record.dates), train=before, test=record.policy.refit)
+    return [(int(one.test[0]) - before, int(one.test[-1]) + 1 - before) for one in splits]
 
 
 def expected_sharpe(decisions: tuple[Decision, ...], periods_per_year: int) -> float:

@@ -303,6 +303,10 @@ def test_a_real_walk_is_covered(walk: WalkForward, evidence: Evidence):
     assert folds["first"][0] == evidence.first
     assert folds["last"][-1] == evidence.last
     assert folds["sessions"].to_list() == [75, 64]
+    decisions = walk.strategies[NAME].decisions
+    for first, stop in fold_rows(records_of(walk)[NAME]):
+        fits = {one.refitted_at for one in decisions[first:stop]}
+        assert fits == {decisions[first].session}
     assert tables["paths"].height == 9
     assert evidence.strategies[NAME].robustness == findings[NAME].summary
     even = tables["costs"].filter(variant="static", point="break-even")["cost_bps"][0]
