@@ -1,17 +1,21 @@
 """The proof: the decision path folded over every session, and the evidence it leaves.
 
-For: ``walk_forward`` and ``evidence_report``. Not for: the fold (``ml.walkforward``), the numbers
-(``ml.walk_tables``) or the page (``backtest.report``).
+For: ``walk_forward``, ``robustness`` and ``evidence_report``. Not for: the fold
+(``ml.walkforward``), the numbers (``ml.walk_tables``, ``ml.robustness``) or the page
+(``backtest.report``).
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from pipeline.boundary import OWNERS, at_boundary, every_quarter, picture, sample_of, table_schema
 from pipeline.partitions import session_of
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
+
+if TYPE_CHECKING:
+    from ml.robustness.summary import Robustness
 
 GROUP = "validation"
 RETURN_COLUMNS = {
@@ -21,6 +25,21 @@ RETURN_COLUMNS = {
     "net_return": ("Float64", "out of sample, after costs, decimal per session"),
     "turnover": ("Float64", "sum of absolute weight changes at the open"),
 }
+FOLD_COLUMNS = {
+    "strategy": ("String", "name"),
+    "variant": ("String", "whose decisions were followed"),
+    "fold": ("Int64", "from 0; between two refits of the regime model"),
+    "first": ("Date", "first session out of sample"),
+    "last": ("Date", "last session"),
+    "sessions": ("Int64", "between them"),
+    "sharpe": ("Float64", "annual, after costs; null with a reason"),
+    "net_return": ("Float64", "compounded, decimal"),
+    "turnover": ("Float64", "per year"),
+    "max_drawdown": ("Float64", "inside the fold, decimal, positive"),
+    "in_sample_sharpe": ("Float64", "expected of what was chosen; regime_aware only"),
+    "parameters": ("String", "heaviest set at the refit, JSON; regime_aware only"),
+    "reason": ("String", "why there is no ratio"),
+}
 
 
 @dg.asset(
@@ -28,7 +47,7 @@ RETURN_COLUMNS = {
     group_name=GROUP,
     owners=OWNERS,
     kinds={"numba", "duckdb"},
-    code_version="1",
+    code_version="2",
     tags={"layer": "research"},
     metadata={**table_schema(RETURN_COLUMNS), "dagster/table_name": "returns"},
 )
@@ -79,11 +98,62 @@ def _told(sharpes: dict[str, float | None]) -> str:
 
 
 @dg.asset(
-    deps=["walk_forward", "regime_labels"],
+    deps=["walk_forward", "backtest_corpus"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"matplotlib", "duckdb"},
+    code_version="1",
+    tags={"layer": "research"},
+    metadata={**table_schema(FOLD_COLUMNS), "dagster/table_name": "folds"},
+)
+@at_boundary
+def robustness(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    snapshots: SnapshotsResource,
+) -> dg.MaterializeResult:
+    """Say how far the walk-forward can be trusted: folds, stability, sensitivity, paths, costs."""
+    from backtest.robustness_page import robustness_pictures
+    from ml.robustness.tables import findings_of, joined
+
+    files = snapshots.open()
+    snapshot = files.current()
+    work = files.workbench(snapshot)
+    findings = findings_of(work.records())
+    tables = joined(findings)
+    work.keep_robustness(tables)
+    kept, run = store.open(snapshot.calendar), context.run.run_id
+    kept.write_robustness(tables, session_of(snapshot.last), run_id=run)
+    drawn = robustness_pictures(tables, work.values("evidence"))
+    edges = {name: found.summary.edges for name, found in findings.items()}
+    return dg.MaterializeResult(
+        metadata={
+            "summary": "; ".join(_trusted(name, one.summary) for name, one in findings.items()),
+            "dagster/row_count": tables["folds"].height,
+            "edges of the grids": dg.MetadataValue.json(edges),
+            **{Path(one.name).stem: picture(one.png, one.caption) for one in drawn},
+            "latest folds": sample_of(tables["folds"].drop("parameters", "reason")),
+            "snapshot": snapshot.snapshot,
+            "path": dg.MetadataValue.path(work.folder / "robustness"),
+        }
+    )
+
+
+def _trusted(name: str, found: "Robustness") -> str:
+    """Say the most telling numbers of a strategy."""
+    shares = (("folds above 0", found.folds_positive), ("stability", found.stability))
+    said = [f"{label} {share:.0%}" for label, share in shares if share is not None]
+    if found.path_sharpe_mean is not None:
+        said.append(f"static paths {found.path_sharpe_mean:+.2f}")
+    return f"{name}: {', '.join(said) or 'nothing to say'}"
+
+
+@dg.asset(
+    deps=["walk_forward", "robustness", "regime_labels"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"matplotlib", "markdown"},
-    code_version="1",
+    code_version="2",
     tags={"layer": "research"},
 )
 @at_boundary

@@ -60,6 +60,11 @@ class Picture:
 Block = Heading | Paragraph | Table | Picture
 
 
+def cell(value: float | None, form: str) -> str:
+    """Write a value into a table; what is undefined is a dash."""
+    return "-" if value is None else form.format(value)
+
+
 def to_markdown(blocks: Sequence[Block]) -> str:
     """Render blocks as Markdown that refers to pictures by file name."""
     return "\n\n".join(_markdown(block) for block in blocks) + "\n"

@@ -6,38 +6,19 @@ stand in tables. matplotlib is imported on first use only, without its global st
 
 from __future__ import annotations
 
-import io
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
+
+from backtest.canvas import LINES, figure_of, legend_beside, ordered, png_of, stroke
+from backtest.evidence.cost_curve import sharpe_by_cost
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
-LineStyle = Literal["-", "--", "-.", ":"]
-
-LINES: dict[str, tuple[str, LineStyle, float]] = {
-    "regime_aware": ("#0072b2", "-", 2.0),
-    "regime_aware_single": ("#56b4e9", "-", 1.1),
-    "static": ("#e69f00", "-", 1.3),
-    "experts": ("#cc79a7", "-", 1.1),
-    "default": ("#8a8a8a", "-", 1.1),
-    "exported": ("#111111", "--", 1.8),
-    "buy_and_hold": ("#7a5230", ":", 1.3),
-    "incumbent": ("#009e73", "-.", 1.3),
-    "oracle": ("#d55e00", "-", 1.1),
-}
-"""Colour, stroke and width of each variant, the same in every plot; told apart by colour-blind
-eyes too (Okabe and Ito's palette)."""
-
-_OTHER: tuple[str, LineStyle, float] = ("#b04a8f", "-", 1.1)
 TRENDS = {"bull": "#3a9d5d", "sideways": "#c9ced4", "bear": "#cf4b3f"}
-_WIDE = 10.5
 
 
 def equity_plot(returns: pl.DataFrame, *, synthetic: bool = False) -> bytes:
@@ -49,23 +30,23 @@ def equity_plot(returns: pl.DataFrame, *, synthetic: bool = False) -> bytes:
         ``date, strategy, variant, net_return``.
     """
     names = returns["strategy"].unique(maintain_order=True).to_list()
-    figure, rows = _figure(len(names), 3.0, synthetic=synthetic)
+    figure, rows = figure_of(len(names), 3.0, synthetic=synthetic)
     for axes, name in zip(rows, names, strict=True):
         one = returns.filter(pl.col("strategy") == name)
-        for variant in _ordered(one):
+        for variant in ordered(one["variant"].unique()):
             part = one.filter(pl.col("variant") == variant).sort("date")
             equity = (1.0 + part["net_return"].to_numpy()).cumprod()
             axes.plot(
                 part["date"].to_numpy(),
                 equity,
                 label=variant,
-                **_stroke(variant),
+                **stroke(variant),
             )
         remark = _frame_without_market(axes)
         _scale_levels(axes)
         axes.set_title(f"{name}: equity after costs{remark}", loc="left", fontsize=11)
-        _legend_beside(axes)
-    return _png(figure)
+        legend_beside(axes)
+    return png_of(figure)
 
 
 def regime_plot(prices: pl.DataFrame, regimes: pl.DataFrame, *, synthetic: bool = False) -> bytes:
@@ -79,7 +60,7 @@ def regime_plot(prices: pl.DataFrame, regimes: pl.DataFrame, *, synthetic: bool 
         Published rows: ``date, p_bull, p_sideways, p_bear, p_volatile, p_heavy``, null before the
         first fit.
     """
-    figure, (top, middle, low) = _figure(3, 2.2, synthetic=synthetic)
+    figure, (top, middle, low) = figure_of(3, 2.2, synthetic=synthetic)
     both = prices.join(regimes, on="date", how="left").sort("date")
     days = both["date"].to_numpy()
     known = both["p_bull"].is_not_null().to_numpy()
@@ -97,16 +78,16 @@ def regime_plot(prices: pl.DataFrame, regimes: pl.DataFrame, *, synthetic: bool 
     middle.stackplot(days[known], shares[:, known], colors=colours, labels=list(TRENDS))
     middle.set_ylim(0, 1)
     middle.set_title("filtered probabilities of the trend", loc="left", fontsize=11)
-    _legend_beside(middle)
+    legend_beside(middle)
     for name, colour in (("volatile", "#b5541c"), ("heavy", "#3d5a99")):
         values = both[f"p_{name}"].cast(pl.Float64).to_numpy()
         low.plot(days, values, label=name, color=colour, linewidth=1.0)
     low.set_ylim(0, 1)
-    _legend_beside(low)
+    legend_beside(low)
     low.set_title("filtered probabilities: volatile, heavy volume", loc="left", fontsize=11)
     for axes in (top, middle, low):
         axes.set_xlim(days[0], days[-1])
-    return _png(figure)
+    return png_of(figure)
 
 
 def parameter_plot(decisions: pl.DataFrame, *, strategy: str, synthetic: bool = False) -> bytes:
@@ -120,7 +101,7 @@ def parameter_plot(decisions: pl.DataFrame, *, strategy: str, synthetic: bool = 
     one = decisions.filter(pl.col("strategy") == strategy).sort("date")
     sets = [json.loads(text) if text else {} for text in one["parameters"]]
     names = list(dict.fromkeys(name for row in sets for name in row)) or ["cash"]
-    figure, rows = _figure(len(names), 1.35, synthetic=synthetic)
+    figure, rows = figure_of(len(names), 1.35, synthetic=synthetic)
     days = one["date"].to_numpy()
     for axes, name in zip(rows, names, strict=True):
         values = [row.get(name) for row in sets]
@@ -132,7 +113,7 @@ def parameter_plot(decisions: pl.DataFrame, *, strategy: str, synthetic: bool = 
         numbers = np.array([np.nan if v is None else float(v) for v in coded])
         axes.step(days, numbers, where="post", color=LINES["regime_aware"][0], linewidth=1.0)
         axes.set_title(f"{strategy}: {name}", loc="left", fontsize=10)
-    return _png(figure)
+    return png_of(figure)
 
 
 def cost_plot(
@@ -146,14 +127,20 @@ def cost_plot(
         ``date, strategy, variant, net_return, turnover``, net of ``cost_bps``.
     """
     names = returns["strategy"].unique(maintain_order=True).to_list()
-    figure, rows = _figure(len(names), 2.4, synthetic=synthetic)
+    figure, rows = figure_of(len(names), 2.4, synthetic=synthetic)
     costs = np.linspace(0.0, max(20.0, 3.0 * cost_bps), 61)
     for axes, name in zip(rows, names, strict=True):
         one = returns.filter(pl.col("strategy") == name)
-        for variant in _ordered(one):
+        for variant in ordered(one["variant"].unique()):
             part = one.filter(pl.col("variant") == variant)
-            sharpe = sharpe_by_cost(part, costs, cost_bps=cost_bps, periods=periods)
-            axes.plot(costs, sharpe, label=variant, **_stroke(variant))
+            sharpe = sharpe_by_cost(
+                part["net_return"].to_numpy(),
+                part["turnover"].to_numpy(),
+                costs,
+                cost_bps=cost_bps,
+                periods=periods,
+            )
+            axes.plot(costs, sharpe, label=variant, **stroke(variant))
         axes.axhline(0.0, color="#1c2733", linewidth=0.8)
         axes.axvline(cost_bps, color="#1c2733", linewidth=0.8, linestyle=":")
         axes.set_title(
@@ -163,39 +150,8 @@ def cost_plot(
             fontsize=10,
         )
         axes.set_xlim(costs[0], costs[-1])
-        _legend_beside(axes)
-    return _png(figure)
-
-
-def sharpe_by_cost(stream: pl.DataFrame, costs: Floats, *, cost_bps: float, periods: int) -> Floats:
-    """Annual Sharpe ratio of one stream at other costs; NaN where nothing moves.
-
-    Parameters
-    ----------
-    stream : polars.DataFrame
-        ``net_return, turnover``, net of ``cost_bps``.
-    costs : float64, ``[cost]``
-        Basis points per side.
-    """
-    turnover = stream["turnover"].to_numpy()
-    gross = stream["net_return"].to_numpy() + turnover * cost_bps / 1e4
-    net = gross - np.outer(costs / 1e4, turnover)  # [cost, T]
-    if net.shape[1] < 2:
-        return np.full(len(costs), np.nan)
-    deviation = net.std(axis=1, ddof=1)
-    safe = np.where(deviation > 0.0, deviation, np.nan)
-    return np.asarray(net.mean(axis=1) / safe * np.sqrt(periods))
-
-
-def _stroke(variant: str) -> dict[str, Any]:
-    """How a variant's line is drawn."""
-    colour, style, width = LINES.get(variant, _OTHER)
-    return {"color": colour, "linestyle": style, "linewidth": width}
-
-
-def _legend_beside(axes: Axes) -> None:
-    """Put the legend to the right of a panel, where it hides nothing."""
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
+        legend_beside(axes)
+    return png_of(figure)
 
 
 def _scale_levels(axes: Axes) -> None:
@@ -226,38 +182,3 @@ def _frame_without_market(axes: Axes) -> str:
     margin = 0.3 * (high - low)
     axes.set_ylim(max(low - margin, 0.5 * low), high + margin)
     return " (buy_and_hold runs off the scale)"
-
-
-def _ordered(frame: pl.DataFrame) -> list[str]:
-    """Variants of a frame, known ones first and in the order of ``LINES``."""
-    present = frame["variant"].unique().to_list()
-    known = [name for name in LINES if name in present]
-    return known + sorted(set(present) - set(known))
-
-
-def _figure(panels: int, height: float, *, synthetic: bool) -> tuple[Figure, list[Axes]]:
-    """Make a figure of stacked panels; a made-up market says so on the figure itself."""
-    from matplotlib.figure import Figure
-
-    panels = max(panels, 1)
-    figure = Figure(figsize=(_WIDE, height * panels + 0.4), layout="constrained")
-    grid: Any = figure.subplots(panels, 1, squeeze=False)
-    rows = list(grid[:, 0])
-    for axes in rows:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e3e8ed", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.tick_params(labelsize=8)
-    if synthetic:
-        figure.suptitle("SYNTHETIC MARKET", color="#d99a00", fontsize=9, x=0.99, ha="right")
-    return figure, rows
-
-
-def _png(figure: Figure) -> bytes:
-    """Render a figure; no time stamp or version goes into the file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    sink = io.BytesIO()
-    figure.savefig(sink, format="png", dpi=110, metadata={"Software": None})
-    return sink.getvalue()

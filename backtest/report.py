@@ -1,7 +1,8 @@
 """The evidence of one walk-forward as a page for people: Markdown, HTML and pictures.
 
 For: equity of all variants, regimes over price, parameters over time, cost break-even, what was
-set aside, and the gate with every criterion. Not for: computing any of it.
+set aside, and the gate with every criterion. Not for: computing any of it, or how robust it is
+(``robustness_page``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from backtest import plots
-from backtest.pages import Block, Heading, Paragraph, Picture, Table, to_html, to_markdown
+from backtest.pages import Block, Heading, Paragraph, Picture, Table, cell, to_html, to_markdown
+from backtest.robustness_page import robustness_blocks, robustness_pictures
 
 VARIANTS = {
     "regime_aware": "the proposal: a mix of parameter sets, weighted by the regime",
@@ -50,6 +52,8 @@ class Story:
         ``symbol, date, rule, detail`` and the row's values.
     facts : mapping of str to str
         Further lines under the title: source, snapshot.
+    robustness : mapping of str to polars.DataFrame
+        Tables of ``ml.robustness`` by name; without them the page is silent about it.
     """
 
     title: str
@@ -60,6 +64,7 @@ class Story:
     prices: pl.DataFrame
     quarantined: pl.DataFrame
     facts: Mapping[str, str] = field(default_factory=dict)
+    robustness: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def price_index(bars: pl.DataFrame) -> pl.DataFrame:
@@ -112,7 +117,7 @@ def pictures(story: Story) -> list[Picture]:
         png = plots.parameter_plot(story.decisions, strategy=name, **marked)
         caption = f"{name}: parameters of the heaviest member over time"
         drawn.append(Picture(f"parameters_{name}.png", png, caption))
-    return drawn
+    return [*drawn, *robustness_pictures(story.robustness, found)]
 
 
 def report_blocks(story: Story, drawn: list[Picture]) -> list[Block]:
@@ -128,6 +133,7 @@ def report_blocks(story: Story, drawn: list[Picture]) -> list[Block]:
     for name, part in _parts(found).items():
         blocks += [Heading(name, 3), variants_table(part["variants"])]
     blocks += [*_gate(found), *best_blocks(found)]
+    blocks += robustness_blocks(story.robustness, found, by_name)
     blocks += [Heading("Regimes over price"), by_name["regimes.png"]]
     blocks += [Heading("Parameters over time")]
     blocks += [picture for picture in drawn if picture.name.startswith("parameters_")]
@@ -194,7 +200,7 @@ def best_blocks(found: Mapping[str, Any]) -> list[Block]:
     if not given:
         return []
     rows = tuple(
-        (name, *(_said(one[key], form) for _, key, form in _BEST)) for name, one in given.items()
+        (name, *(cell(one[key], form) for _, key, form in _BEST)) for name, one in given.items()
     )
     text = (
         "The best candidate over all sessions, as a grid search would pick it, with every candidate"
@@ -248,7 +254,7 @@ def variants_table(variants: Mapping[str, Mapping[str, Any]]) -> Table:
         found = variants[name]
         low, high = found.get("sharpe_interval") or (None, None)
         between = "-" if low is None else f"{low:+.2f} to {high:+.2f}"
-        cells = [_said(found.get(key), form) for _, key, form in _COLUMNS]
+        cells = [cell(found.get(key), form) for _, key, form in _COLUMNS]
         rows.append((name, cells[0], between, *cells[1:]))
     return Table(header, tuple(rows))
 
@@ -261,8 +267,8 @@ def gate_table(criteria: list[Mapping[str, Any]]) -> Table:
             str(line["criterion"]),
             "passed" if line["passed"] else "not passed",
             str(line["reason"] or ""),
-            _said(line["value"], "{:.4g}"),
-            _said(
+            cell(line["value"], "{:.4g}"),
+            cell(
                 line["limit"], "at least {:.4g}" if line["better"] == "above" else "at most {:.4g}"
             ),
         )
@@ -277,7 +283,7 @@ def paired_table(paired: Mapping[str, Mapping[str, Any]]) -> Table:
     """Compare the regime-aware variant with each other policy on the last session."""
     keys = ("t", "limit", "sharpe_gain", "smallest_gain")
     rows = tuple(
-        (name, *(_said(paired[name][key], "{:+.2f}") for key in keys)) for name in _ordered(paired)
+        (name, *(cell(paired[name][key], "{:+.2f}") for key in keys)) for name in _ordered(paired)
     )
     return Table(("regime_aware against", "t", "limit", "gain, Sharpe", "smallest gain"), rows)
 
@@ -312,7 +318,3 @@ def report_files(story: Story) -> dict[str, bytes]:
     files["report.md"] = to_markdown(blocks).encode()
     files["report.html"] = to_html(blocks, title=story.title).encode()
     return files
-
-
-def _said(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)

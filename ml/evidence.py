@@ -36,6 +36,7 @@ from ml.export.gate import (
 )
 from ml.export.records import Verdict
 from ml.overfitting import BestOfGrid
+from ml.robustness.summary import Robustness
 
 Floats = npt.NDArray[np.float64]
 
@@ -104,6 +105,7 @@ class StrategyEvidence(_Model):
     variants: dict[str, VariantEvidence]
     paired: dict[str, PairedEvidence]
     best_of_grid: BestOfGrid
+    robustness: Robustness | None = None
 
 
 class Claim(_Model):
@@ -296,10 +298,12 @@ def strategy_evidence(
     promoted_at: date | None,
     batch: int,
     grid: BestOfGrid,
+    robustness: Robustness,
 ) -> StrategyEvidence:
     """Everything about one strategy.
 
-    ``batch`` is the one that its challenger came in, ``grid`` what its best set in hindsight says.
+    ``batch`` is the one that its challenger came in, ``grid`` what its best set in hindsight says,
+    ``robustness`` how far the walk can be trusted.
     """
     return StrategyEvidence(
         promoted=promoted_at is not None,
@@ -315,6 +319,7 @@ def strategy_evidence(
         variants={variant: variant_evidence(variant, streams, terms) for variant in streams.net},
         paired=all_paired(streams, terms),
         best_of_grid=grid,
+        robustness=robustness,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import polars as pl
 from backtest.evidence.sharpe import sharpe_ratio
 from ml.evidence import (
     Evidence,
+    StrategyEvidence,
     Streams,
     Terms,
     all_paired,
@@ -28,6 +29,8 @@ from ml.evidence import (
 )
 from ml.export.records import Decision, ParameterSet
 from ml.overfitting import best_of_grid
+from ml.robustness.record import WalkRecord
+from ml.robustness.tables import Findings, findings_of
 from ml.trials import Trial, config_hash, trial_frame
 from ml.walk_fold import StrategyWalk
 from ml.walkforward import WalkForward
@@ -121,29 +124,47 @@ def together(walk: WalkForward) -> Streams:
     )
 
 
-def evidence_of(walk: WalkForward) -> Evidence:
-    """Put everything that a walk showed into one document."""
+def records_of(walk: WalkForward) -> dict[str, WalkRecord]:
+    """Take what the robustness of each strategy is computed from."""
+    out = {}
+    for name, one in walk.strategies.items():
+        streams = walk.streams(name)
+        out[name] = WalkRecord(
+            dates=walk.dates,
+            start=walk.start,
+            periods_per_year=walk.periods_per_year,
+            cost=walk.spec.cost,
+            policy=walk.spec.policy,
+            corpus=one.corpus,
+            decisions=one.decisions,
+            net=streams.net,
+            turnover=streams.turnover,
+        )
+    return out
+
+
+def evidence_of(walk: WalkForward, *, findings: Mapping[str, Findings] | None = None) -> Evidence:
+    """Put everything that a walk showed into one document.
+
+    Parameters
+    ----------
+    walk : WalkForward
+    findings : mapping of str to Findings, optional
+        Robustness of each strategy, where it was computed before.
+    """
     spec = walk.spec
+    robust = findings_of(records_of(walk)) if findings is None else findings
     alphas = {n: w.registration.alpha(spec.gate.alpha) for n, w in walk.strategies.items()}
     terms = Terms(
         walk.periods_per_year, spec.cost, spec.seed, spec.gate, min(alphas.values())
     )  # of all strategies together: as strict as the strictest
-    parts = {}
-    lines = []
-    for name, one in walk.strategies.items():
-        parts[name] = strategy_evidence(
-            walk.streams(name),
-            dataclasses.replace(terms, alpha=alphas[name]),
-            verdict=one.verdict,
-            promoted_at=None if one.promoted_at is None else walk.dates[one.promoted_at].item(),
-            batch=one.registration.batch,
-            grid=best_of_grid(
-                one.corpus.book.net_return[: one.corpus.candidates],
-                periods_per_year=walk.periods_per_year,
-                seed=spec.seed,
-            ),
-        )
-        lines += criterion_lines(name, one.verdict)
+    parts = {
+        name: _part(walk, name, dataclasses.replace(terms, alpha=alphas[name]), robust[name])
+        for name in walk.strategies
+    }
+    lines = [
+        line for name, one in walk.strategies.items() for line in criterion_lines(name, one.verdict)
+    ]
     whole = together(walk)
     paired = all_paired(whole, terms)
     test = tested(whole, terms)
@@ -173,6 +194,24 @@ def evidence_of(walk: WalkForward) -> Evidence:
         superior=None if test.superior is None else sorted(test.superior),
         confidence_set=None if test.confidence_set is None else sorted(test.confidence_set),
         reasons=reasons,
+    )
+
+
+def _part(walk: WalkForward, name: str, terms: Terms, found: Findings) -> StrategyEvidence:
+    """Section of one strategy."""
+    one = walk.strategies[name]
+    return strategy_evidence(
+        walk.streams(name),
+        terms,
+        verdict=one.verdict,
+        promoted_at=None if one.promoted_at is None else walk.dates[one.promoted_at].item(),
+        batch=one.registration.batch,
+        grid=best_of_grid(
+            one.corpus.book.net_return[: one.corpus.candidates],
+            periods_per_year=walk.periods_per_year,
+            seed=walk.spec.seed,
+        ),
+        robustness=found.summary,
     )
 
 

@@ -5,7 +5,7 @@ written by one asset and read by the next. Not for: computing them.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ml.parameter_table import ParameterTable
     from ml.regime import RegimeFit, RegimeModel
     from ml.regime_track import RegimeTrack
+    from ml.robustness.record import WalkRecord
     from ml.walkforward import WalkForward
     from pipeline.snapshots import Snapshot, Snapshots
 
@@ -243,6 +244,7 @@ class Workbench:
             prices=price_index(self.files.bars(seen)),
             quarantined=quarantined,
             facts=seen.facts(),
+            robustness=self.robustness(),
         )
         drawn = pictures(story)
         blocks, folder = report_blocks(story, drawn), self.report_folder()
@@ -271,6 +273,51 @@ class Workbench:
                 rows.append((day, name, json.dumps(step, sort_keys=True)))
         schema = {"date": pl.Date, "strategy": pl.String, "step": pl.String}
         return self.keep("fold", pl.DataFrame(rows, schema=schema, orient="row"))
+
+    def records(self) -> "dict[str, WalkRecord]":
+        """Read what the robustness of each strategy is computed from."""
+        import polars as pl
+
+        from ml.export.packing import unpacked
+        from ml.robustness.record import WalkRecord
+
+        panel, fold, returns = self.files.panel(self.snapshot), self.frame("fold"), {}
+        for row in self.frame("returns").partition_by("strategy", "variant"):
+            strategy, variant = row.select("strategy", "variant").row(0)
+            returns.setdefault(strategy, {})[variant] = row
+        out = {}
+        for name, swept in self.corpora().items():
+            texts = fold.filter(pl.col("strategy") == name).sort("date")["step"]
+            kept = {
+                kind: {variant: row[kind].to_numpy() for variant, row in returns[name].items()}
+                for kind in _STREAMS
+            }
+            out[name] = WalkRecord(
+                dates=panel.dates,
+                start=self.files.settings.policy.train,
+                periods_per_year=panel.periods_per_year,
+                cost=self.spec().cost,
+                policy=self.files.settings.policy,
+                corpus=swept,
+                decisions=tuple(
+                    unpacked(json.loads(text), swept.grid, candidates=swept.candidates).decision
+                    for text in texts
+                ),
+                net=kept["net_return"],
+                turnover=kept["turnover"],
+            )
+        return out
+
+    def keep_robustness(self, tables: "Mapping[str, pl.DataFrame]") -> None:
+        """Publish the robustness tables."""
+        for name, frame in tables.items():
+            self.keep(f"robustness/{name}", frame)
+
+    def robustness(self) -> "dict[str, pl.DataFrame]":
+        """Read the robustness tables that were kept."""
+        from ml.robustness.tables import TABLES
+
+        return {name: self.frame(f"robustness/{name}") for name in TABLES}
 
     def steps(self, day: date) -> "dict[str, tuple[Corpus, Step]]":
         """Read the fold's state at the close of a session, by strategy.

@@ -20,6 +20,8 @@ from pipeline.commands.files import (
 from pipeline.commands.panels import Loaded, load_panel
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ml.policy import PolicyConfig
     from ml.walkforward import WalkForward
 
@@ -75,7 +77,8 @@ def run_walk_forward(
     from backtest.portfolio.book import checked_kind
     from backtest.strategy import STRATEGIES
     from ml.corpus import WalkSpec, incumbents_of
-    from ml.walk_tables import evidence_of
+    from ml.robustness.tables import findings_of, joined
+    from ml.walk_tables import evidence_of, records_of
     from ml.walkforward import walk_forward
 
     names = list(dict.fromkeys(strategies))
@@ -91,9 +94,11 @@ def run_walk_forward(
     )
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
     walk = walk_forward(loaded.panel, names, spec, progress=progress)
-    evidence = evidence_of(walk).model_dump(mode="json")
-    _write(walk, evidence, loaded, source=source, folder=results_folder(out))
-    return Walked(walk, evidence)
+    findings = findings_of(records_of(walk))
+    evidence = evidence_of(walk, findings=findings).model_dump(mode="json")
+    found = Walked(walk, evidence)
+    _write(found, joined(findings), loaded, source=source, folder=results_folder(out))
+    return found
 
 
 def summary_lines(evidence: dict[str, Any], out: Path) -> list[str]:
@@ -124,19 +129,25 @@ def _policy(**values: Any) -> "PolicyConfig":
 
 
 def _write(
-    walk: "WalkForward", evidence: dict[str, Any], loaded: Loaded, *, source: Path, folder: Path
+    found: Walked,
+    robustness: "dict[str, pl.DataFrame]",
+    loaded: Loaded,
+    *,
+    source: Path,
+    folder: Path,
 ) -> None:
     """Write the tables, the evidence, the report and what was set aside."""
     from backtest.report import Story, price_index, report_files
     from ml import walk_tables
 
+    walk, evidence = found.walk, found.evidence
     tables = {
         "decisions": walk_tables.decisions_frame(walk),
         "returns": walk_tables.returns_frame(walk),
         "regimes": walk_tables.regimes_frame(walk),
         "trials": walk_tables.trials_frame(walk),
     }
-    for name, frame in tables.items():
+    for name, frame in {**tables, **robustness}.items():
         write_parquet(folder / f"{name}.parquet", frame)
     write_json(folder / "evidence.json", evidence)
     loaded.write_quarantine(folder)
@@ -150,6 +161,7 @@ def _write(
         prices=price_index(loaded.prepared.bars),
         quarantined=loaded.prepared.quarantined,
         facts={"source": str(source), "panel": f"{symbols} symbols, {sessions} sessions"},
+        robustness=robustness,
     )
     for name, content in report_files(story).items():
         write_bytes(folder / name, content)

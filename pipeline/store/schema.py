@@ -81,7 +81,45 @@ TRIALS = Table(
     ("span_end", "sharpe", "observations", "champion"),
     session="span_end",
 )
-VERSIONED = (BARS, QUARANTINE, UNIVERSE, SESSIONS, REGIMES, DECISIONS, RETURNS, EVIDENCE)
+ROBUSTNESS = {
+    table.name: table
+    for table in (
+        Table(
+            "folds",
+            ("date", "strategy", "variant", "fold"),
+            (
+                *("first", "last", "sessions", "sharpe", "net_return", "turnover", "max_drawdown"),
+                *("in_sample_sharpe", "parameters", "reason"),
+            ),
+        ),
+        Table(
+            "stability",
+            ("date", "strategy", "statistic", "parameter", "category"),
+            ("value", "reason"),
+        ),
+        Table(
+            "sensitivity",
+            ("date", "strategy", "parameter", "value"),
+            ("steps", "sets", "mean", "median", "highest", "along", "best", "plateau", "edge"),
+        ),
+        Table(
+            "paths",
+            ("date", "strategy", "path"),
+            ("sessions", "sharpe", "net_return", "max_drawdown", "reason"),
+        ),
+        Table(
+            "costs",
+            ("date", "strategy", "variant", "point"),
+            ("cost_bps", "sharpe", "reason"),
+        ),
+    )
+}
+"""Tables of the research of one session, by name; ``date`` is that session."""
+
+VERSIONED = (
+    *(BARS, QUARANTINE, UNIVERSE, SESSIONS, REGIMES, DECISIONS, RETURNS, EVIDENCE),
+    *ROBUSTNESS.values(),
+)
 
 
 def _create(table: Table, columns: str) -> str:
@@ -152,7 +190,40 @@ _FIRST = (
 
 _CHALLENGERS = ("alter table trials add column champion varchar",)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CHALLENGERS)
+_ROBUSTNESS = (
+    _create(
+        ROBUSTNESS["folds"],
+        "date date not null, strategy varchar not null, variant varchar not null,"
+        " fold bigint not null, first date not null, last date not null,"
+        " sessions bigint not null, sharpe double, net_return double, turnover double,"
+        " max_drawdown double, in_sample_sharpe double, parameters varchar, reason varchar",
+    ),
+    _create(
+        ROBUSTNESS["stability"],
+        "date date not null, strategy varchar not null, statistic varchar not null,"
+        " parameter varchar not null, category varchar not null, value double, reason varchar",
+    ),
+    _create(
+        ROBUSTNESS["sensitivity"],
+        "date date not null, strategy varchar not null, parameter varchar not null,"
+        " value varchar not null, steps bigint, sets bigint not null, mean double,"
+        " median double, highest double, along double, best bool not null,"
+        " plateau bool not null, edge varchar",
+    ),
+    _create(
+        ROBUSTNESS["paths"],
+        "date date not null, strategy varchar not null, path bigint not null,"
+        " sessions bigint not null, sharpe double, net_return double, max_drawdown double,"
+        " reason varchar",
+    ),
+    _create(
+        ROBUSTNESS["costs"],
+        "date date not null, strategy varchar not null, variant varchar not null,"
+        " point varchar not null, cost_bps double, sharpe double, reason varchar",
+    ),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CHALLENGERS, _ROBUSTNESS)
 VERSION = len(MIGRATIONS)
 
 

@@ -1,35 +1,30 @@
 """What the store keeps, slice by slice: each is written in one transaction and read as of a day.
 
-For: the methods that the asset graph and the command line call. Not for: SQL of versions
-(``upsert``), connections (``connection``) or when a row became known (``knowledge``).
+For: the methods that the asset graph and the command line call. Not for: what they share
+(``rows``), SQL of versions (``upsert``) or when a row became known (``knowledge``).
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-import duckdb
 import polars as pl
 
-from backtest.market.calendar import DEFAULT_CALENDAR, calendars_of
+from backtest.market.calendar import calendars_of
 from backtest.market.calendar import sessions as sessions_between
-from pipeline.store import connection, frames, schema
+from pipeline.store import frames, schema
 from pipeline.store.identity import refuse_foreign
-from pipeline.store.knowledge import first_known, knowledge_cut, session_closes
-from pipeline.store.schema import Table
+from pipeline.store.knowledge import session_closes
+from pipeline.store.rows import Rows
 from pipeline.store.snapshot import content_hash
 from pipeline.store.trials import extend_trials
-from pipeline.store.upsert import RowAccount, Slice, latest, refuse_unread, upsert
+from pipeline.store.upsert import RowAccount, refuse_unread, upsert
 
 if TYPE_CHECKING:
     from backtest.market.bars import Prepared
-    from pipeline.config import Home
-
-WAIT_S = 10.0
 
 
-class Store:
+class Store(Rows):
     """The bars and results of one universe in one home.
 
     A connection is opened for each call and closed at its end, so that several processes can
@@ -52,27 +47,6 @@ class Store:
         ``E_STORE_CORRUPT``, ``E_STORE_ROWS``, ``E_HOME`` or ``E_STORE``. Earlier rows are
         untouched, and the same call heals when its cause is gone.
     """
-
-    def __init__(
-        self, home: "Home", *, universe: str, calendar: str | None = None, wait_s: float = WAIT_S
-    ):
-        self.home = home
-        self.universe = universe
-        self.calendar = calendar
-        self.wait_s = wait_s
-
-    @property
-    def main_calendar(self) -> str:
-        """Calendar of results that belong to no single symbol."""
-        return self.calendar or DEFAULT_CALENDAR
-
-    def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the database for reading, under the shared lock."""
-        return connection.reading(self.home.database, wait_s=self.wait_s)
-
-    def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the database for one transaction, under the lock for one alone."""
-        return connection.writing(self.home.database, wait_s=self.wait_s)
 
     def write_bars(
         self,
@@ -196,6 +170,39 @@ class Store:
         rows = pl.DataFrame([{"date": session, **values}])
         return self._write(schema.EVIDENCE, rows, run_id, arrived, until=None)
 
+    def write_robustness(
+        self,
+        tables: Mapping[str, pl.DataFrame],
+        session: date,
+        *,
+        run_id: str,
+        arrived: datetime | None = None,
+    ) -> dict[str, RowAccount]:
+        """Write the robustness tables of one session's research, all of them in one transaction.
+
+        Parameters
+        ----------
+        tables : mapping of str to polars.DataFrame
+            By the names of ``ROBUSTNESS``, without a date.
+        session : date
+            Rows that an earlier run of the same session wrote and this one lacks are withdrawn.
+        """
+        part = self._slice(run_id, arrived, until=session, scope={"date": session})
+        dated = {
+            name: self._known(
+                schema.ROBUSTNESS[name],
+                rows.with_columns(pl.lit(session).alias("date")),
+                part,
+                self.main_calendar,
+            )
+            for name, rows in tables.items()
+        }
+        with self.writing() as open_store:
+            return {
+                name: upsert(open_store, schema.ROBUSTNESS[name], rows, part=part)
+                for name, rows in dated.items()
+            }
+
     def write_trials(
         self, trials: pl.DataFrame, *, run_id: str, arrived: datetime | None = None
     ) -> RowAccount:
@@ -291,6 +298,13 @@ class Store:
         with self.reading() as open_store:
             return self._latest(open_store, schema.EVIDENCE, until=until, as_of=as_of)
 
+    def read_robustness(
+        self, name: str, *, until: date | None = None, as_of: date | datetime | None = None
+    ) -> pl.DataFrame:
+        """One robustness table, with the session (``date``) of each research."""
+        with self.reading() as open_store:
+            return self._latest(open_store, schema.ROBUSTNESS[name], until=until, as_of=as_of)
+
     def read_trials(self, *, as_of: date | datetime | None = None) -> pl.DataFrame:
         """Every trial ever counted in this universe, or first looked at before the cut."""
         return self._table("trials", "kind, strategy, config_hash, span_start", as_of=as_of)
@@ -309,86 +323,3 @@ class Store:
         """Say what is wrong with the store; empty when every table holds what was committed."""
         with self.reading() as open_store:
             return frames.lost_rows(open_store, self.home.database)
-
-    def _slice(
-        self,
-        run_id: str,
-        arrived: datetime | None,
-        *,
-        until: date | None = None,
-        scope: Mapping[str, str] | None = None,
-        source: str | None = None,
-    ) -> Slice:
-        return Slice(
-            universe=self.universe,
-            run_id=run_id,
-            arrived=arrived or datetime.now(UTC),
-            until=until,
-            scope=scope or {},
-            source=source,
-        )
-
-    def _known(
-        self, table: Table, rows: pl.DataFrame, part: Slice, calendars: Mapping[str, str] | str
-    ) -> pl.DataFrame:
-        """Keep the table's columns and add when each row became known."""
-        return first_known(
-            rows.select(*table.key, *table.values),
-            session=table.session,
-            arrived=part.arrived,
-            calendars=calendars,
-        )
-
-    def _write(
-        self,
-        table: Table,
-        rows: pl.DataFrame,
-        run_id: str,
-        arrived: datetime | None,
-        *,
-        until: date | None,
-        scope: Mapping[str, str] | None = None,
-    ) -> RowAccount:
-        part = self._slice(run_id, arrived, until=until, scope=scope)
-        known = self._known(table, rows, part, self.main_calendar)
-        with self.writing() as open_store:
-            return upsert(open_store, table, known, part=part)
-
-    def _latest(
-        self,
-        open_store: duckdb.DuckDBPyConnection,
-        table: Table,
-        *,
-        until: date | None = None,
-        as_of: date | datetime | None = None,
-    ) -> pl.DataFrame:
-        """Rows as last known (before the cut), without versions, in the order of the key."""
-        values: dict[str, Any] = {"universe": self.universe}
-        if as_of is not None:
-            values["cut"] = knowledge_cut(as_of, self.main_calendar)
-        last = min((d for d in (until, _session(as_of)) if d is not None), default=None)
-        names = list(dict.fromkeys((*table.key, *table.values)))
-        query = (
-            f"select {', '.join(names)} from ({latest(table, cut=as_of is not None)})"
-            " where vintage <> 'withdrawn'"
-        )
-        if last is not None:
-            query += f" and ({table.session} is null or {table.session} <= $last)"
-            values["last"] = last
-        return open_store.sql(f"{query} order by {', '.join(table.key)}", params=values).pl()
-
-    def _table(
-        self, name: str, order: str, *, as_of: date | datetime | None = None
-    ) -> pl.DataFrame:
-        values: dict[str, Any] = {"universe": self.universe}
-        query = f"select * exclude (universe) from {name} where universe = $universe"
-        if as_of is not None:
-            query += " and known_at < $cut"
-            values["cut"] = knowledge_cut(as_of, self.main_calendar)
-        with self.reading() as open_store:
-            return open_store.sql(f"{query} order by {order}", params=values).pl()
-
-
-def _session(as_of: date | datetime | None) -> date | None:
-    """Last session that an ``as_of`` given as a date can see."""
-    return None if isinstance(as_of, datetime) else as_of

@@ -86,7 +86,7 @@ class Slice:
     until : date, optional
         The rows are all there are up to this session: known rows that are not among them are
         withdrawn. Without it the rows are only added.
-    scope : mapping of str to str
+    scope : mapping of str to str or date
         Column values that limit what may be withdrawn.
     source : str, optional
     """
@@ -95,7 +95,7 @@ class Slice:
     run_id: str
     arrived: datetime
     until: date | None = None
-    scope: Mapping[str, str] = field(default_factory=dict)
+    scope: Mapping[str, str | date] = field(default_factory=dict)
     source: str | None = None
 
 

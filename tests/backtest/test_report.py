@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from backtest.pages import Heading, Paragraph, Picture, Table, to_html, to_markdown
-from backtest.plots import sharpe_by_cost
 from backtest.report import (
     Story,
     gate_table,
@@ -201,20 +200,6 @@ def test_price_index_is_the_mean_of_returns_compounded():
     )
     # Session 1: A +10 %, B has no past. Session 2: A 0 %, B +20 %, mean +10 %.
     assert price_index(bars)["level"].to_list() == pytest.approx([1.0, 1.1, 1.21])
-
-
-def test_sharpe_by_cost_falls_to_zero_at_the_break_even():
-    stream = pl.DataFrame({"net_return": [0.01, 0.03, 0.02], "turnover": [1.0, 1.0, 2.0]})
-    break_even = 1e4 * (0.06 / 4.0) + 5.0
-    got = sharpe_by_cost(stream, np.array([5.0, break_even]), cost_bps=5.0, periods=252)
-    expected = 0.02 / 0.01 * np.sqrt(252)
-    assert got[0] == pytest.approx(expected)
-    assert got[1] == pytest.approx(0.0, abs=1e-9)
-
-
-def test_sharpe_of_a_stream_that_does_not_move_is_missing():
-    stream = pl.DataFrame({"net_return": [0.0, 0.0], "turnover": [0.0, 0.0]})
-    assert np.isnan(sharpe_by_cost(stream, np.array([1.0]), cost_bps=5.0, periods=252)).all()
 
 
 def test_an_empty_quarantine_is_one_sentence():

@@ -14,12 +14,15 @@ from backtest.errors import (
     ProviderUnavailable,
     StoreError,
 )
+from ml.robustness.tables import findings_of, joined
 from pipeline import boundary
 from pipeline.chain import run_chain
 from pipeline.config import Home, load_settings, open_home
 from pipeline.exports import read_document, read_ledger
 from pipeline.instance import open_instance
 from pipeline.provider import PROVIDERS, Fetched
+from pipeline.store import Store
+from pipeline.store.schema import ROBUSTNESS
 from pipeline.tracker import open_tracker
 from tests.pipeline.small_chain import (
     SESSION,
@@ -31,8 +34,8 @@ from tests.pipeline.small_chain import (
 
 ASSETS = {
     *("raw_bars", "bars", "universe", "sessions", "feature_panel", "market_state"),
-    *("regime_model", "regime_labels", "backtest_corpus", "walk_forward", "evidence_report"),
-    *("parameter_model", "promoted_model", "regime_parameters"),
+    *("regime_model", "regime_labels", "backtest_corpus", "walk_forward", "robustness"),
+    *("evidence_report", "parameter_model", "promoted_model", "regime_parameters"),
 }
 
 
@@ -47,7 +50,7 @@ def test_it_leaves_a_document_a_report_and_models(exported: Path):
     report = home.reports / document.universe / str(SESSION)
     assert "SYNTHETIC" in (report / "report.md").read_text(encoding="utf-8")
     assert (report / "report.html").is_file()
-    assert len(list(report.glob("*.png"))) == 5
+    assert len(list(report.glob("*.png"))) == 9
     assert document.model.version == 1
 
 
@@ -66,9 +69,31 @@ def test_every_asset_tells_dagster_what_it_made(exported: Path):
     counted = told["bars"].asset_materialization.metadata["dagster/row_count"].value
     assert counted == bench_of(exported).snapshot.rows == 8 * 311
     plots = told["evidence_report"].asset_materialization.metadata
-    assert sum("data:image/png;base64," in str(value.value) for value in plots.values()) == 5
+    assert sum("data:image/png;base64," in str(value.value) for value in plots.values()) == 9
     assert len(known) == 311 - 252
     assert min(known) == str(bench_of(exported).frame("decisions")["date"].min())
+
+
+def test_robustness_is_kept_beside_the_evidence_it_was_condensed_to(exported: Path):
+    work, home = bench_of(exported), Home(exported)
+    findings, told = findings_of(work.records()), work.values("evidence")["strategies"]
+    assert {n: one.summary.model_dump(mode="json") for n, one in findings.items()} == {
+        name: part["robustness"] for name, part in told.items()
+    }
+    tables, store = work.robustness(), Store(home, universe=work.snapshot.universe)
+    for name, table in joined(findings).items():
+        assert tables[name].equals(table), name
+        kept = store.read_robustness(name)
+        assert set(kept["date"]) == {SESSION}
+        key = ROBUSTNESS[name].key[1:]
+        assert kept.select(table.columns).sort(key).equals(table.sort(key)), name
+    with open_instance(home.dagster) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("robustness"))
+    plots = event.asset_materialization.metadata
+    assert sum("data:image/png;base64," in str(value.value) for value in plots.values()) == 4
+    assert plots["dagster/row_count"].value == tables["folds"].height
+    report = (home.reports / work.snapshot.universe / str(SESSION) / "report.md").read_text()
+    assert "## How robust it is" in report
 
 
 def test_runs_of_both_pages_are_linked(exported: Path):

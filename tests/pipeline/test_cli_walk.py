@@ -12,7 +12,8 @@ from tests.pipeline.cli_runner import weathervane
 
 SHORT = ("--train", 200, "--step", 20, "--refit", 60)
 VARIANTS = {"regime_aware", "regime_aware_single", "exported", "static", "default", "buy_and_hold"}
-TABLES = ("decisions", "returns", "regimes", "trials")
+ROBUST = ("folds", "stability", "sensitivity", "paths", "costs")
+TABLES = ("decisions", "returns", "regimes", "trials", *ROBUST)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +105,29 @@ def test_evidence_fits_its_schema_and_the_tables(walked: Path):
     assert all(line["value"] is not None or line["reason"] for line in evidence["criteria"])
 
 
+def test_robustness_of_every_strategy_and_variant(walked: Path):
+    for name in ROBUST:
+        assert set(frame(walked, name)["strategy"]) == {"rsi_swing", "ma_cross"}, name
+    evidence, folds = json.loads((walked / "evidence.json").read_text()), frame(walked, "folds")
+    own = folds.filter(strategy="rsi_swing", variant="regime_aware")
+    assert own["sessions"].to_list() == [60, 19]
+    assert evidence["strategies"]["rsi_swing"]["robustness"]["folds"] == 2
+    assert set(folds["variant"]) == {*VARIANTS, "experts", "incumbent"}
+    assert set(frame(walked, "costs")["variant"]) == {*VARIANTS, "experts", "incumbent"}
+    assert frame(walked, "paths").height == 2 * 9
+    sets = frame(walked, "sensitivity").filter(strategy="rsi_swing", parameter="period")["sets"]
+    assert sets.sum() == 140  # an incumbent that is no candidate is not counted
+
+
 def test_the_report_stands_beside_the_tables(walked: Path):
     text = (walked / "report.md").read_text()
     assert "SYNTHETIC MARKET" in text
     assert (walked / "report.html").stat().st_size > 50_000
     assert "incumbent" in text
+    assert "## How robust it is" in text
+    for name in ("folds", "paths", "sensitivity_rsi_swing", "sensitivity_ma_cross"):
+        assert f"({name}.png)" in text
+        assert (walked / f"{name}.png").is_file()
 
 
 def test_the_same_call_gives_the_same_tables(market: Path, walked: Path, tmp_path: Path):

@@ -3,8 +3,15 @@
 from datetime import date
 
 import polars as pl
+import pytest
 
-from tests.pipeline.stored import FRIDAY, MONDAY, at, fresh
+from backtest.errors import StoreError
+from ml.robustness.costs import COST_SCHEMA
+from ml.robustness.folds import FOLD_SCHEMA
+from ml.robustness.paths import PATH_SCHEMA
+from ml.robustness.stability import STABILITY_SCHEMA
+from ml.robustness.tables import SENSITIVITY_SCHEMA
+from tests.pipeline.stored import FRIDAY, MONDAY, TUESDAY, at, fresh
 
 
 def test_sessions_are_those_of_the_exchange(tmp_path):
@@ -93,3 +100,60 @@ def test_decisions_returns_and_evidence_come_back(tmp_path):
     assert store.batches().height == 3
     dropped = store.write_returns(returns.head(1), run_id="r", until=FRIDAY)
     assert (dropped.withdrawn, dropped.unchanged) == (1, 1)
+
+
+def robustness_tables(sharpe: float, variants: tuple[str, ...] = ("static", "regime_aware")):
+    costs = [("rsi_swing", variant, "5", 5.0, sharpe, None) for variant in variants]
+    costs.append(("rsi_swing", "default", "break-even", None, None, "nothing was traded"))
+    stable = [("rsi_swing", "stability", "", "", None, "fewer than two selections")]
+    return {
+        "costs": pl.DataFrame(costs, schema=COST_SCHEMA, orient="row"),
+        "stability": pl.DataFrame(stable, schema=STABILITY_SCHEMA, orient="row"),
+        "folds": pl.DataFrame(schema=FOLD_SCHEMA),
+        "paths": pl.DataFrame(schema=PATH_SCHEMA),
+        "sensitivity": pl.DataFrame(schema=SENSITIVITY_SCHEMA),
+    }
+
+
+def test_robustness_is_kept_by_session_and_not_written_twice(tmp_path):
+    store = fresh(tmp_path)
+    first = store.write_robustness(robustness_tables(1.0), FRIDAY, run_id="a")
+    assert {name: account.new for name, account in first.items() if account.new} == {
+        "costs": 3,
+        "stability": 1,
+    }
+    again = store.write_robustness(robustness_tables(1.0), FRIDAY, run_id="b")
+    assert sum(account.written for account in again.values()) == 0
+    later = store.write_robustness(robustness_tables(2.0), MONDAY, run_id="c")
+    assert (later["costs"].new, later["costs"].restated, later["costs"].withdrawn) == (3, 0, 0)
+    kept = store.read_robustness("costs", until=FRIDAY)
+    assert set(kept["date"]) == {FRIDAY}
+    assert kept["reason"].drop_nulls().to_list() == ["nothing was traded"]
+    assert store.read_robustness("costs").height == 6
+    assert store.findings() == []
+
+
+def test_what_a_session_no_longer_has_is_withdrawn_from_it_alone(tmp_path):
+    store = fresh(tmp_path)
+    for day in (FRIDAY, MONDAY):
+        store.write_robustness(robustness_tables(1.0), day, run_id="a", arrived=at(day, 22))
+    fewer = robustness_tables(1.5, ("static",))
+    account = store.write_robustness(fewer, MONDAY, run_id="b", arrived=at(TUESDAY, 22))["costs"]
+    assert (account.restated, account.withdrawn, account.unchanged) == (1, 1, 1)
+    counts = store.read_robustness("costs").group_by("date").len().sort("date")
+    assert counts.rows() == [(FRIDAY, 3), (MONDAY, 2)]
+    assert store.read_robustness("costs", as_of=MONDAY).height == 6
+    assert store.findings() == []
+
+
+def test_robustness_is_written_whole_or_not_at_all(tmp_path):
+    store = fresh(tmp_path)
+    wrong = robustness_tables(1.0)
+    wrong["sensitivity"] = pl.DataFrame(
+        [("rsi_swing", "period", "5", 0, 1, *[0.1] * 4, True, True, None)] * 2,
+        schema=SENSITIVITY_SCHEMA,
+        orient="row",
+    )
+    with pytest.raises(StoreError, match="E_STORE_ROWS"):
+        store.write_robustness(wrong, FRIDAY, run_id="a")
+    assert store.read_robustness("costs").is_empty()
