@@ -21,6 +21,12 @@ def test_one_part_as_json():
     assert len(found["cuts"]) == 2 + len(leaks.EARLY)
 
 
+def test_a_label_is_a_part():
+    ran = weathervane("leaks", "--part", "y_return_5", "--cuts", "1")
+    assert ran.code == 0
+    assert ran.out.split() == ["label", "1", "parts", "x", "3", "cuts", "causal"]
+
+
 def test_a_guilty_part_is_named_and_the_exit_code_is_1(monkeypatch: pytest.MonkeyPatch):
     guilty = leaks.Suspect("strategy", "planted", lambda scene, t: [scene.panel.close.mean(axis=1)])
     monkeypatch.setattr(leaks, "suspects", lambda: [guilty])
