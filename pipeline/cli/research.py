@@ -222,14 +222,29 @@ def market(world: str, as_json: bool, **rest: Any) -> None:
     show_default=True,
     help="Sessions at which the history is cut.",
 )
+@click.option(
+    "--traps", is_flag=True, help="Instead, plant leaks and show which detector sees which."
+)
 @json_option
-def leaks(part: str | None, cuts: int, as_json: bool) -> None:
-    """Prove that no feature, strategy, regime model, learner or decision sees the future."""
+def leaks(part: str | None, cuts: int, traps: bool, as_json: bool) -> None:
+    """Prove that no feature, label, strategy, regime model, learner or decision sees the future."""
+    if traps:
+        if part is not None:
+            raise click.UsageError("--traps tries the detectors, --part a part: give one of them")
+        return _traps(as_json=as_json)
     from pipeline.commands.leaks import leak_lines, prove_parts, refuse_leaks
 
     found = prove_parts(part, cuts=cuts, progress=Progress("leaks"))
     answer(found, leak_lines(found), as_json=as_json)
     refuse_leaks(found)
+
+
+def _traps(*, as_json: bool) -> None:
+    from pipeline.commands.leaks import refuse_faults, spring_traps
+
+    found = spring_traps(progress=Progress("traps"))
+    answer(found, found["table"], as_json=as_json)
+    refuse_faults(found)
 
 
 def _number(name: str, value: float | None) -> str:
