@@ -42,7 +42,8 @@ class Registry(Generic[T]):
         Singular name of the kind, used in messages and, with ``weathervane.`` before it, as the
         entry-point group through which outside packages add parts.
     package : str
-        Dotted folder that is walked on first use, for example ``backtest.strategies``.
+        Dotted folder that is walked on first use, for example ``backtest.strategies``; or the
+        one module that registers all parts itself.
 
     Examples
     --------
@@ -73,7 +74,9 @@ class Registry(Generic[T]):
             return
         self._walked = True
         folder = importlib.import_module(self.package)
-        for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda m: m.name):
+        for module in sorted(
+            pkgutil.iter_modules(getattr(folder, "__path__", [])), key=lambda m: m.name
+        ):
             importlib.import_module(f"{self.package}.{module.name}")
         for point in entry_points(group=f"weathervane.{self.kind}"):
             self.register(point.name)(point.load())

@@ -1,8 +1,9 @@
 """Whether a part sees the future: cut the history, or replace what follows by noise.
 
 For: proving that what was published up to session ``t`` does not depend on any later bar, for
-every registered feature, strategy, regime model and learner and for the whole of ``decide``. Not
-for: leaks that leave every cut alike, such as a fill on the bar of its own signal.
+every registered feature, strategy, regime model and learner and for the whole of ``decide``; and
+that a label looks ahead exactly as far as it declares. Not for: leaks that leave every cut alike,
+such as a fill on the bar of its own signal (``ml.proof.traps``).
 
 A part is handed the same market three times: whole, ended at ``t``, and with every bar after
 ``t`` replaced by other prices. What it says of the sessions up to ``t`` must be the same bytes.
@@ -31,6 +32,7 @@ from ml.corpus import Corpus, WalkSpec, corpus, history_of
 from ml.decision import Memo, decide
 from ml.feature import FEATURES, feature_plan
 from ml.history import History
+from ml.labels import LABELS, label_plan
 from ml.learner import LEARNERS
 from ml.market_state import market_state, state_matrix
 from ml.policy import PolicyConfig
@@ -69,6 +71,11 @@ class Scene:
     def features(self) -> pl.DataFrame:
         """Every registered feature."""
         return feature_plan(self.panel.frame().lazy()).collect()
+
+    @cached_property
+    def labels(self) -> pl.DataFrame:
+        """Every registered label."""
+        return label_plan(self.panel.frame().lazy()).collect()
 
     @cached_property
     def state(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
@@ -151,9 +158,13 @@ class Finding:
 def market(
     *, symbols: int = SYMBOLS, sessions: int = SESSIONS, seed: int = 5, whole: bool = False
 ) -> Panel:
-    """Make the market of the proof: moves overnight, and bars missing unless it is ``whole``."""
+    """Make the market of the proof: moves overnight, and bars missing unless it is ``whole``.
+
+    Two sectors, so that one is large enough to be ranked among itself and the other is not
+    where a bar is missing.
+    """
     days = (FIRST_SESSION + timedelta(days=k) for k in range(2 * sessions))
-    config = WorldConfig(world="clear", symbols=symbols, seed=seed, overnight_share=0.4)
+    config = WorldConfig(symbols=symbols, seed=seed, overnight_share=0.4, sectors=2)
     made = generate(config, [day for day in days if day.weekday() < 5][:sessions])
     late = (pl.col("symbol") == "SYN002") & (pl.int_range(pl.len()).over("symbol") < 40)
     holes = (pl.col("symbol") == "SYN003") & (pl.int_range(pl.len()).over("symbol") % 17 == 5)
@@ -198,6 +209,7 @@ def cuts_of(panel: Panel, count: int, *, seed: int = 0) -> tuple[int, ...]:
 def suspects() -> list[Suspect]:
     """Every registered part, and the decision."""
     out = [_feature(name) for name in FEATURES.names()]
+    out += [_label(name) for name in LABELS.names()]
     out += [_strategy(name) for name in STRATEGIES.names()]
     out += [_regime(name) for name in REGIMES.names()]
     out += [_decision("learner", name) for name in LEARNERS.names()]
@@ -302,6 +314,22 @@ def values(frame: pl.DataFrame, name: str) -> Said:
 
 def _feature(name: str) -> Suspect:
     return Suspect("feature", name, lambda scene, t: values(scene.features_until(t), name))
+
+
+def _label(name: str) -> Suspect:
+    """Rows whose horizon ends by ``t``; and that no later row has a value at ``t``."""
+    horizon = LABELS.get(name).horizon
+
+    def says(scene: Scene, t: int) -> Said:
+        rows = scene.rows_until(scene.labels, t)
+        left = pl.len().over("symbol") - 1 - pl.int_range(pl.len()).over("symbol")
+        known, later = rows.filter(left >= horizon), rows.filter(left < horizon)
+        # Only history that ends at t shows what is known at t; a longer one says what must be.
+        ends_here = len(scene.panel.dates) == t + 1
+        early = later[name].is_not_null().to_numpy()
+        return [*values(known, name), early if ends_here else np.zeros_like(early)]
+
+    return Suspect("label", name, says)
 
 
 def _strategy(name: str) -> Suspect:

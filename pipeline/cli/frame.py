@@ -165,6 +165,18 @@ def cost_option(command: Wrapped) -> Wrapped:
     )(command)
 
 
+def names_of(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> list[str] | None:
+    """Split ``A,B`` into names."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise click.BadParameter("give at least one name")
+    return names
+
+
 def answer(values: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     """Print a result: one JSON object for a program, or plain lines for a person."""
     if as_json:

@@ -9,7 +9,9 @@ import click
 
 from pipeline.cli.frame import answer, home_option, json_option
 
-KINDS = click.Choice(["strategies", "features", "regimes", "learners", "metrics", "providers"])
+KINDS = click.Choice(
+    ["strategies", "features", "labels", "regimes", "learners", "metrics", "providers"]
+)
 
 
 @click.command("list")

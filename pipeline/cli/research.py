@@ -1,7 +1,7 @@
 """Commands that answer a question from files, without any state.
 
-For: backtest, sweep, walk-forward, regimes, metrics, market, leaks, prove. Not for: the
-daily chain.
+For: backtest, sweep, walk-forward, regimes, metrics. Not for: proofs (``proof``) or the daily
+chain.
 """
 
 from pathlib import Path
@@ -16,25 +16,15 @@ from pipeline.cli.frame import (
     bars_option,
     cost_option,
     json_option,
+    names_of,
     out_option,
 )
 
 BOOKS = click.Choice(["long-only", "dollar-neutral", "sector-neutral"])
-WORLDS = click.Choice(["clear", "murky", "null", "constant", "trend-only", "structural-break"])
-
-
-def _names(_context: click.Context, _option: click.Parameter, text: str | None) -> list[str] | None:
-    """Split ``A,B`` into names."""
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise click.BadParameter("give at least one name")
-    return names
 
 
 symbols_option = click.option(
-    "--symbols", callback=_names, help="Only these symbols, separated by commas."
+    "--symbols", callback=names_of, help="Only these symbols, separated by commas."
 )
 calendar_option = click.option(
     "--calendar",
@@ -125,7 +115,11 @@ def sweep(
 @symbols_option
 @calendar_option
 @click.option(
-    "--strategies", default="rsi_swing", show_default=True, callback=_names, help="Names, by comma."
+    "--strategies",
+    default="rsi_swing",
+    show_default=True,
+    callback=names_of,
+    help="Names, by comma.",
 )
 @click.option("--book", type=BOOKS, default="dollar-neutral", show_default=True)
 @click.option(
@@ -187,116 +181,6 @@ def metrics(returns: Path, as_json: bool, **rest: Any) -> None:
     answer(metrics_of_file(returns, **rest), [], as_json=True)
 
 
-@click.command()
-@click.option("--world", type=WORLDS, required=True, help="What is planted.")
-@click.option("--symbols", type=int, default=100, show_default=True)
-@click.option("--sessions", type=int, default=3024, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--overnight-share",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Share of a session's variance that falls before the open.",
-)
-@click.option("--sectors", type=int, default=8, show_default=True, help="From 1 to 8.")
-@click.option(
-    "--factor",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Times the strength of the common shock; at 0 volatility hides the state.",
-)
-@click.option(
-    "--volatility",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Times every standard deviation.",
-)
-@click.option(
-    "--volume",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Times the shift of volume with the state; at 0 volume hides it.",
-)
-@click.option(
-    "--break-session",
-    type=int,
-    default=1512,
-    show_default=True,
-    help="First session with other signs, in the world structural-break.",
-)
-@out_option
-@json_option
-def market(world: str, as_json: bool, **rest: Any) -> None:
-    """Write a synthetic market and the truth planted in it."""
-    from pipeline.commands.markets import write_market
-
-    made = write_market(world, **rest)
-    lines = [
-        f"synthetic market {world!r}, seed {made['seed']}: {made['symbols']} symbols, "
-        f"{made['sessions']} sessions, {made['first']} to {made['last']}",
-        f"files: {rest['out']}",
-    ]
-    answer(made, lines, as_json=as_json)
-
-
-@click.command()
-@click.option("--part", help="Only the part of this name; all parts by default.")
-@click.option(
-    "--cuts",
-    type=click.IntRange(min=1, max=200),
-    default=8,
-    show_default=True,
-    help="Sessions at which the history is cut.",
-)
-@json_option
-def leaks(part: str | None, cuts: int, as_json: bool) -> None:
-    """Prove that no feature, strategy, regime model, learner or decision sees the future."""
-    from pipeline.commands.leaks import leak_lines, prove_parts, refuse_leaks
-
-    found = prove_parts(part, cuts=cuts, progress=Progress("leaks"))
-    answer(found, leak_lines(found), as_json=as_json)
-    refuse_leaks(found)
-
-
-@click.command()
-@click.option("--seeds", type=click.IntRange(min=1), help="Of every world; else the long form.")
-@click.option(
-    "--worlds", callback=_names, help="Names, by comma; all by default, none beside --data."
-)
-@click.option(
-    "--data",
-    "data",
-    type=path,
-    multiple=True,
-    help="Folder with bars and truth.parquet, of any generator; may be given again.",
-)
-@click.option("--short", is_flag=True, help="Small markets, two seeds: judges nothing.")
-@click.option(
-    "--first-seed", type=click.IntRange(min=0), default=1001, show_default=True, help="Next: +1."
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; one per core by default.")
-@out_option
-@json_option
-def prove(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> None:
-    """Walk markets with a known truth: what is there is found, and nothing else.
-
-    The long form takes about half an hour on two cores; one that was cut short goes on where it
-    stopped.
-    """
-    from pipeline.commands.proofs import proof_lines, prove_worlds, refuse_missed
-
-    for name in worlds or ():
-        if name not in WORLDS.choices:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(WORLDS.choices)}")
-    proof = prove_worlds(out, worlds=worlds, progress=Progress("prove"), **rest)
-    answer(proof.values, proof_lines(proof, out), as_json=as_json)
-    refuse_missed(proof)
-
-
 def _number(name: str, value: float | None) -> str:
     if value is None:
         return "undefined"
@@ -311,4 +195,4 @@ def _values(row: dict[str, Any]) -> str:
     )
 
 
-COMMANDS = (backtest, sweep, walk_forward, regimes, metrics, market, leaks, prove)
+COMMANDS = (backtest, sweep, walk_forward, regimes, metrics)

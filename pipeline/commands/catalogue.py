@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SOCKETS = {
     "strategies": ("backtest.strategy", "STRATEGIES"),
     "features": ("ml.feature", "FEATURES"),
+    "labels": ("ml.labels", "LABELS"),
     "regimes": ("ml.regime", "REGIMES"),
     "learners": ("ml.learner", "LEARNERS"),
     "metrics": ("backtest.metric", "METRICS"),
@@ -31,7 +32,7 @@ def parts(kind: str) -> dict[str, dict[str, Any]]:
     -------
     dict of str to dict
         ``about`` (a sentence) for parts that have a file of their own, and plain facts: units,
-        look-back, parameters with their bounds.
+        look-back or horizon, parameters with their bounds.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def schema_of(name: str) -> dict[str, Any]:
 
 def _facts(part: Any) -> dict[str, Any]:
     """Say what there is to say of a part, in plain values."""
-    plain = ("unit", "lookback", "scope", "better", "annualised")
+    plain = ("unit", "lookback", "horizon", "scope", "better", "annualised")
     facts = {name: getattr(part, name) for name in plain if hasattr(part, name)}
     if facts:
         return facts
@@ -107,6 +108,8 @@ def _columns(facts: dict[str, Any]) -> tuple[str, str]:
     if "lookback" in facts:
         scope = "per symbol" if facts["scope"] == "symbol" else "across symbols"
         words.append(f"looks back {facts['lookback']:>3}  {scope}")
+    if "horizon" in facts:
+        words.append(f"looks ahead {facts['horizon']:>2}")
     if "better" in facts:
         words.append(f"{facts['better']} is better")
         words.append("annualised" if facts["annualised"] else "")

@@ -1,6 +1,6 @@
-"""Prove that no registered part sees the future.
+"""Prove that no registered part sees the future, and that the detectors see planted leaks.
 
-For: ``weathervane leaks``. Not for: how it is proven (``ml.proof.leaks``).
+For: ``weathervane leaks``. Not for: how it is proven (``ml.proof``).
 """
 
 from collections.abc import Callable
@@ -68,5 +68,42 @@ def refuse_leaks(found: dict[str, Any]) -> None:
             f"{len(bad)} findings of a look into the future",
             where="; ".join(bad),
             fix="mend the part: what it says of a session may read bars up to that session only",
+            code="E_LEAK",
+        )
+
+
+def spring_traps(*, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Run the planted-leak suite.
+
+    Returns
+    -------
+    dict
+        ``found`` (a row per trap, twin and detector), ``table`` (lines of Markdown) and
+        ``faults``: leaks that were not seen, honest twins that were accused.
+    """
+    from ml.proof.traps import SEEDS, TRAPS, catch, faults, trap_table
+
+    rows = catch(TRAPS, SEEDS, progress=progress)
+    return {
+        "seeds": list(SEEDS),
+        "found": [{**vars(one), "accused": one.accused} for one in rows],
+        "table": trap_table(rows),
+        "faults": faults(rows, TRAPS),
+    }
+
+
+def refuse_faults(found: dict[str, Any]) -> None:
+    """Raise where a detector has missed a planted leak or accused an honest twin.
+
+    Raises
+    ------
+    LookaheadError
+        ``E_LEAK``, naming every such detector and trap.
+    """
+    if found["faults"]:
+        raise LookaheadError(
+            f"{len(found['faults'])} faults of the leak detectors",
+            where="; ".join(found["faults"]),
+            fix="mend the detector before trusting what it says of other parts",
             code="E_LEAK",
         )

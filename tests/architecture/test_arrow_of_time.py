@@ -1,12 +1,13 @@
-"""Nothing looks forward in time but the two rooms whose subject it is."""
+"""Nothing looks forward in time but the two rooms whose subject it is, and the planted leaks."""
 
 import ast
 
 import pytest
 
-from tests.architecture.source_tree import FLOORS, modules, name_of, tree
+from tests.architecture.source_tree import FLOORS, ROOT, modules, name_of, tree
 
 TIME_ROOMS = {"backtest/engine/fills.py", "ml/labels.py"}
+PLANTED = "ml/proof/planted_series.py"
 MOVES = {"shift", "diff", "roll", "pct_change"}
 BACKWARD = {"backward_fill", "bfill", "filtfilt", "savgol_filter", "interpolate"}
 FILLS = {"backward", "bfill", "mean", "min", "max", "nearest"}
@@ -64,9 +65,29 @@ def forward_looks(module: ast.Module) -> list[str]:
 
 
 def test_no_forward_look():
-    paths = [path for path in modules(*FLOORS) if name_of(path) not in TIME_ROOMS]
+    allowed = {*TIME_ROOMS, PLANTED}
+    paths = [path for path in modules(*FLOORS) if name_of(path) not in allowed]
     found = [f"{name_of(path)} {line}" for path in paths for line in forward_looks(tree(path))]
     assert found == []
+
+
+def test_the_planted_leaks_are_those_that_were_planted():
+    found = [line.split(": ")[1] for line in forward_looks(tree(ROOT / PLANTED))]
+    assert sorted(found) == [
+        "fill_null(strategy='backward')",
+        "rolling_mean(center=True)",
+        "shift by a negative number",
+    ]
+
+
+def test_only_the_suite_imports_what_is_planted():
+    importers = {
+        name_of(path)
+        for path in modules(*FLOORS)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Import | ast.ImportFrom) and "planted_" in ast.unparse(node)
+    }
+    assert importers == {"ml/proof/traps.py"}
 
 
 @pytest.mark.parametrize(

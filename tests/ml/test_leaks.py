@@ -9,6 +9,7 @@ import pytest
 from backtest.errors import UnknownNameError
 from backtest.market.panel import Panel
 from ml.feature import FEATURES, Feature
+from ml.labels import LABELS, Label
 from ml.proof import leaks
 from ml.proof.leaks import (
     POLICY,
@@ -131,10 +132,28 @@ def test_a_decision_that_reads_ahead_is_caught(panel: Panel, monkeypatch: pytest
     assert [one.guilty for one in prove(suspect, panel, CUTS)] == [at_selections] * 2
 
 
+@pytest.mark.parametrize(
+    ("looks", "caught_by"),
+    [(6, {"truncation", "future noise"}), (5, set()), (4, {"truncation"}), (0, {"truncation"})],
+)
+def test_a_label_that_looks_further_or_less_far_than_it_declares_is_caught(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, looks: int, caught_by: set[str]
+):
+    planted = Label(CLOSE.shift(-looks) / CLOSE - 1.0, horizon=5, unit="decimal")
+    honest = LABELS.get
+    monkeypatch.setattr(
+        LABELS, "get", lambda name: planted if name == "y_return_5" else honest(name)
+    )
+    found = prove(named("y_return_5"), panel, CUTS)
+    assert {one.detector for one in found if one.guilty} == caught_by
+    assert all(one.cuts == len(CUTS) for one in found)
+
+
 def test_every_registered_part_is_causal(panel: Panel):
     found = prove(suspects(), panel, cuts_of(panel, 4))
     assert [one for one in found if one.guilty] == []
-    assert {one.kind for one in found} == {"feature", "strategy", "regime", "learner", "decision"}
+    kinds = {"feature", "label", "strategy", "regime", "learner", "decision"}
+    assert {one.kind for one in found} == kinds
     assert len(found) == 2 * len(suspects())
 
 

@@ -14,6 +14,7 @@ from tests.pipeline.cli_runner import weathervane
     [
         ("strategies", {"buy_and_hold", "rsi_reversion", "rsi_swing", "ma_cross"}),
         ("features", {"momentum_return_20"}),
+        ("labels", {"y_return_5", "y_barrier_20"}),
         ("regimes", {"rules", "hmm"}),
         ("learners", {"static", "regime_table", "experts"}),
         ("metrics", {"sharpe", "sortino", "max_drawdown"}),
