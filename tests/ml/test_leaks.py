@@ -149,6 +149,15 @@ def test_a_label_that_looks_further_or_less_far_than_it_declares_is_caught(
     assert all(one.cuts == len(CUTS) for one in found)
 
 
+def test_a_rank_over_unequal_sessions_is_caught(panel: Panel, monkeypatch: pytest.MonkeyPatch):
+    """A symbol with a missing bar is complete later, and its arrival would move the others."""
+    earned = CLOSE.shift(-5) / pl.col("open").shift(-1) - 1.0
+    planted, honest = Label(earned, horizon=5, unit="rank", ranked=True), LABELS.get
+    monkeypatch.setattr(LABELS, "get", lambda name: planted if name == "y_rank_5" else honest(name))
+    found = prove(named("y_rank_5"), panel, cuts_of(panel, 40))
+    assert all(one.guilty for one in found)
+
+
 def test_every_registered_part_is_causal(panel: Panel):
     found = prove(suspects(), panel, cuts_of(panel, 4))
     assert [one for one in found if one.guilty] == []
