@@ -7,6 +7,7 @@ how it is proven (``ml.proof.leaks``), or the command that proves anew (``comman
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,24 @@ def leak_findings(folder: Path) -> list[dict[str, Any]]:
     folder : pathlib.Path
         Where the findings of this code are kept, or will be.
     """
+    return _kept(folder / "leaks.json", _prove)
+
+
+def trap_findings(folder: Path) -> list[dict[str, Any]]:
+    """Return what every detector found of both twins of every planted leak; as above."""
+    return _kept(folder / "traps.json", _spring)
+
+
+def _kept(path: Path, make: Callable[[str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Read the findings of this code, or make and publish them."""
     code = _version()
-    path = folder / "leaks.json"
     try:
         kept = json.loads(read_published(path))
     except (StoreError, ValueError):
         kept = {}
     if kept.get("code") == code:
         return list(kept["findings"])
-    found = _prove(code)
+    found = make(code)
     text = json.dumps({"code": code, "findings": found}, indent=1, sort_keys=True) + "\n"
     publish_bytes(path, text.encode())
     return found
@@ -54,3 +64,11 @@ def _prove(code: str) -> list[dict[str, Any]]:
 
     panel = market()
     return [asdict(one) for one in prove(suspects(), panel, cuts_of(panel, CUTS))]
+
+
+@functools.cache
+def _spring(code: str) -> list[dict[str, Any]]:
+    """Try every detector on every planted leak and its honest twin."""
+    from ml.proof.traps import catch
+
+    return [asdict(one) for one in catch()]

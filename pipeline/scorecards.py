@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backtest.market.panel import Panel
     from ml.decision import TruthTrack
     from ml.proof.card import Card, Terms
+    from ml.proof.scorecard_page import Leaks
 
 Progress = Callable[[int, int], None]
 
@@ -91,7 +92,7 @@ def run_proof(
     data : sequence of pathlib.Path
         Folders with bars and ``truth.parquet``, of any generator; each is a world of its own.
     short : bool
-        Small markets and two seeds: shows the page, judges nothing.
+        Small markets, two seeds, no proof of leaks: shows the page, judges nothing.
     workers : int, optional
         Processes; one per core by default.
 
@@ -116,9 +117,10 @@ def run_proof(
     kept.mkdir(parents=True, exist_ok=True)
     _walk_all(tasks, kept, workers or os.cpu_count() or 1, progress)
     cards = [Card.of(json.loads((kept / f"{task.name}.json").read_text())) for task in tasks]
-    for name, content in scorecard_files(cards, terms).items():
+    leaks = None if short else _leaks(out)
+    for name, content in scorecard_files(cards, terms, leaks=leaks).items():
         replace_file(out / name, content)
-    values = scorecard_values(cards)
+    values = scorecard_values(cards, leaks=leaks)
     replace_file(out / "scorecard.json", _json(values))
     missed = [f"{g['world']}: {g['name']}" for g in values["goals"] if g["status"] == "missed"]
     return Proof(values, tuple(missed))
@@ -190,6 +192,19 @@ def _walk_all(tasks: Sequence[Task], kept: Path, workers: int, progress: Progres
             report(done, len(tasks))
     finally:  # a failure or Ctrl-C does not wait for markets that nobody asks for any more
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leaks(out: Path) -> "Leaks":
+    """Prove the code's parts causal and the detectors awake, once for each version of the code."""
+    from ml.proof.leaks import Finding
+    from ml.proof.scorecard_page import Leaks
+    from ml.proof.traps import Caught
+    from pipeline.proven import leak_findings, trap_findings
+
+    return Leaks(
+        tuple(Finding(**{**one, "guilty": tuple(one["guilty"])}) for one in leak_findings(out)),
+        tuple(Caught(**one) for one in trap_findings(out)),
+    )
 
 
 def _json(value: Any) -> bytes:

@@ -15,6 +15,8 @@ from scipy import stats
 
 from backtest.market.synthetic import WORLD_NAMES
 from ml.proof.card import BASELINES, Card, Terms
+from ml.proof.leaks import Finding
+from ml.proof.traps import Caught, faults
 
 SIMPLE = ("static", "experts", *BASELINES)
 """Policies without regimes; the best of them is what a regime-aware one must beat."""
@@ -139,6 +141,17 @@ def goals(cards: Iterable[Card]) -> list[Goal]:
                 for name, measure, limit, better, least in promises
             ]
     return out
+
+
+def leak_goals(findings: Sequence[Finding], caught: Sequence[Caught]) -> list[Goal]:
+    """Judge that no part sees the future, and that the detectors of leaks are awake."""
+    parts = {(one.kind, one.name) for one in findings}
+    guilty = {(one.kind, one.name) for one in findings if one.guilty}
+    wrong = faults(caught)
+    return [
+        Goal("leaks", "parts that see the future", float(len(guilty)), 0.0, "below", len(parts), 1),
+        Goal("leaks", "leaks missed or twins accused", float(len(wrong)), 0.0, "below", 1, 1),
+    ]
 
 
 def _accuracy(cards: Sequence[Card]) -> float:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from backtest.pages import Block, Heading, Paragraph, Picture, Table, to_html, to_markdown
 from ml.proof.card import HORIZON, Card, Terms
+from ml.proof.leaks import Finding
 from ml.proof.scorecard import (
     Goal,
     Rate,
@@ -21,9 +23,11 @@ from ml.proof.scorecard import (
     by_world,
     capture,
     goals,
+    leak_goals,
     mean_sharpe,
     rate,
 )
+from ml.proof.traps import Caught, trap_cells
 
 TITLE = "Scorecard: what was planted is found, and nothing else"
 POLICIES = {
@@ -46,17 +50,25 @@ POLICIES = {
 _SHOWN = ("regime_aware", "static", "experts", "oracle")
 
 
+@dataclass(frozen=True)
+class Leaks:
+    """What the detectors found of every part of the code, and of every planted leak."""
+
+    findings: tuple[Finding, ...]
+    caught: tuple[Caught, ...]
+
+
 def scorecard_blocks(
-    cards: Sequence[Card], terms: Terms, *, more: Sequence[Block] = ()
+    cards: Sequence[Card], terms: Terms, *, leaks: Leaks | None = None
 ) -> list[Block]:
-    """Lay out the page; ``more`` blocks, such as a table of leaks, come before the seeds."""
+    """Lay out the page."""
     groups = by_world(cards)
     blocks: list[Block] = [
         Heading(TITLE, 1),
         Paragraph("SYNTHETIC MARKETS: no number here says anything of a real one.", note=True),
         Paragraph(_told(cards, terms)),
         Heading("Goals"),
-        goals_table(goals(cards)),
+        goals_table(all_goals(cards, leaks)),
         Heading("What was found"),
         worlds_table(groups),
         Paragraph(
@@ -72,7 +84,7 @@ def scorecard_blocks(
         sharpe_table(groups),
         Heading("Against policies without regimes"),
         advantage_table(groups),
-        *more,
+        *leak_blocks(leaks),
         Heading("Every market"),
     ]
     for world, found in groups.items():
@@ -80,21 +92,54 @@ def scorecard_blocks(
     return blocks
 
 
+def all_goals(cards: Sequence[Card], leaks: Leaks | None) -> list[Goal]:
+    """Goals about worlds, and about leaks where they were looked for."""
+    about = [] if leaks is None else leak_goals(leaks.findings, leaks.caught)
+    return [*goals(cards), *about]
+
+
+def leak_blocks(leaks: Leaks | None) -> list[Block]:
+    """Say what was tried of the code's parts, and which detector catches which planted leak."""
+    if leaks is None:
+        return []
+    kinds = dict.fromkeys(one.kind for one in leaks.findings)
+    rows = []
+    for kind in kinds:
+        own = [one for one in leaks.findings if one.kind == kind]
+        bad = sorted({one.name for one in own if one.guilty})
+        cuts = str(max(one.cuts for one in own))
+        rows.append((kind, ", ".join(bad) or "none", str(len({one.name for one in own})), cuts))
+    header, cells = trap_cells(leaks.caught)
+    return [
+        Heading("Leaks"),
+        Paragraph(
+            "Every registered part is asked what it says of the sessions up to a cut: on all "
+            "history, on history that ends there, and on history that goes on otherwise."
+        ),
+        Table(("kind", "see the future", "parts", "cuts"), tuple(rows), words=2),
+        Paragraph(
+            "No detector sees every leak, so leaks are planted, each beside an honest twin, on "
+            "markets without any effect. Empty: the detector has no say. Blind: it misses the leak."
+        ),
+        Table(header, cells, words=len(header) - 3),
+    ]
+
+
 def scorecard_files(
-    cards: Sequence[Card], terms: Terms, *, more: Sequence[Block] = ()
+    cards: Sequence[Card], terms: Terms, *, leaks: Leaks | None = None
 ) -> dict[str, bytes]:
     """Render ``scorecard.md`` with its PNG, and ``scorecard.html``, which holds it."""
-    blocks = scorecard_blocks(cards, terms, more=more)
+    blocks = scorecard_blocks(cards, terms, leaks=leaks)
     files = {block.name: block.png for block in blocks if isinstance(block, Picture)}
     files["scorecard.md"] = to_markdown(blocks).encode()
     files["scorecard.html"] = to_html(blocks, title=TITLE).encode()
     return files
 
 
-def scorecard_values(cards: Sequence[Card]) -> dict[str, Any]:
+def scorecard_values(cards: Sequence[Card], *, leaks: Leaks | None = None) -> dict[str, Any]:
     """Goals and worlds as plain values."""
     return {
-        "goals": [vars(goal) | {"status": goal.status} for goal in goals(cards)],
+        "goals": [vars(goal) | {"status": goal.status} for goal in all_goals(cards, leaks)],
         "worlds": {
             world: {
                 "seeds": len(found),

@@ -188,20 +188,24 @@ def faults(rows: Sequence[Caught], traps: Iterable[Trap] = TRAPS) -> list[str]:
     return missed + wrong
 
 
-def trap_table(rows: Sequence[Caught]) -> list[str]:
-    """Lines of a Markdown table: a trap each, with what every detector says of it."""
+def trap_cells(rows: Sequence[Caught]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Header and cells of a table: a trap each, with what every detector says of it."""
     names = list(dict.fromkeys(one.detector for one in rows if one.detector != "null market"))
-    lines = [
-        f"| trap | {' | '.join(names)} | null market | leaky | clean | limit |",
-        f"|---{'|---' * len(names)}|---|---:|---:|---:|",
-    ]
+    cells = []
     for trap in dict.fromkeys(one.trap for one in rows):
         found = {(one.twin, one.detector): one for one in rows if one.trap == trap}
         leaky, clean = found["leaky", "null market"], found["clean", "null market"]
-        cells = [_verdict(found["leaky", n], found["clean", n]) for n in (*names, "null market")]
-        numbers = f"{leaky.measure} {leaky.number:.2f} | {clean.number:.2f} | {leaky.limit:.2f}"
-        lines.append(f"| {trap} | {' | '.join(cells)} | {numbers} |")
-    return lines
+        said = [_verdict(found["leaky", n], found["clean", n]) for n in (*names, "null market")]
+        numbers = (f"{clean.number:.2f}", f"{leaky.limit:.2f}")
+        cells.append((trap, *said, f"{leaky.measure} {leaky.number:.2f}", *numbers))
+    return ("trap", *names, "null market", "leaky", "clean", "limit"), tuple(cells)
+
+
+def trap_table(rows: Sequence[Caught]) -> list[str]:
+    """Lines of a Markdown table of :func:`trap_cells`."""
+    header, cells = trap_cells(rows)
+    rule = f"|---{'|---' * (len(header) - 4)}|---:|---:|---:|"
+    return [f"| {' | '.join(header)} |", rule, *(f"| {' | '.join(line)} |" for line in cells)]
 
 
 def _verdict(leaky: Caught, clean: Caught) -> str:

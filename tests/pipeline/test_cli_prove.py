@@ -9,8 +9,8 @@ import pytest
 
 from assets.proof import scorecard
 from ml.policy import PolicyConfig
-from ml.proof import card
-from pipeline import scorecards
+from ml.proof import card, traps
+from pipeline import proven, scorecards
 from pipeline.resources import SettingsResource
 from tests.pipeline.cli_runner import weathervane
 
@@ -68,6 +68,35 @@ def test_cards_are_made_side_by_side_in_processes_of_their_own(tmp_path: Path):
     assert worlds["clear"]["accuracy"] > 0.8
     assert worlds["clear"]["sharpe"]["regime_aware"] > worlds["clear"]["sharpe"]["default"]
     assert worlds["null"]["promoted"]["count"] == 0
+
+
+def test_the_long_form_adds_what_is_known_of_leaks(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    peek = {"kind": "feature", "name": "peek", "detector": "truncation", "cuts": 3}
+    findings = [{**peek, "guilty": ["2011-01-03"]}, {**peek, "name": "honest", "guilty": []}]
+    caught = [
+        {
+            **{"trap": trap, "detector": d},
+            "twin": twin,
+            "measure": "Sharpe",
+            "number": n,
+            "limit": 1,
+        }
+        for trap in [one.name for one in traps.TRAPS]
+        for twin, n in (("leaky", 9.0), ("clean", 0.1))
+        for d in traps.DETECTORS
+    ]
+    monkeypatch.setattr(card, "Terms", lambda: TINY)
+    monkeypatch.setattr(proven, "_prove", lambda _code: findings)
+    monkeypatch.setattr(proven, "_spring", lambda _code: caught)
+    ran = weathervane("prove", "--worlds", "null", "--seeds", 1, "--out", tmp_path)
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_PROOF: 1 goals missed, leaks: parts that see the future")
+    page = (tmp_path / "scorecard.md").read_text()
+    assert "| feature | peek | 2 | 3 |" in page
+    assert "| same-bar fill | caught | caught | caught | caught | caught | Sharpe 9.00" in page
+    assert "| leaks | leaks missed or twins accused | met | 0.000 |" in page
 
 
 def test_a_market_of_another_generator_is_walked_from_files(tiny: None, tmp_path: Path):
@@ -155,7 +184,7 @@ def test_a_missed_goal_is_named_and_the_exit_code_is_1(
         ],
         "worlds": {},
     }
-    monkeypatch.setattr(scorecard_page, "scorecard_values", lambda _cards: values)
+    monkeypatch.setattr(scorecard_page, "scorecard_values", lambda _cards, leaks: values)
     ran = weathervane("prove", "--short", "--worlds", "null", "--seeds", 1, "--out", tmp_path)
     assert ran.code == 1
     assert ran.error_line.startswith("E_PROOF: 1 goals missed, null: share promoted")
