@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +24,7 @@ import polars as pl
 from backtest import seeds
 from backtest.errors import UnknownNameError
 from backtest.market.panel import Panel
-from backtest.market.synthetic import FIRST_SESSION, WorldConfig, generate
+from backtest.market.synthetic import WorldConfig, generate, weekdays
 from backtest.registry import closest
 from backtest.strategy import STRATEGIES
 from ml.corpus import Corpus, WalkSpec, corpus, history_of
@@ -163,9 +162,8 @@ def market(
     Two sectors, so that one is large enough to be ranked among itself and the other is not
     where a bar is missing.
     """
-    days = (FIRST_SESSION + timedelta(days=k) for k in range(2 * sessions))
     config = WorldConfig(symbols=symbols, seed=seed, overnight_share=0.4, sectors=2)
-    made = generate(config, [day for day in days if day.weekday() < 5][:sessions])
+    made = generate(config, weekdays(sessions))
     late = (pl.col("symbol") == "SYN002") & (pl.int_range(pl.len()).over("symbol") < 40)
     holes = (pl.col("symbol") == "SYN003") & (pl.int_range(pl.len()).over("symbol") % 17 == 5)
     return Panel.from_frame(made.bars if whole else made.bars.filter(~late & ~holes))
