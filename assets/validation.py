@@ -36,7 +36,7 @@ FOLD_COLUMNS = {
     "net_return": ("Float64", "compounded, decimal"),
     "turnover": ("Float64", "per year"),
     "max_drawdown": ("Float64", "inside the fold, decimal, positive"),
-    "in_sample_sharpe": ("Float64", "expected of what was chosen; regime_aware only"),
+    "in_sample_sharpe": ("Float64", "of each regime's best set; regime_aware only"),
     "parameters": ("String", "heaviest set at the refit, JSON; regime_aware only"),
     "reason": ("String", "why there is no ratio"),
 }

@@ -21,7 +21,7 @@ Tables = Mapping[str, pl.DataFrame]
 
 INTRODUCTION = (
     "None of this decides anything. A fold is what lies between two refits. Expected is the score"
-    " in sample of what was chosen, to be compared with the Sharpe ratio that followed."
+    " in sample of each regime's best set, to be compared with the Sharpe ratio that followed."
 )
 _EDGE = "Edge of the grid: {}."
 

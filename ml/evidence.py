@@ -45,7 +45,7 @@ SIBLINGS = {"regime_aware_single": "regime_aware"}
 """Variants that follow another one's decisions in part: its success is theirs."""
 
 SIMPLE = ("static", "experts")
-"""The best of these is what a regime-aware policy must beat before it may claim anything."""
+"""The best of these and cash is what a policy must beat before it may be called regime-aware."""
 
 
 class _Model(BaseModel):
@@ -109,7 +109,7 @@ class StrategyEvidence(_Model):
 
 
 class Claim(_Model):
-    """Whether "regime-aware" may be claimed: a win over the better of the simple policies."""
+    """Whether "regime-aware" may be claimed: a win over the best simple policy or cash."""
 
     holds: bool
     rival: str | None
@@ -260,17 +260,16 @@ def tested(streams: Streams, terms: Terms) -> Superiority:
     return superiority("static", given, seed=seeds.integer(terms.seed, "superiority"))
 
 
-def claim(streams: Streams, paired: Mapping[str, PairedEvidence]) -> Claim:
-    """Whether the regime-aware variant beat the better of the simple policies."""
-    ratios = {n: r for n in SIMPLE if (r := sharpe_ratio(streams.net[n])) is not None}
-    if not ratios:
-        reason = "no simple policy traded, so there is nothing to beat"
-        return Claim(holds=False, rival=None, t=None, limit=None, reason=reason)
-    rival = max(ratios, key=lambda name: ratios[name])
-    line = paired[rival]
+def claim(streams: Streams, terms: Terms) -> Claim:
+    """Whether the regime-aware variant beat the best of the simple policies and of cash."""
+    challenger = streams.net["regime_aware"]
+    rivals = {name: streams.net[name] for name in SIMPLE} | {"cash": np.zeros(len(challenger))}
+    # A stream that never moved is cash.
+    rival = max(rivals, key=lambda name: sharpe_ratio(rivals[name]) or 0.0)
+    line = paired_evidence(challenger, rivals[rival], terms)
     holds = line.t is not None and line.t >= line.limit
     verb = "beat" if holds else "did not beat"
-    reason = f"regime_aware {verb} {rival}, the better simple policy, under the boundary"
+    reason = f"regime_aware {verb} {rival}, the best simple policy, under the boundary"
     return Claim(holds=holds, rival=rival, t=line.t, limit=line.limit, reason=reason)
 
 

@@ -32,7 +32,7 @@ class BestOfGrid(BaseModel):
     ``sharpe`` is annual. ``effective_candidates`` counts clusters of candidates that earn alike;
     it stands beside ``candidates`` and is used nowhere. ``minimum_years`` is the length of
     history below which the best of so many worthless sets is expected to show a Sharpe ratio of 1.
-    ``pbo_null_below`` is the share of markets of equal sets with a PBO at or below this one.
+    ``pbo_null_below`` is the p-value of so low a PBO among sets of equal merit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import DataError
-from pipeline.exports import source_sha256
+from pipeline.exports import code_facts, source_sha256
 from pipeline.publish import replace_file
 
 if TYPE_CHECKING:
@@ -150,7 +150,9 @@ def load_truth(folder: Path) -> "tuple[Panel, TruthTrack]":
         )
     panel = panel_of(folder, calendar="data")[0]
     try:
-        frame = pl.read_parquet(path, columns=["date", "state"])
+        frame = pl.read_parquet(path, columns=["date", "state"]).cast(
+            {"date": pl.Date, "state": pl.String}
+        )
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
             f"truth.parquet is not read: {' '.join(str(error).split())[:120]}",
@@ -158,7 +160,7 @@ def load_truth(folder: Path) -> "tuple[Panel, TruthTrack]":
             fix="it needs the columns date and state",
             code="E_TRUTH",
         ) from None
-    told = frame.with_columns(pl.col("date").cast(pl.Date)).unique().sort("date", "state")
+    told = frame.unique().sort("date", "state")
     dates = pl.DataFrame({"date": pl.Series(panel.dates).cast(pl.Date)})
     laid = dates.join(told, on="date", how="left")
     if laid.height != dates.height or laid["state"].has_nulls():
@@ -168,8 +170,8 @@ def load_truth(folder: Path) -> "tuple[Panel, TruthTrack]":
             fix="write date and state, one state per date",
             code="E_TRUTH",
         )
-    names = sorted(laid["state"].cast(pl.String).unique())
-    states = laid["state"].cast(pl.String).to_numpy()
+    names = sorted(laid["state"].unique())
+    states = laid["state"].to_numpy()
     return panel, TruthTrack(np.searchsorted(np.array(names), states), tuple(names))
 
 
@@ -212,8 +214,8 @@ def _json(value: Any) -> bytes:
 
 
 def _code() -> str:
-    """Digest of what makes a card."""
-    return source_sha256(("backtest", "ml"))
+    """Digest of what makes a card: source and locked libraries."""
+    return f"{source_sha256(('backtest', 'ml'))} {code_facts().lock}"
 
 
 def _content(source: Path | None) -> str:

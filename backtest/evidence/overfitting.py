@@ -43,7 +43,8 @@ class Overfitting:
     null_mean, null_deviation : float or None
         Of the same number on resampled streams of equal merit; None with fewer than two draws.
     null_below : float or None
-        Share of these draws at or below ``pbo``: small where choosing the best is worth something.
+        ``(1 + draws at or below pbo) / (1 + draws)``: small where choosing the best is worth
+        something.
     """
 
     pbo: float
@@ -101,7 +102,7 @@ def probability_of_overfitting(
         streams=len(usable),
         null_mean=float(null.mean()) if known else None,
         null_deviation=float(null.std(ddof=1)) if known else None,
-        null_below=float((null <= found).mean()) if known else None,
+        null_below=float((1 + (null <= found).sum()) / (1 + len(null))) if known else None,
     )
 
 

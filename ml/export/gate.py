@@ -32,7 +32,9 @@ Floats = npt.NDArray[np.float64]
 _TINY = 1e-12
 
 WARM_UP = 20
-"""Sessions before a volatility counts as known."""
+"""Sessions with a position before a volatility counts as known."""
+LEAST_VOLATILITY = 0.25
+"""Share of the volatility of all earlier sessions below which none is taken to be."""
 
 
 class GateConfig(BaseModel):
@@ -129,24 +131,29 @@ def boundary(n: int, *, alpha: float, mixture: float = 126.0) -> float:
 def volatility_known_before(returns: Floats, half_life: float) -> Floats:
     """Exponentially weighted volatility of earlier sessions only; ``[time]``.
 
-    The weights of a young average are normalised, so that it starts without bias; it is 0 (not
-    known) before ``WARM_UP`` sessions, because a return over a deviation of very few returns
-    has no variance.
+    Sessions on which nothing moved, because nothing was held, do not count. The weights of a
+    young average are normalised, so that it starts without bias; it is 0 (not known) before
+    ``WARM_UP`` sessions, because a return over a deviation of very few returns has no variance,
+    and never below ``LEAST_VOLATILITY`` of the volatility of all earlier sessions, because after
+    a spell with next to nothing held the first full day would count as dozens of deviations.
     """
     known = np.zeros(len(returns))
     _volatility(returns, 0.5 ** (1.0 / half_life), known)
-    known[:WARM_UP] = 0.0
     return known
 
 
 @njit(cache=True, nogil=True)
 def _volatility(returns: Floats, decay: float, known: Floats) -> None:
     """Fill ``known[t]`` from the returns before ``t``."""
-    square, weight = 0.0, 0.0
+    square, weight, total, moved = 0.0, 0.0, 0.0, 0
     for t in range(returns.size - 1):
-        square = decay * square + returns[t] * returns[t]
-        weight = decay * weight + 1.0
-        known[t + 1] = np.sqrt(square / weight)
+        if returns[t] != 0.0:
+            square = decay * square + returns[t] * returns[t]
+            weight = decay * weight + 1.0
+            total += returns[t] * returns[t]
+            moved += 1
+        if moved >= WARM_UP:
+            known[t + 1] = max(np.sqrt(square / weight), LEAST_VOLATILITY * np.sqrt(total / moved))
 
 
 def paired_difference(first: Floats, second: Floats, half_life: float) -> Floats:

@@ -22,11 +22,14 @@ from backtest.market.panel import Panel
 from backtest.market.synthetic import STATES, WorldConfig, WorldName, generate, weekdays
 from backtest.strategy import STRATEGIES
 from ml.corpus import Corpus, WalkSpec, corpus, history_of
-from ml.decision import Memo, TruthTrack, decide
+from ml.decision import Memo, TruthTrack, decide, gate
+from ml.evidence import rival_sharpes
+from ml.export.gate import Record, boundary, paired_difference
 from ml.history import History
 from ml.policy import PolicyConfig
 from ml.proof.measures import detection, ranking_accuracy, supervised_accuracy
 from ml.regime_track import state_accuracy
+from ml.trials import Registration
 from ml.walkforward import WalkForward, walk_forward
 
 Floats = npt.NDArray[np.float64]
@@ -34,6 +37,8 @@ Floats = npt.NDArray[np.float64]
 STRATEGY = "rsi_swing"
 BASELINES = ("argmax_static", "recent", "weighted", "volatility_targeted", "directions")
 """Learners walked beside those that every walk-forward has."""
+BOARD = ("regime_aware", "experts", *BASELINES)
+"""Learners that could ask to be promoted over ``static`` and the champion."""
 HORIZON = 30
 """Sessions over which scores are compared with what the sets then earned."""
 
@@ -79,13 +84,14 @@ class Card:
         Share of sessions in the right state; see :func:`ml.proof.measures.supervised_accuracy`.
     delays : tuple of int
         Sessions until each change of state was named.
-    missed : int
-        Changes that never were.
+    missed, named : int
+        Changes that never were, and changes of the state that was named.
     ranking : float or None
         Of the regime table's scores against the next ``HORIZON`` sessions, material gaps.
     sharpe : dict of str to float or None
-        Annual, net, by policy; ``hindsight`` is the best single set, and ``ideal``, where the
-        planted means are known, a book on the mean of the very next return, before costs.
+        Annual, net, by policy; ``cash`` is 0, ``hindsight`` the best single set, and ``ideal``,
+        where the planted means are known, a book on the mean of the very next return, before
+        costs.
     turnover : dict of str to float
         A year, by policy.
     promoted_after : int or None
@@ -93,6 +99,11 @@ class Card:
     crossed_after : int or None
         The same for the paired test against ``static`` alone, without the other criteria.
     alpha : float
+    board : dict of str to int or None
+        The same as ``promoted_after`` for every learner, had all been registered together and
+        every policy on this card been counted.
+    full : bool
+        Whether the terms are those that goals are judged under.
     """
 
     world: str
@@ -102,15 +113,18 @@ class Card:
     out_of_sample: int
     sets: int
     accuracy: float
-    supervised_accuracy: float
+    supervised_accuracy: float | None
     delays: tuple[int, ...]
     missed: int
+    named: int
     ranking: float | None
     sharpe: dict[str, float | None]
     turnover: dict[str, float]
     promoted_after: int | None
     crossed_after: int | None
     alpha: float
+    board: dict[str, int | None]
+    full: bool
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as they stand in a file."""
@@ -166,6 +180,7 @@ def market_card(panel: Panel, truth: TruthTrack, terms: Terms, *, world: str, se
     found = walk.regimes.published()["state"].to_numpy()[counted].astype(np.int64)
     seen = detection(found, planted)
     net, turnover = _streams(panel, swept, history, walk)
+    years = (len(panel.dates) - walk.start - 1) / walk.periods_per_year
     return Card(
         world=world,
         seed=seed,
@@ -179,19 +194,22 @@ def market_card(panel: Panel, truth: TruthTrack, terms: Terms, *, world: str, se
         ),
         delays=seen.delays,
         missed=seen.missed,
+        named=seen.named,
         ranking=_ranking(history, walk),
-        sharpe=net,
-        turnover=turnover,
+        sharpe=_sharpes(net, swept, walk),
+        turnover={name: float(one.sum()) / years for name, one in sorted(turnover.items())},
         promoted_after=None if one.promoted_at is None else one.promoted_at - walk.start,
         crossed_after=_crossed(walk),
         alpha=one.registration.alpha(spec.gate.alpha),
+        board={name: _promoted(name, net, turnover, walk) for name in BOARD},
+        full=terms == Terms(),
     )
 
 
 def _streams(
     panel: Panel, swept: Corpus, history: History, walk: WalkForward
-) -> tuple[dict[str, float | None], dict[str, float]]:
-    """Annual Sharpe ratio and turnover of every policy, baselines included."""
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Out-of-sample net returns and turnover of every policy, baselines included."""
     spec, start = walk.spec, walk.start
     memo = Memo(dict(walk.regimes.fits))
     policies = [spec.policy.with_learner(name) for name in BASELINES]
@@ -205,12 +223,56 @@ def _streams(
     given, rows = walk.streams(STRATEGY), slice(start + 1, None)
     net = given.net | dict(zip(BASELINES, book.net_return[:, rows], strict=True))
     traded = given.turnover | dict(zip(BASELINES, book.turnover[:, rows], strict=True))
+    return net, traded
+
+
+def _sharpes(net: dict[str, Floats], swept: Corpus, walk: WalkForward) -> dict[str, float | None]:
+    """Annual Sharpe ratio of every policy, of cash, and of the best set in hindsight."""
     periods = walk.periods_per_year
     sharpe = {name: _annual(one, periods) for name, one in sorted(net.items())}
-    sets = [_annual(one[rows], periods) for one in swept.book.net_return[: swept.candidates]]
-    sharpe["hindsight"] = max((s for s in sets if s is not None), default=None)
-    years = (len(panel.dates) - start - 1) / periods
-    return sharpe, {name: float(one.sum()) / years for name, one in sorted(traded.items())}
+    sets = swept.book.net_return[: swept.candidates, walk.start + 1 :]
+    known = [s for one in sets if (s := _annual(one, periods)) is not None]
+    return sharpe | {"cash": 0.0, "hindsight": max(known, default=None)}
+
+
+def _promoted(
+    name: str, net: dict[str, Floats], turnover: dict[str, Floats], walk: WalkForward
+) -> int | None:
+    """Sessions until the gate would have promoted one learner of the whole board.
+
+    The gate is asked after every session on which the plain t statistics, which cost nothing,
+    leave it a chance.
+    """
+    one, spec = walk.strategies[STRATEGY], walk.spec
+    config, champion = spec.gate, "default"  # no incumbent is handed in here
+    alpha = Registration(batch=1, together=len(BOARD)).alpha(config.alpha)
+    difference = paired_difference(net[name], net["static"], config.half_life)
+    limit = boundary(len(net[name]), alpha=alpha, mixture=config.mixture)
+    chance = np.minimum(_plain_t(net[name]), _plain_t(difference) / limit * 2.0) >= 1.0
+    for n in np.flatnonzero(chance[config.first_look - 1 :]) + config.first_look:
+        seen = {other: series[:n] for other, series in net.items() if other != "oracle"}
+        record = Record(
+            challenger=seen[name],
+            turnover=turnover[name][:n],
+            rivals={"static": seen["static"], champion: seen[champion]},
+            champion=champion,
+            rival_sharpes=rival_sharpes(seen, name),
+            policies=one.policies + len(BASELINES),
+            alpha=alpha,
+            cost=spec.cost,
+            periods_per_year=walk.periods_per_year,
+        )
+        if gate(record, config).promote:
+            return int(n)
+    return None
+
+
+def _plain_t(series: Floats) -> Floats:
+    """Mean over its standard error without lags, for every first part of a series; ``[time]``."""
+    n = np.arange(1.0, len(series) + 1.0)
+    mean = np.cumsum(series) / n
+    variance = np.maximum(np.cumsum(series**2) / n - mean**2, 1e-300)
+    return np.asarray(mean / np.sqrt(variance / n))
 
 
 def _ideal(close: Floats, means: Floats) -> Floats:
@@ -243,7 +305,8 @@ def _ranking(history: History, walk: WalkForward) -> float | None:
         able = np.isfinite(scores).all(axis=0)
         if memo.probabilities is None or able.sum() < 2:
             continue
-        now = memo.probabilities[1][-1] @ scores[:, able]
+        today = memo.probabilities[1][-1] if len(scores) > 1 else np.ones(1)
+        now = today @ scores[:, able]
         ahead = returns[able, t + 1 : t + 1 + HORIZON]
         spread = ahead.std(axis=1, ddof=1)
         earned = np.divide(ahead.mean(axis=1), spread, out=np.zeros_like(spread), where=spread > 0)

@@ -44,7 +44,7 @@ Progress = Callable[[int, int], None]
 DETECTORS = ("truncation", "future noise")
 POLICY = PolicyConfig(train=150, step=5, refit=40)
 SYMBOLS, SESSIONS = 10, 420
-STRATEGY = "rsi_swing"
+STRATEGY, OTHER = "rsi_swing", "ma_cross"
 EARLY = (7, 45)
 """Cuts before the first decision: while averages warm up, and after a late listing."""
 WARM_UPS = (199, 399, 499, 999)
@@ -90,7 +90,8 @@ class Scene:
     @cached_property
     def history(self) -> History:
         """What a decision may read."""
-        return history_of(self.panel, {STRATEGY: self.corpus(STRATEGY)}, state=self.state)
+        corpora = {name: self.corpus(name) for name in (STRATEGY, OTHER)}
+        return history_of(self.panel, corpora, state=self.state)
 
     def rows_until(self, frame: pl.DataFrame, t: int) -> pl.DataFrame:
         """Rows of a long frame up to session ``t``."""
@@ -170,7 +171,7 @@ def market(
 
 
 def with_noise_after(panel: Panel, t: int, *, seed: int = 0) -> Panel:
-    """Replace every bar after session ``t`` by one of another market on the same sessions."""
+    """Move every bar after session ``t`` to other prices and volumes; the same ones are missing."""
     source = seeds.generator(seed, f"leaks/noise/{t}")
     shape = panel.close[:, t + 1 :].shape
     level = np.exp(np.cumsum(0.05 * source.standard_normal(shape), axis=1))
@@ -210,8 +211,8 @@ def suspects() -> list[Suspect]:
     out += [_label(name) for name in LABELS.names()]
     out += [_strategy(name) for name in STRATEGIES.names()]
     out += [_regime(name) for name in REGIMES.names()]
-    out += [_decision("learner", name) for name in LEARNERS.names()]
-    return [*out, _decision("decision", POLICY.learner, name="decide")]
+    out += [_decision("learner", name, learner=name) for name in LEARNERS.names()]
+    return [*out, _decision("decision", "decide", learner=POLICY.learner)]
 
 
 def named(part: str | None) -> list[Suspect]:
@@ -359,20 +360,23 @@ def _regime(name: str) -> Suspect:
     return Suspect("regime", name, says)
 
 
-def _decision(kind: str, learner: str, *, name: str | None = None) -> Suspect:
-    """What is decided at ``t``: weights, probabilities, tables, confidence."""
+def _decision(kind: str, name: str, *, learner: str) -> Suspect:
+    """What is decided at ``t`` for every strategy: weights, probabilities, tables, confidence."""
     policy = POLICY.with_learner(learner)
 
     def says(scene: Scene, t: int) -> Said:
         if t < POLICY.train:
             return []
-        one = decide(t, scene.history, policy, memo=scene.memo)[STRATEGY]
-        rows = [(n, r.score, r.sessions, str(r.parameters)) for n, r in one.by_regime.items()]
-        return [
-            one.weights,
-            np.array(list(one.regime.probabilities.values())),
-            np.array([one.confidence]),
-            np.array([str((one.regime.name, one.regime.since, one.date, rows))]),
-        ]
+        decided = decide(t, scene.history, policy, memo=scene.memo)
+        out: Said = []
+        for one in decided.values():
+            rows = [(n, r.score, r.sessions, str(r.parameters)) for n, r in one.by_regime.items()]
+            out += [
+                one.weights,
+                np.array(list(one.regime.probabilities.values())),
+                np.array([one.confidence]),
+                np.array([str((one.regime.name, one.regime.since, one.date, rows))]),
+            ]
+        return out
 
-    return Suspect(kind, name or learner, says)
+    return Suspect(kind, name, says)

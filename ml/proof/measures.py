@@ -1,6 +1,6 @@
 """What only a market with a known truth can tell of a regime model and of scores.
 
-For: the accuracy that a perfectly fitted filter would reach, how long a change of regime stays
+For: the accuracy of a filter that is fitted with the truth, how long a change of regime stays
 unseen, and whether sets are ranked as they then earn. Not for: anything that is exported; every
 function here reads the truth or the future.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.hidden_markov import Chain, evidence_of, filtered
-from ml.market_state import STATE_COLUMNS
+from ml.market_state import STATE_COLUMNS, TINY
 from ml.regime_track import matched_states, state_accuracy
 
 Floats = npt.NDArray[np.float64]
@@ -35,10 +35,14 @@ class Detection:
         Sessions from each change to the first close that named the new state.
     missed : int
         Changes whose state had ended before it was named.
+    named : int
+        Changes of the state that was named; far more than there were is flicker, which finds new
+        states quickly and means nothing.
     """
 
     delays: tuple[int, ...]
     missed: int
+    named: int
 
 
 def detection(likeliest: Ints, truth: Ints) -> Detection:
@@ -52,7 +56,7 @@ def detection(likeliest: Ints, truth: Ints) -> Detection:
     Examples
     --------
     >>> detection(np.array([1, 1, 1, 0, 0, 1]), np.array([0, 0, 1, 1, 1, 0]))
-    Detection(delays=(1, 0), missed=0)
+    Detection(delays=(1, 0), missed=0, named=2)
     """
     found = matched_states(likeliest, truth)
     changes = np.flatnonzero(np.diff(truth)) + 1
@@ -62,14 +66,14 @@ def detection(likeliest: Ints, truth: Ints) -> Detection:
         seen = np.flatnonzero(found[first:stop] == truth[first])
         if seen.size:
             delays.append(int(seen[0]))
-        else:
+        elif stop < len(truth):  # the last state has not ended: it may still be named
             missed += 1
-    return Detection(tuple(delays), missed)
+    return Detection(tuple(delays), missed, int(np.count_nonzero(np.diff(found))))
 
 
 def supervised_accuracy(
     state: Floats, columns: tuple[str, ...], truth: Ints, *, start: int
-) -> float:
+) -> float | None:
     """Accuracy of the filter that was told the truth while it was fitted.
 
     Same observations, same kind of chain, forward filter only; but means, covariance and moves
@@ -84,11 +88,19 @@ def supervised_accuracy(
     truth : int64, ``[time]``
     start : int
         First session that counts.
+
+    Returns
+    -------
+    float or None
+        None where some state has no session on which a varying market state is known.
     """
     x = state[:, [columns.index(name) for name in STATE_COLUMNS]]
+    x = x[:, np.isfinite(x).any(axis=0)]
     whole = np.isfinite(x).all(axis=1)
-    x = np.clip((x - x[whole].mean(axis=0)) / x[whole].std(axis=0), -_LIMIT, _LIMIT)
     kinds, truth = np.unique(truth, return_inverse=True)
+    if set(truth[whole]) != set(range(len(kinds))) or not (x[whole].std(axis=0) > TINY).all():
+        return None
+    x = np.clip((x - x[whole].mean(axis=0)) / x[whole].std(axis=0), -_LIMIT, _LIMIT)
     member = np.eye(len(kinds))[truth]
     means = np.stack([x[whole & (truth == k)].mean(axis=0) for k in range(len(kinds))])
     left = (x - means[truth])[whole]

@@ -16,6 +16,7 @@ from backtest.metric import compound, drawdown
 from backtest.walkforward.splits import walk_forward_splits
 from ml.export.records import Decision
 from ml.robustness.record import Floats, WalkRecord
+from ml.score_table import ScoreTable
 
 CHALLENGER = "regime_aware"
 UNDEFINED = "fewer than 3 sessions or no variance"
@@ -63,7 +64,7 @@ def folds_frame(strategy: str, record: WalkRecord) -> pl.DataFrame:
         for variant in sorted(record.net):
             told: tuple[float | None, str | None] = (None, None)
             if variant == CHALLENGER:
-                told = expected_sharpe(chosen, record.periods_per_year), _heaviest(chosen[0])
+                told = expected_sharpe(chosen, record), _heaviest(chosen[0])
             row = _measured(record.net[variant][span], record.turnover[variant][span], record)
             reason = UNDEFINED if row[0] is None else None
             named = (strategy, variant, fold, days[first], days[stop - 1], stop - first)
@@ -78,20 +79,23 @@ def fold_rows(record: WalkRecord) -> list[tuple[int, int]]:
     return [(int(one.test[0]) - before, int(one.test[-1]) + 1 - before) for one in splits]
 
 
-def expected_sharpe(decisions: tuple[Decision, ...], periods_per_year: int) -> float:
-    """Annual Sharpe ratio in sample of what was chosen, averaged over decisions.
+def expected_sharpe(decisions: tuple[Decision, ...], record: WalkRecord) -> float | None:
+    """Annual Sharpe ratio in sample of each regime's best set, averaged over decisions.
 
     Per decision: the score of each regime's best set, as the table behind the decision holds it
     (shrunk and smoothed, over the sessions known by then), weighted by the session's regime
-    probabilities. A regime in which no set is eligible counts as cash, 0.
+    probabilities. A regime in which no set is eligible counts as cash, 0. None under a learner
+    whose scores are no Sharpe ratios.
     """
+    if not isinstance(getattr(record.policy.build(), "table", None), ScoreTable):
+        return None
     scores = []
     for one in decisions:
         table = one.by_regime
         # A learner that knows no regimes keeps a single row, which then always holds.
         weights = dict.fromkeys(table, 1.0) if len(table) == 1 else one.regime.probabilities
         scores.append(sum(weights[name] * (row.score or 0.0) for name, row in table.items()))
-    return float(np.mean(scores) * np.sqrt(periods_per_year))
+    return float(np.mean(scores) * np.sqrt(record.periods_per_year))
 
 
 def _measured(

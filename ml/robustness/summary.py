@@ -34,7 +34,7 @@ class Plateau(_Model):
 class Robustness(_Model):
     """How far a strategy's walk-forward can be trusted; Sharpe ratios are annual.
 
-    ``folds`` lie between two refits; ``in_sample_sharpe`` is what was expected of the choices,
+    ``folds`` lie between two refits; ``in_sample_sharpe`` is that of each regime's best set,
     weighted by the folds' sessions. ``stability``, ``mix_change`` and ``heaviest_changed``
     describe the decided mixes. ``best_sharpe`` to ``edges`` describe the candidates over all
     sessions, in hindsight; ``near_best`` is the share of them within one ``standard_error`` of
@@ -109,16 +109,18 @@ def _of_folds(folds: pl.DataFrame, reasons: dict[str, str]) -> dict[str, float |
     both = own.join(static, on="fold").drop_nulls(["sharpe", "rival"])
     known = own["sharpe"].drop_nulls().to_numpy()
     better = (both["sharpe"] > both["rival"]).to_numpy()
-    expected = own["in_sample_sharpe"].to_numpy()
+    told = own.drop_nulls("in_sample_sharpe")
     out: dict[str, float | int | None] = {
         "folds": own.height,
         "folds_positive": float((known > 0.0).mean()) if known.size else None,
         "folds_above_static": float(better.mean()) if better.size else None,
-        "in_sample_sharpe": float(np.average(expected, weights=own["sessions"].to_numpy()))
-        if expected.size
-        else None,
+        "in_sample_sharpe": None
+        if told.is_empty()
+        else float(np.average(told["in_sample_sharpe"], weights=told["sessions"])),
     }
     reasons |= {name: _NO_FOLD for name, value in out.items() if value is None}
+    if own.height and told.is_empty():
+        reasons["in_sample_sharpe"] = "the learner's scores are no Sharpe ratios"
     return out
 
 

@@ -27,7 +27,7 @@ def test_a_set_that_works_is_believed():
     assert found.dsr > 0.99
     assert found.pbo is not None
     assert found.pbo < 0.01
-    assert found.pbo_null_below == 0.0
+    assert found.pbo_null_below == 1 / 31
 
 
 def test_dead_sets_count_in_number():
