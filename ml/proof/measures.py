@@ -96,7 +96,7 @@ def supervised_accuracy(
     """
     x = state[:, [columns.index(name) for name in STATE_COLUMNS]]
     x = x[:, np.isfinite(x).any(axis=0)]
-    whole = np.isfinite(x).all(axis=1)
+    whole = np.isfinite(x).all(axis=1) & (x.shape[1] > 0)
     kinds, truth = np.unique(truth, return_inverse=True)
     if set(truth[whole]) != set(range(len(kinds))) or not (x[whole].std(axis=0) > TINY).all():
         return None

@@ -107,7 +107,8 @@ def summary_lines(evidence: dict[str, Any], out: Path) -> list[str]:
     lines = [f"{mark}out of sample {evidence['first']} to {evidence['last']}"]
     for name, part in evidence["strategies"].items():
         verdict = f"promoted on {part['promoted_at']}" if part["promoted"] else "hold"
-        lines.append(f"{name}: {verdict}")
+        counted = f"{part['policies']} policies of this run alone counted, no earlier ones"
+        lines.append(f"{name}: {verdict} ({counted})")
         for variant, found in part["variants"].items():
             sharpe = "undefined" if found["sharpe"] is None else f"{found['sharpe']:+.2f}"
             lines.append(

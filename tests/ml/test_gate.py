@@ -9,6 +9,7 @@ import pytest
 from backtest.evidence.sharpe import deflated_sharpe, moments, probabilistic_sharpe
 from ml.decision import gate
 from ml.export.gate import (
+    LEAST_VOLATILITY,
     WARM_UP,
     GateConfig,
     Record,
@@ -146,21 +147,46 @@ GOOD = record(noise(1500, sharpe=2.5), noise(1500, seed=1))
         ({"rivals": {"static": GOOD.rivals["static"], "incumbent": GOOD.challenger}}, {"paired_"}),
         ({"turnover": np.full(1500, 0.7)}, {"turnover"}),
         ({"rival_sharpes": np.array([-0.2, 0.2])}, {"dsr"}),
-        ({"cost": 0.5, "turnover": np.full(1500, -0.1)}, {"cost_break_even_bps"}),
         ({"turnover": np.zeros(1500)}, {"cost_break_even_bps"}),
     ],
 )
 def test_each_criterion_can_fail_alone(change: dict, failing: set[str]):
-    if "cost" in change:  # what was traded earned less than it cost
-        change = {"cost": 0.01, "challenger": GOOD.challenger, "turnover": np.full(1500, 0.1)}
-        net = GOOD.challenger - 2 * GOOD.challenger.mean()
-        table = passed(criteria(dataclasses.replace(GOOD, **{**change, "challenger": net}), CONFIG))
-        assert not table["cost_break_even_bps"]
-        return
     table = passed(criteria(dataclasses.replace(GOOD, **change), CONFIG))
     failed = {name for name, ok in table.items() if not ok}
     assert len(failed) == 1
     assert next(iter(failed)).startswith(next(iter(failing)))
+
+
+def test_what_earns_less_than_it_costs_fails_with_all_that_says_the_same():
+    """A mean net return below 0 is below the cost, below any Sharpe limit, and below rivals."""
+    losing = GOOD.challenger - 2 * GOOD.challenger.mean()
+    table = passed(criteria(dataclasses.replace(GOOD, challenger=losing), CONFIG))
+    failed = {name for name, ok in table.items() if not ok}
+    assert failed >= {"cost_break_even_bps", "psr", "dsr", "minimum_track_record", "paired_static"}
+    assert table["observations"]
+    assert table["turnover"]
+
+
+def test_a_volatility_counts_sessions_with_a_position_and_never_collapses():
+    quiet = np.zeros(400)
+    traded = noise(200, seed=3)
+    known = volatility_known_before(np.concatenate([quiet, traded]), CONFIG.half_life)
+    assert not known[: 400 + WARM_UP].any()
+    assert known[400 + WARM_UP] == pytest.approx(np.sqrt(np.mean(traded[:WARM_UP] ** 2)), rel=0.2)
+    nearly = np.concatenate([traded, 1e-3 * noise(400, seed=4), traded])
+    after = volatility_known_before(nearly, CONFIG.half_life)[600]
+    assert after == pytest.approx(LEAST_VOLATILITY * np.sqrt(np.mean(nearly[:600] ** 2)))
+
+
+def test_the_paired_test_sees_a_challenger_that_is_in_cash_half_of_the_time():
+    """By hand it has a Sharpe ratio of 2; in cash it holds a thousandth instead of nothing."""
+    active = (np.arange(2268) // 100) % 2 == 0
+    seen = 0
+    for k in range(20):
+        earned = noise(2268, seed=k, sharpe=2.0 * math.sqrt(2.0)) * np.where(active, 1.0, 1e-3)
+        t = hac_t(paired_difference(earned, np.zeros(2268), CONFIG.half_life), CONFIG.lags)
+        seen += t is not None and t >= 3.0
+    assert seen >= 15
 
 
 def test_a_deep_drawdown_holds():
@@ -234,7 +260,7 @@ def test_looking_often_fools_it_rarely():
     """Useless challengers over nine years, looked at each week: designed for 2.5 %."""
     n, histories = 2268, 200
     fooled = sum(looks(noise(n, seed=2 * k), noise(n, seed=2 * k + 1), 5) for k in range(histories))
-    assert fooled <= 12
+    assert fooled <= 10  # a test of 2.5 % passes 11 of 200 once in 200 such suites
 
 
 def test_it_sees_what_is_there():

@@ -126,7 +126,10 @@ def test_a_short_fold_has_no_ratio_but_a_reason():
 def test_a_learner_without_regimes_expects_its_one_row():
     grid = small_grid()
     one = decision(grid, START, constant()[0], by_regime={"always": RegimeRow({}, 0.2, 50.0)})
-    assert expected_sharpe((one,), 256) == pytest.approx(0.2 * 16.0)
+    record = dataclasses.replace(record_of(constant()), periods_per_year=256)
+    assert expected_sharpe((one,), record) == pytest.approx(0.2 * 16.0)
+    other = dataclasses.replace(record, policy=record.policy.with_learner("experts"))
+    assert expected_sharpe((one,), other) is None  # its scores are log weights
 
 
 def test_a_constant_mix_is_wholly_stable():

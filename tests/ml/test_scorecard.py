@@ -11,7 +11,7 @@ from backtest.market.synthetic import WORLD_NAMES
 from ml.learner import LEARNERS
 from ml.policy import PolicyConfig
 from ml.proof import scorecard_page
-from ml.proof.card import BASELINES, Card, Terms, synthetic_card
+from ml.proof.card import BASELINES, BOARD, Card, Terms, synthetic_card
 from ml.proof.scorecard import (
     LONG,
     SIMPLE,
@@ -54,6 +54,9 @@ def card(world: str = "clear", seed: int = 1, **changes: object) -> Card:
             promoted_after=600,
             crossed_after=400,
             alpha=0.03,
+            named=5,
+            board=dict.fromkeys(BOARD, None),
+            full=True,
         ),
         **changes,
     )
@@ -121,7 +124,25 @@ def test_goals_are_met_missed_or_not_judged():
     assert found["mean state accuracy"].status == "missed"
     assert found["pooled capture"].status == "met"
     assert found["share of seeds with capture of at least .5"].status == "not judged"
-    assert found["t of the gain over the best simple policy"].status == "missed"  # undefined
+    gain = "p-value of the gain over the best simple policy"
+    assert found[gain].status == "missed"  # equal gains have no spread: undefined
+    varied = [with_sharpe(k, regime_aware=2.0 + 0.1 * k) for k in range(5)]
+    assert {goal.name: goal for goal in goals(varied)}[gain].status == "met"
+
+
+def test_losing_less_than_the_others_is_no_win():
+    losing = dict.fromkeys(SIMPLE, -1.0) | {"cash": 0.0}
+    cards = [with_sharpe(k, **losing, regime_aware=-0.4 - 0.01 * k) for k in range(5)]
+    assert best_simple(cards) == "cash"
+    found = {goal.name: goal for goal in goals(cards)}
+    assert found["p-value of the gain over the best simple policy"].status == "missed"
+
+
+def test_any_learner_promoted_counts_against_the_null():
+    one = card("null", board=dict.fromkeys(BOARD, None) | {"recent": 300}, promoted_after=None)
+    found = {g.name: g.value for g in goals([one, card("null", 2, promoted_after=None)])}
+    assert found["share with any learner promoted"] == 0.5
+    assert found["share promoted"] == 0.0
 
 
 def test_a_promise_of_nothing_fails_on_one_promotion_too_many():
@@ -138,8 +159,12 @@ def test_a_promise_of_nothing_fails_on_one_promotion_too_many():
 
 
 def test_small_markets_judge_nothing():
-    small = [replace(card(seed=k), sessions=1000) for k in range(20)]
+    small = [replace(card(seed=k), full=False) for k in range(20)]
     assert {goal.status for goal in goals(small)} == {"not judged"}
+    large = [replace(card(seed=k), accuracy=0.5) for k in range(30, 35)]
+    mixed = {goal.name: goal for goal in goals([*small, *large])}
+    assert mixed["mean state accuracy"].value == 0.5
+    assert mixed["mean state accuracy"].status == "missed"
 
 
 def test_a_limit_reached_exactly_is_enough():
