@@ -150,9 +150,10 @@ def load_truth(folder: Path) -> "tuple[Panel, TruthTrack]":
         )
     panel = panel_of(folder, calendar="data")[0]
     try:
-        frame = pl.read_parquet(path, columns=["date", "state"]).cast(
-            {"date": pl.Date, "state": pl.String}
-        )
+        frame = pl.read_parquet(path, columns=["date", "state"])
+        written = frame.schema["date"] == pl.String
+        day = pl.col("date").str.to_date() if written else pl.col("date").cast(pl.Date)
+        frame = frame.with_columns(day, pl.col("state").cast(pl.String))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
             f"truth.parquet is not read: {' '.join(str(error).split())[:120]}",

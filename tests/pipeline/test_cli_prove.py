@@ -102,13 +102,21 @@ def test_the_long_form_adds_what_is_known_of_leaks(
 def test_a_market_of_another_generator_is_walked_from_files(tiny: None, tmp_path: Path):
     made = tmp_path / "theirs"
     weathervane(*("market", "--world", "clear", "--symbols", 12, "--sessions", 420, "--out", made))
-    truth = pl.read_parquet(made / "truth.parquet").drop("conditional_mean")
-    truth.with_columns(pl.col("state").replace({"bull": "7"})).write_parquet(made / "truth.parquet")
+    truth = pl.read_parquet(made / "truth.parquet").select("date", "state").unique()
+    early = pl.col("date") < truth["date"].sort()[3]  # a state of which no market state is known
+    truth.with_columns(
+        pl.when(early)
+        .then(pl.lit("first"))
+        .otherwise(pl.col("state").replace({"bull": "7"}))
+        .alias("state"),
+        pl.col("date").cast(pl.String),
+    ).write_parquet(made / "truth.parquet")
     ran = weathervane("prove", "--short", "--data", made, "--out", tmp_path / "out", "--json")
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)
     assert list(found["worlds"]) == ["files theirs"]
     assert found["goals"] == []
+    assert "| files theirs | 1 |" in (tmp_path / "out" / "scorecard.md").read_text()
 
 
 @pytest.mark.parametrize("how", ["absent", "hole", "double", "columns", "junk"])
