@@ -10,10 +10,12 @@ on where it stopped, and changed code or terms make new cards.
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +188,9 @@ def _walk_all(tasks: Sequence[Task], kept: Path, workers: int, progress: Progres
         os.environ.setdefault(name, "1")
     if not left:
         return
-    pool = ProcessPoolExecutor(min(workers, len(left)), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        min(workers, len(left)), mp_context=get_context("spawn"), initializer=_end_with_parent
+    )
     try:
         running = {pool.submit(task.walk): task for task in left}
         for future in as_completed(running):
@@ -195,6 +199,19 @@ def _walk_all(tasks: Sequence[Task], kept: Path, workers: int, progress: Progres
             report(done, len(tasks))
     finally:  # a failure or Ctrl-C does not wait for markets that nobody asks for any more
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is gone, however it went."""
+    parent = parent_process()
+    if parent is not None:
+        sentinel = parent.sentinel
+
+        def watch() -> None:
+            wait([sentinel])
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _leaks(out: Path) -> "Leaks":

@@ -1,6 +1,9 @@
 """``weathervane prove``: resumable cards, a page, markets of somebody else, and bad input."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +15,7 @@ from ml.policy import PolicyConfig
 from ml.proof import card, traps
 from pipeline import proven, scorecards
 from pipeline.resources import SettingsResource
+from tests.architecture.source_tree import ROOT
 from tests.pipeline.cli_runner import weathervane
 
 TINY = card.Terms(symbols=12, sessions=420, policy=PolicyConfig(train=250, step=10, refit=100))
@@ -97,6 +101,43 @@ def test_the_long_form_adds_what_is_known_of_leaks(
     assert "| feature | peek | 2 | 3 |" in page
     assert "| same-bar fill | caught | caught | caught | caught | caught | Sharpe 9.00" in page
     assert "| leaks | leaks missed or twins accused | met | 0.000 |" in page
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
+def test_workers_end_with_a_command_that_was_killed(tmp_path: Path):
+    ran = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "pipeline", "prove", "--short", "--workers", "1"),
+            *("--worlds", "null", "--seeds", "40", "--out", str(tmp_path)),
+        ],
+        cwd=ROOT,
+    )
+    try:
+        for _ in range(600):
+            if list(tmp_path.glob("cards/*.json")):
+                break
+            time.sleep(0.1)
+        workers = children(ran.pid)
+        assert workers
+    finally:
+        ran.kill()
+        ran.wait()
+    for _ in range(300):
+        if not any(alive(pid) for pid in workers):
+            break
+        time.sleep(0.1)
+    assert not any(alive(pid) for pid in workers)
 
 
 def test_a_market_of_another_generator_is_walked_from_files(tiny: None, tmp_path: Path):
