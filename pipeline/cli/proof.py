@@ -110,7 +110,11 @@ def leaks(part: str | None, cuts: int, traps: bool, as_json: bool) -> None:
 )
 @click.option("--short", is_flag=True, help="Small markets, two seeds: judges nothing.")
 @click.option(
-    "--first-seed", type=click.IntRange(min=0), default=1001, show_default=True, help="Next: +1."
+    "--first-seed",
+    type=click.IntRange(min=0),
+    default=1001,
+    show_default=True,
+    help="Of the first market of each world; the next ones follow.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; one per core by default.")
 @out_option
