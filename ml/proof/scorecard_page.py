@@ -172,7 +172,7 @@ def goals_table(judged: Sequence[Goal]) -> Table:
         )
         for goal in judged
     )
-    return Table(("world", "goal", "result", "value", "limit", "seeds"), rows, words=3)
+    return Table(("world", "goal", "result", "value", "limit", "tried"), rows, words=3)
 
 
 def worlds_table(groups: Mapping[str, Sequence[Card]]) -> Table:
@@ -278,8 +278,9 @@ def _told(cards: Sequence[Card], terms: Terms) -> str:
     """Say under which terms the numbers hold."""
     policy, one = terms.policy, cards[0]
     return (
-        f"{len(cards)} markets, the first of {one.symbols} symbols x {one.sessions:,} sessions; "
-        f"strategy rsi_swing, {one.sets} candidate sets, dollar-neutral book, "
+        f"{len(cards)} markets, seeds from {min(card.seed for card in cards)} on, the first of "
+        f"{one.symbols} symbols x {one.sessions:,} sessions; strategy rsi_swing, {one.sets} "
+        "candidate sets, dollar-neutral book, "
         f"{terms.cost * 1e4:g} basis points per side (0 in the world null). Decisions from session "
         f"{policy.train} on, "
         f"reselected every {policy.step} and refitted every {policy.refit} sessions; all numbers "

@@ -23,7 +23,7 @@ def proof_lines(proof: Proof, out: Path) -> list[str]:
         value = "-" if goal["value"] is None else f"{goal['value']:.3f}"
         sign = ">=" if goal["better"] == "above" else "<="
         said = f"{goal['status']:<10} {goal['world']:<9} {goal['name']}"
-        lines.append(f"{said}: {value} ({sign} {goal['limit']:g}, {goal['seeds']} seeds)")
+        lines.append(f"{said}: {value} ({sign} {goal['limit']:g}, {goal['seeds']} tried)")
     for world, found in proof.values["worlds"].items():
         rate = found["promoted"]
         lines.append(f"{world}: promoted {rate['count']} of {rate['of']}")
