@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from pipeline.config import Home, Settings
+    from pipeline.feed import Feed
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Fetched:
 
 
 class Provider(Protocol):
-    """A source of bars; it hands over its whole history each time."""
+    """A source of bars that hands over its whole history each time; others are a ``Feed``."""
 
     def fetch(self, settings: "Settings", until: date) -> Fetched:
         """Return all bars with a session date up to and including ``until``.
@@ -58,7 +59,7 @@ class Provider(Protocol):
         ...
 
 
-PROVIDERS: Registry[Provider] = Registry("provider", "pipeline.providers")
+PROVIDERS: "Registry[Provider | Feed]" = Registry("provider", "pipeline.providers")
 
 
 def keep_truth(home: "Home", fetched: Fetched, *, universe: str) -> Path | None:

@@ -68,6 +68,43 @@ class DataConfig(Section):
     min_bars: Annotated[int, Field(ge=1)] = quality.MIN_BARS
 
 
+class FeedConfig(Section):
+    """How a remote source is asked; limits of its own stand in its provider.
+
+    Parameters
+    ----------
+    endpoint : str, optional
+        Base address in place of the source's own: a proxy, a mirror, a test.
+    first : date
+        First session that is asked for.
+    timeout_s : float
+        Longest wait for one answer, seconds.
+    attempts : int
+        Times that one question is asked before the symbol counts as failed.
+    first_wait_s : float
+        Wait before the second attempt, seconds; each later one is twice as long, with jitter.
+    give_up_after : int
+        Failed symbols in a row after which no further question goes out.
+    overlap : int
+        Known sessions that are asked for again, to see whether they were restated.
+    tolerance : float
+        Share by which a price, or the ratio of adjusted to traded close, must move to count as
+        restated.
+    most_failed : float
+        Share of the symbols that may be without an answer; above it nothing is exported.
+    """
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    first: date = date(2015, 1, 1)
+    timeout_s: Annotated[float, Field(gt=0.0, le=600.0)] = 20.0
+    attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    first_wait_s: Annotated[float, Field(ge=0.0, le=600.0)] = 1.0
+    give_up_after: Annotated[int, Field(ge=1)] = 8
+    overlap: Annotated[int, Field(ge=5, le=250)] = 10
+    tolerance: Annotated[float, Field(ge=0.0, lt=0.1)] = 1e-4
+    most_failed: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+
+
 class StrategiesConfig(Section):
     """Which strategies the run learns parameters for."""
 
@@ -107,6 +144,7 @@ class Settings(Section):
     profile: str
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataConfig = DataConfig()
+    feed: FeedConfig = FeedConfig()
     world: WorldConfig = WorldConfig()
     strategies: StrategiesConfig = StrategiesConfig()
     book: BookConfig = BookConfig()
@@ -127,8 +165,9 @@ class Settings(Section):
         return f"{self.data.provider}-{world.world}-{world.symbols}-seed{world.seed}"
 
     def hash(self) -> str:
-        """SHA-256 of what can change a result: not where the tracker is or where a file lies."""
-        content = self.model_dump(mode="json", exclude={"profile": True, "tracking": True})
+        """SHA-256 of what can change a result: not where tracker, file or feed lie."""
+        asked = {"profile": True, "tracking": True, "feed": True}
+        content = self.model_dump(mode="json", exclude=asked)
         content["data"].pop("path")
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
