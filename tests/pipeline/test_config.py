@@ -83,7 +83,7 @@ def test_overrides_read_toml_values_and_bare_words():
     [
         ("dta.provider=files", "unknown section 'dta', did you mean 'data'?"),
         ("data.provder=files", "unknown setting 'data.provder', did you mean 'provider'?"),
-        ("sead=1", "unknown setting 'sead', did you mean 'seed'?"),
+        ("sead=1", "unknown setting 'sead', did you mean 'seed'"),
         ("world.world=cleer", "did you mean 'clear'?"),
         ("book.kind=long", "did you mean 'long-only'?"),
         ("strategies.names=['rsi_swng']", "did you mean 'rsi_swing'"),
