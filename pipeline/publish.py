@@ -8,7 +8,6 @@ names the new content and the old; whichever of the two a crash leaves behind is
 Nor can both be read in one step: what does not fit is read again, until the sidecar stands still.
 """
 
-import errno
 import hashlib
 import io
 import os
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtest.errors import StoreError
+from pipeline.journal import FULL
 
 if TYPE_CHECKING:
     import polars as pl
 
 SIDECAR = ".sha256"
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def replace_file(path: Path, content: bytes) -> None:
             f"a file cannot be written ({error.strerror or error})",
             where=str(path),
             fix="make room or give a writable folder by --home, then run again",
-            code="E_STORE_FULL" if error.errno in _FULL else "E_HOME",
+            code="E_STORE_FULL" if error.errno in FULL else "E_HOME",
         ) from error
 
 

@@ -1,14 +1,9 @@
 """The ledger of exports: one line for every change of what is exported, each naming the last.
 
-For: appending durably under a lock, and reading with every line checked. Not for: the documents
-themselves (``publishing``, ``reading``).
+For: entries, the lock, and which document is in force. Not for: how a chained file is kept
+(``journal``) or the documents themselves (``publishing``, ``reading``).
 """
 
-import errno
-import hashlib
-import json
-import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,14 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backtest.errors import DataError, StoreError
-
-logger = logging.getLogger(__name__)
+from pipeline.journal import EMPTY, Journal, append_lines, corrupt, read_journal, unwritable
 
 LEDGER = "ledger.jsonl"
 WAIT_S = 30.0
 """How long a process waits for another that is publishing, seconds."""
 
-FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+NAME = "export ledger"
+HEAL = "restore the file from a backup, or move the exports folder away and run again"
 
 Action = Literal["publish", "replace", "rollback"]
 
@@ -68,18 +63,12 @@ class Entry:
         return {**asdict(self), "session": self.session.isoformat()}
 
 
-def chained(values: dict[str, Any], before: str) -> str:
-    """SHA-256 over a line's values and the same of the line before it."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Ledger:
-    """All entries, oldest first, and the hash that the next line chains to."""
+    """All entries, oldest first, and the lines that they stand in."""
 
     entries: tuple[Entry, ...] = ()
-    head: str = ""
+    journal: Journal = EMPTY
 
     @property
     def in_force(self) -> dict[date, Entry]:
@@ -124,58 +113,18 @@ def read_ledger(exports: Path) -> Ledger:
         ``E_CORRUPT``: a line was changed, lost or put in.
     """
     path = exports / LEDGER
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return Ledger()
-    except OSError as error:
-        raise StoreError(
-            f"the ledger cannot be read ({error.strerror or error})",
-            where=str(path),
-            fix="make it readable",
-            code="E_HOME",
-        ) from None
+    kept = read_journal(path, name=NAME, heal=HEAL)
     found: list[Entry] = []
-    head = ""
-    *lines, rest = content.split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        entry, head = _parse(line, head, where=f"{path} line {number}")
-        if entry.entry != number:
-            raise _corrupt(f"entry {entry.entry} stands in line {number}", str(path))
-        found.append(entry)
-    if rest and _was_whole(rest, head):
-        raise _corrupt("the end of the last line was changed", str(path))
-    return Ledger(tuple(found), head)
-
-
-def _was_whole(rest: bytes, head: str) -> bool:
-    """Say whether an unfinished line is a finished one whose end was damaged."""
-    for line in (rest, rest[:-1]):
+    for number, values in enumerate(kept.lines, start=1):
+        where = f"{path} line {number}"
         try:
-            _parse(line, head, where="")
-        except StoreError:
-            continue
-        return True
-    return False
-
-
-def _parse(line: bytes, before: str, where: str) -> tuple[Entry, str]:
-    """Read one line and check the hash that chains it to the line before."""
-    try:
-        values = json.loads(line)
-        said = values.pop("line_sha256")
-        fits = said == chained(values, before)
-        entry = Entry(**{**values, "session": date.fromisoformat(values["session"])})
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise _corrupt("a line of the ledger cannot be read", where) from None
-    if not fits:
-        raise _corrupt("a line of the ledger is not what was written", where)
-    return entry, said
-
-
-def _corrupt(what: str, where: str) -> StoreError:
-    fix = "restore the file from a backup, or move the exports folder away and run again"
-    return StoreError(what, where=where, fix=fix, code="E_CORRUPT")
+            entry = Entry(**{**values, "session": date.fromisoformat(values["session"])})
+        except (ValueError, TypeError, KeyError):
+            raise corrupt(f"an unreadable line of the {NAME}", where, HEAL) from None
+        if entry.entry != number:
+            raise corrupt(f"entry {entry.entry} of the {NAME} stands in line {number}", where, HEAL)
+        found.append(entry)
+    return Ledger(tuple(found), kept)
 
 
 @contextmanager
@@ -201,21 +150,11 @@ def exclusive(exports: Path) -> Iterator[None]:
             code="E_EXPORT_LOCKED",
         ) from None
     except OSError as error:
-        raise unwritable(exports, error) from None
+        raise unwritable(exports, error, name=NAME) from None
     try:
         yield
     finally:
         lock.release()
-
-
-def unwritable(path: Path, error: OSError) -> StoreError:
-    """Make the error for a place where nothing can be written."""
-    return StoreError(
-        f"the ledger cannot be written ({error.strerror or error})",
-        where=str(path),
-        fix="make room or give a writable folder by --home, then run again",
-        code="E_STORE_FULL" if error.errno in FULL else "E_HOME",
-    )
 
 
 def append(exports: Path, ledger: Ledger, entry: Entry) -> Ledger:
@@ -226,32 +165,5 @@ def append(exports: Path, ledger: Ledger, entry: Entry) -> Ledger:
     StoreError
         ``E_STORE_FULL`` or ``E_HOME``; the ledger is then as it was.
     """
-    values = entry.plain()
-    head = chained(values, ledger.head)
-    line = json.dumps({**values, "line_sha256": head}).encode() + b"\n"
-    path = exports / LEDGER
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            size = os.fstat(handle).st_size
-            whole = os.pread(handle, size, 0).rfind(b"\n") + 1
-            if whole < size:
-                logger.warning("%s: dropped %d bytes of an unfinished line", path, size - whole)
-                os.ftruncate(handle, whole)
-            _write(handle, line, whole)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    return Ledger((*ledger.entries, entry), head)
-
-
-def _write(handle: int, line: bytes, at: int) -> None:
-    """Write a line at the end of an open file; on an error the file is cut back to ``at``."""
-    try:
-        if os.pwrite(handle, line, at) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(handle)
-    except OSError:
-        os.ftruncate(handle, at)
-        raise
+    kept = append_lines(exports / LEDGER, ledger.journal, entry.plain(), name=NAME)
+    return Ledger((*ledger.entries, entry), kept)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backtest.errors import DataError, StoreError
-from pipeline import exports
+from pipeline import exports, journal
 from pipeline.config import Home
 from pipeline.exports import ledger, publishing
 from pipeline.publish import damaged
@@ -296,7 +296,7 @@ def test_a_full_disk_while_appending_leaves_the_ledger_whole(home, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(ledger.os, "pwrite", full)
+        patched.setattr(journal.os, "pwrite", full)
         with pytest.raises(StoreError, match=r"^E_STORE_FULL: .*No space left"):
             exports.publish_document(home, document(DAYS[1]))
     assert (home.exports / "ledger.jsonl").read_bytes() == before
