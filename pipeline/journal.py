@@ -32,10 +32,13 @@ class Journal:
         Values without their hash.
     head : str
         Empty before the first line.
+    size : int
+        Bytes of the whole lines.
     """
 
     lines: tuple[dict[str, Any], ...] = ()
     head: str = ""
+    size: int = 0
 
 
 EMPTY = Journal()
@@ -47,8 +50,8 @@ def chained(values: dict[str, Any], before: str) -> str:
     return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
 
 
-def read_journal(path: Path, *, name: str, heal: str) -> Journal:
-    """Read all lines; none if the file is not there.
+def read_journal(path: Path, *, name: str, heal: str, known: Journal = EMPTY) -> Journal:
+    """Read all lines, or those after the ``known`` ones; none if the file is not there.
 
     What a killed process left of a line does not count: it was never acknowledged.
 
@@ -66,7 +69,9 @@ def read_journal(path: Path, *, name: str, heal: str) -> Journal:
         ``E_CORRUPT``: a line was changed, lost or put in; ``E_HOME``: it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            file.seek(known.size)
+            content = file.read()
     except FileNotFoundError:
         return EMPTY
     except OSError as error:
@@ -76,10 +81,10 @@ def read_journal(path: Path, *, name: str, heal: str) -> Journal:
             fix="make it readable",
             code="E_HOME",
         ) from None
-    found: list[dict[str, Any]] = []
-    head = ""
+    found = list(known.lines)
+    head = known.head
     *lines, rest = content.split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=len(found) + 1):
         parsed = _parsed(line, head)
         if isinstance(parsed, str):
             raise corrupt(f"{parsed} of the {name}", f"{path} line {number}", heal)
@@ -87,7 +92,7 @@ def read_journal(path: Path, *, name: str, heal: str) -> Journal:
         found.append(values)
     if rest and any(not isinstance(_parsed(line, head), str) for line in (rest, rest[:-1])):
         raise corrupt(f"the end of the last line of the {name} was changed", str(path), heal)
-    return Journal(tuple(found), head)
+    return Journal(tuple(found), head, known.size + len(content) - len(rest))
 
 
 def corrupt(what: str, where: str, heal: str) -> StoreError:
@@ -132,7 +137,7 @@ def append_lines(path: Path, journal: Journal, *lines: dict[str, Any], name: str
             os.close(handle)
     except OSError as error:
         raise unwritable(path, error, name=name) from error
-    return Journal((*journal.lines, *lines), head)
+    return Journal((*journal.lines, *lines), head, whole + len(text))
 
 
 def _write(handle: int, text: bytes, at: int) -> None:

@@ -7,11 +7,27 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
 from backtest.errors import StoreError
+from pipeline.journal import Journal
+from pipeline.store.commits import (
+    HEAL,
+    Writer,
+    add_lines,
+    admit_writer,
+    confirmation,
+    drafted,
+    intent,
+    last_confirmed,
+    lost,
+    moment,
+    read_commits,
+    verify,
+)
 from pipeline.store.lock import held, locked, unwritable
 from pipeline.store.schema import VERSION, migrate, version_of
 
@@ -42,35 +58,66 @@ def reading(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     """
     for behind in (not path.exists(), True):
         if behind:
-            with writing(path, wait_s=wait_s):
-                pass
+            with held(path.parent, writing=True, wait_s=wait_s):
+                _prepare(path, wait_s=wait_s)
         with (
             held(path.parent, writing=False, wait_s=wait_s),
             _opened(path, read_only=True, wait_s=wait_s) as found,
         ):
             if _current(found, path):
+                verify(read_commits(path.parent), found, path)
                 yield found
                 return
 
 
 @contextmanager
-def writing(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def writing(
+    path: Path, writer: Writer, *, wait_s: float
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, datetime]]:
     """Open the database for one transaction: all of it is kept, or nothing if anything fails.
+
+    Yields
+    ------
+    connection : duckdb.DuckDBPyConnection
+    at : datetime
+        When the rows count as ingested.
 
     Raises
     ------
     StoreError
-        As :func:`explained`, and ``E_STORE_NEWER`` for the file of a later version.
+        As :func:`explained`, ``E_STORE_NEWER`` for the file of a later version, ``E_STORE_LOST``
+        for one that lacks what was committed, and what ``commits.admit_writer`` and
+        ``commits.moment`` raise.
     """
-    with (
-        held(path.parent, writing=True, wait_s=wait_s),
-        _opened(path, read_only=False, wait_s=wait_s) as made,
-    ):
+    folder = path.parent
+    with held(folder, writing=True, wait_s=wait_s):
+        ledger = _prepare(path, wait_s=wait_s)
+        claim = admit_writer(ledger, writer, folder)
+        with _opened(path, read_only=False, wait_s=wait_s) as made:
+            if missing := verify(ledger, made, path):
+                ledger = add_lines(folder, ledger, missing)
+            made.execute("begin transaction")
+            at = moment(made, writer)
+            yield made, at
+            commit = drafted(made, writer, at)
+            if commit is not None:
+                lines = [line for line in (claim, intent(commit)) if line]
+                ledger = add_lines(folder, ledger, *lines)
+            made.execute("commit")
+        if commit is not None:
+            add_lines(folder, ledger, confirmation(commit))
+
+
+def _prepare(path: Path, *, wait_s: float) -> Journal:
+    """Make the database or bring it up to date where needed, unless it was there and is gone."""
+    ledger = read_commits(path.parent)
+    number, _ = last_confirmed(ledger)
+    if number and not path.exists():
+        raise lost(f"the database with {number} confirmed commits is gone", path)
+    with _opened(path, read_only=False, wait_s=wait_s) as made:
         if not _current(made, path):
             migrate(made)
-        made.execute("begin transaction")
-        yield made
-        made.execute("commit")
+    return ledger
 
 
 @contextmanager
@@ -136,7 +183,7 @@ def explained(error: duckdb.Error, path: Path) -> StoreError:
         return StoreError(
             f"the store's file is damaged ({first})",
             where=str(path),
-            fix="move it aside and run again: it is built anew from the provider",
+            fix=HEAL,
             code="E_STORE_CORRUPT",
         )
     return StoreError(

@@ -4,8 +4,9 @@ For: connections, the moment a row became known, and the latest version of each 
 the rows mean (``slices``).
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import polars as pl
 
 from backtest.market.calendar import DEFAULT_CALENDAR
 from pipeline.store import connection
+from pipeline.store.commits import Writer
 from pipeline.store.knowledge import first_known, knowledge_cut
 from pipeline.store.schema import Table
 from pipeline.store.upsert import RowAccount, Slice, latest, upsert
@@ -28,12 +30,19 @@ class Rows:
     """Tables of one universe in one home; ``Store`` says what its parameters are."""
 
     def __init__(
-        self, home: "Home", *, universe: str, calendar: str | None = None, wait_s: float = WAIT_S
+        self,
+        home: "Home",
+        *,
+        universe: str,
+        calendar: str | None = None,
+        wait_s: float = WAIT_S,
+        ended: Callable[[str], bool] | None = None,
     ):
         self.home = home
         self.universe = universe
         self.calendar = calendar
         self.wait_s = wait_s
+        self.ended = ended
 
     @property
     def main_calendar(self) -> str:
@@ -44,9 +53,20 @@ class Rows:
         """Open the database for reading, under the shared lock."""
         return connection.reading(self.home.database, wait_s=self.wait_s)
 
-    def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the database for one transaction, under the lock for one alone."""
-        return connection.writing(self.home.database, wait_s=self.wait_s)
+    @contextmanager
+    def writing(self, part: Slice) -> Iterator[tuple[duckdb.DuckDBPyConnection, Slice]]:
+        """Open the database for one transaction, under the lock for one alone.
+
+        Yields
+        ------
+        connection : duckdb.DuckDBPyConnection
+        part : Slice
+            The same, arrived later than everything before it.
+        """
+        writer = Writer(part.universe, part.run_id, part.arrived, self.ended)
+        opened = connection.writing(self.home.database, writer, wait_s=self.wait_s)
+        with opened as (open_store, at):
+            yield open_store, dataclasses.replace(part, arrived=at)
 
     def _slice(
         self,
@@ -89,7 +109,7 @@ class Rows:
     ) -> RowAccount:
         part = self._slice(run_id, arrived, until=until, scope=scope)
         known = self._known(table, rows, part, self.main_calendar)
-        with self.writing() as open_store:
+        with self.writing(part) as (open_store, part):
             return upsert(open_store, table, known, part=part)
 
     def _latest(
@@ -102,12 +122,14 @@ class Rows:
     ) -> pl.DataFrame:
         """Rows as last known (before the cut), without versions, in the order of the key."""
         values: dict[str, Any] = {"universe": self.universe}
+        limit = None
         if as_of is not None:
             values["cut"] = knowledge_cut(as_of, self.main_calendar)
+            limit = _limit(open_store, table, values)
         last = min((d for d in (until, _session(as_of)) if d is not None), default=None)
         names = list(dict.fromkeys((*table.key, *table.values)))
         query = (
-            f"select {', '.join(names)} from ({latest(table, cut=as_of is not None)})"
+            f"select {', '.join(names)} from ({latest(table, limit=limit)})"
             " where vintage <> 'withdrawn'"
         )
         if last is not None:
@@ -125,6 +147,20 @@ class Rows:
             values["cut"] = knowledge_cut(as_of, self.main_calendar)
         with self.reading() as open_store:
             return open_store.sql(f"{query} order by {order}", params=values).pl()
+
+
+def _limit(open_store: duckdb.DuckDBPyConnection, table: Table, values: Mapping[str, Any]) -> str:
+    """Column whose moment must lie before the cut, for a row to have been seen by then.
+
+    A home that kept the table at the time saw what it had ingested, and no more. For a time
+    before that, nobody saw anything here: what could have been known then is what counts.
+    """
+    query = (
+        f"select count(*) from batches where universe = $universe and table_name = '{table.name}'"
+        " and ingested_at < $cut"
+    )
+    kept = open_store.execute(query, values).fetchall()[0][0]
+    return "ingested_at" if kept else "known_at"
 
 
 def _session(as_of: date | datetime | None) -> date | None:

@@ -223,7 +223,16 @@ _ROBUSTNESS = (
     ),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CHALLENGERS, _ROBUSTNESS)
+_COMMITS = (
+    """create table commits (
+    number bigint primary key, commit_id varchar not null, universe varchar not null,
+    rows bigint not null, known_at timestamptz not null, ingested_at timestamptz not null,
+    run_id varchar not null)""",
+    "alter table batches add column commit_number bigint",
+    "alter table batches add column digest varchar",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CHALLENGERS, _ROBUSTNESS, _COMMITS)
 VERSION = len(MIGRATIONS)
 
 

@@ -39,6 +39,8 @@ class Store(Rows):
         One exchange calendar for all symbols, or ``data``; each symbol's own if missing.
     wait_s : float
         How long a call waits for other processes, seconds.
+    ended : callable, optional
+        Says of a run whether it is over, whatever its process does.
 
     Raises
     ------
@@ -89,7 +91,7 @@ class Store(Rows):
         symbols = self._known(schema.UNIVERSE, symbols, part, calendars)
         bad = frames.quarantine_rows(prepared.quarantined)
         bad = self._known(schema.QUARANTINE, bad, part, calendars)
-        with self.writing() as open_store:
+        with self.writing(part) as (open_store, part):
             refuse_foreign(open_store, self.universe, symbols["symbol"], source=place or source)
             upsert(open_store, schema.UNIVERSE, symbols, part=part)
             upsert(open_store, schema.QUARANTINE, bad, part=part)
@@ -197,7 +199,7 @@ class Store(Rows):
             )
             for name, rows in tables.items()
         }
-        with self.writing() as open_store:
+        with self.writing(part) as (open_store, part):
             return {
                 name: upsert(open_store, schema.ROBUSTNESS[name], rows, part=part)
                 for name, rows in dated.items()
@@ -214,7 +216,7 @@ class Store(Rows):
             ``kind, strategy, config_hash, span_start, span_end, sharpe, observations``.
         """
         part = self._slice(run_id, arrived)
-        with self.writing() as open_store:
+        with self.writing(part) as (open_store, part):
             return extend_trials(open_store, trials, part=part)
 
     def read_bars(

@@ -162,12 +162,12 @@ def put_away(connection: duckdb.DuckDBPyConnection) -> None:
     connection.unregister("incoming")
 
 
-def latest(table: Table, *, cut: bool = False) -> str:
+def latest(table: Table, *, limit: str | None = None) -> str:
     """Query for the latest known version of every row of ``$universe``, withdrawn ones too.
 
-    With ``cut``, only versions known before ``$cut``.
+    With ``limit``, only versions for which that column lies before ``$cut``.
     """
-    known = " and known_at < $cut" if cut else ""
+    known = f" and {limit} < $cut" if limit else ""
     return (
         f"select * from {table.name} where universe = $universe{known} qualify row_number()"
         f" over (partition by {', '.join(table.key)} order by known_at desc) = 1"
@@ -251,17 +251,41 @@ def _insert(
             fix="nothing was kept; report this",
             code="E_STORE_ROWS",
         )
-    record_batch(connection, part, account)
+    record_batch(connection, part, account, digest=digest_of(connection, table, part))
 
 
-def record_batch(connection: duckdb.DuckDBPyConnection, part: Slice, account: RowAccount) -> None:
+def digest_of(connection: duckdb.DuckDBPyConnection, table: Table, part: Slice) -> str:
+    """Digest of the rows of one commit, whatever their order: equal rows, equal digest.
+
+    It opens with the database's own hash of a fixed word, because a later version of the database
+    may hash in another way; digests of different ways cannot be compared.
+    """
+    names = ", ".join((*table.key, *table.values, "vintage", "known_at"))
+    found = connection.execute(
+        f"select hash('weathervane'), coalesce(bit_xor(hash({names})), 0) from {table.name}"
+        " where universe = $universe and ingested_at = $arrived",
+        {"universe": part.universe, "arrived": part.arrived},
+    ).fetchall()
+    return f"{found[0][0]:x}-{found[0][1]:x}"
+
+
+def record_batch(
+    connection: duckdb.DuckDBPyConnection,
+    part: Slice,
+    account: RowAccount,
+    *,
+    digest: str | None = None,
+) -> None:
     """Keep the account of a slice that changed something."""
     connection.execute(
         "insert into batches by name select $batch_id as batch_id, $universe as universe,"
         " $table_name as table_name, $source as source, $rows_in as rows_in, $new as new,"
         " $restated as restated, $withdrawn as withdrawn, $unchanged as unchanged,"
-        " $reasons as reasons, $arrived as known_at, $arrived as ingested_at, $run_id as run_id",
+        " $reasons as reasons, $arrived as known_at, $arrived as ingested_at, $run_id as run_id,"
+        " $digest as digest,"
+        " (select coalesce(max(number), 0) + 1 from commits) as commit_number",
         {
+            "digest": digest,
             "batch_id": uuid.uuid4().hex,
             "universe": part.universe,
             "table_name": account.table,

@@ -14,6 +14,7 @@ from backtest.errors import StoreError
 from backtest.market.bars import Prepared, prepare, read_bars
 from pipeline.store import RowAccount, Store, content_hash
 from pipeline.store.knowledge import first_known, knowledge_cut
+from pipeline.store.upsert import Slice
 from tests.pipeline.stored import FRIDAY, MONDAY, TUESDAY, at, bars_of, fresh, prepared_of, raw_of
 
 
@@ -189,7 +190,9 @@ def test_a_bar_that_goes_and_comes_back(tmp_path):
 def test_a_run_up_to_an_earlier_session_withdraws_nothing_later(tmp_path):
     store = fresh(tmp_path)
     keep(store, bars_of("A", {FRIDAY: 10.0, MONDAY: 11.0}), MONDAY)
-    account = keep(store, bars_of("A", {FRIDAY: 10.0}), FRIDAY)
+    account = store.write_bars(
+        bars_of("A", {FRIDAY: 10.0}), run_id="r", source="s", until=FRIDAY, arrived=at(MONDAY, 23)
+    )
     assert account.written == 0
     assert store.read_bars().height == 2
 
@@ -331,7 +334,8 @@ def test_the_store_reads_back_what_its_batches_say(tmp_path):
     store = fresh(tmp_path)
     keep(store, prepared_of(["A"], 30, until=MONDAY), MONDAY)
     assert store.findings() == []
-    with store.writing() as open_store:
+    part = Slice(universe="u", run_id="r", arrived=at(TUESDAY, 22))
+    with store.writing(part) as (open_store, _):
         open_store.execute("delete from bars where date = (select min(date) from bars)")
     assert len(store.findings()) == 1
     assert store.findings()[0].startswith("E_STORE_LOST: table bars holds 29 rows")

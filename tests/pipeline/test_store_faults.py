@@ -54,10 +54,13 @@ def holding(body: str, *arguments: object) -> subprocess.Popen[str]:
 
 HOLD_STORE = """
     import sys, time
+    from datetime import UTC, datetime
     from pipeline.config import open_home
     from pipeline.store import Store
+    from pipeline.store.upsert import Slice
     store = Store(open_home(sys.argv[1]), universe="u")
-    with store.writing() if sys.argv[2] == "writing" else store.reading():
+    part = Slice(universe="u", run_id="r", arrived=datetime.now(UTC))
+    with store.writing(part) if sys.argv[2] == "writing" else store.reading():
         sys.stdout.write("held\\n"); sys.stdout.flush()
         time.sleep(60)
 """
@@ -130,7 +133,7 @@ def test_an_error_inside_a_slice_keeps_nothing_of_it(tmp_path, monkeypatch, step
     store = fresh(tmp_path)
     keep(store, {FRIDAY: 10.0})
 
-    def fail(*_args):
+    def fail(*_args, **_kwargs):
         raise RuntimeError("injected")
 
     with monkeypatch.context() as patched:
@@ -300,12 +303,12 @@ def flip_block(path: Path) -> None:
     ],
     ids=["header", "blocks", "cut", "text"],
 )
-def test_a_damaged_file_is_one_line_and_moving_it_aside_heals(tmp_path, damage):
+def test_a_damaged_file_is_one_line_and_moving_it_away_heals(tmp_path, damage):
     store = fresh(tmp_path)
     keep(store, {FRIDAY: 10.0})
     damage(store.home.database)
-    with pytest.raises(StoreError, match=r"^E_STORE_CORRUPT: .*move it aside") as error:
+    with pytest.raises(StoreError, match=r"^E_STORE_CORRUPT: .*move the folder away") as error:
         store.read_bars()
     one_line(error)
-    store.home.database.rename(tmp_path / "aside")
+    store.home.store.rename(tmp_path / "aside")
     assert keep(store, {FRIDAY: 10.0}).new == 1
