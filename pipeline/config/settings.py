@@ -75,6 +75,9 @@ class FeedConfig(Section):
     ----------
     endpoint : str, optional
         Base address in place of the source's own: a proxy, a mirror, a test.
+    rate_per_s, burst, concurrent : optional
+        In place of the provider's own limits: questions per second, at once after a pause, and
+        under way at the same time.
     first : date
         First session that is asked for.
     timeout_s : float
@@ -95,6 +98,9 @@ class FeedConfig(Section):
     """
 
     endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    rate_per_s: Annotated[float, Field(gt=0.0, le=10_000.0)] | None = None
+    burst: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    concurrent: Annotated[int, Field(ge=1, le=64)] | None = None
     first: date = date(2015, 1, 1)
     timeout_s: Annotated[float, Field(gt=0.0, le=600.0)] = 20.0
     attempts: Annotated[int, Field(ge=1, le=20)] = 4

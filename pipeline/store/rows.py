@@ -76,6 +76,7 @@ class Rows:
         until: date | None = None,
         scope: Mapping[str, str | date] | None = None,
         source: str | None = None,
+        gone: pl.DataFrame | None = None,
     ) -> Slice:
         return Slice(
             universe=self.universe,
@@ -84,6 +85,7 @@ class Rows:
             until=until,
             scope=scope or {},
             source=source,
+            gone=gone,
         )
 
     def _known(
@@ -119,9 +121,16 @@ class Rows:
         *,
         until: date | None = None,
         as_of: date | datetime | None = None,
+        where: str = "true",
+        given: Mapping[str, Any] | None = None,
+        newest: int | None = None,
     ) -> pl.DataFrame:
-        """Rows as last known (before the cut), without versions, in the order of the key."""
-        values: dict[str, Any] = {"universe": self.universe}
+        """Rows as last known (before the cut), without versions, in the order of the key.
+
+        ``where`` limits the rows by columns of the key, or by what no later version changes;
+        ``newest`` keeps the last rows of each symbol.
+        """
+        values: dict[str, Any] = {"universe": self.universe, **(given or {})}
         limit = None
         if as_of is not None:
             values["cut"] = knowledge_cut(as_of, self.main_calendar)
@@ -129,12 +138,15 @@ class Rows:
         last = min((d for d in (until, _session(as_of)) if d is not None), default=None)
         names = list(dict.fromkeys((*table.key, *table.values)))
         query = (
-            f"select {', '.join(names)} from ({latest(table, limit=limit)})"
+            f"select {', '.join(names)} from ({latest(table, limit=limit, where=where)})"
             " where vintage <> 'withdrawn'"
         )
         if last is not None:
             query += f" and ({table.session} is null or {table.session} <= $last)"
             values["last"] = last
+        if newest is not None:
+            order = f"partition by symbol order by {table.key[-1]} desc"
+            query += f" qualify row_number() over ({order}) <= {newest:d}"
         return open_store.sql(f"{query} order by {', '.join(table.key)}", params=values).pl()
 
     def _table(
@@ -159,6 +171,7 @@ def _limit(open_store: duckdb.DuckDBPyConnection, table: Table, values: Mapping[
         f"select count(*) from batches where universe = $universe and table_name = '{table.name}'"
         " and ingested_at < $cut"
     )
+    values = {name: values[name] for name in ("universe", "cut")}
     kept = open_store.execute(query, values).fetchall()[0][0]
     return "ingested_at" if kept else "known_at"
 

@@ -116,8 +116,28 @@ ROBUSTNESS = {
 }
 """Tables of the research of one session, by name; ``date`` is that session."""
 
+QUOTES = Table(
+    "quotes",
+    ("symbol", "timeframe", "ts"),
+    ("date", "open", "high", "low", "close", "volume", "adj_close", "currency"),
+)
+ACTIONS = Table("actions", ("symbol", "date", "kind"), ("value",))
+ANSWERS = Table("answers", ("symbol", "timeframe"), ("until", "outcome", "detail"), session="until")
+
 VERSIONED = (
-    *(BARS, QUARANTINE, UNIVERSE, SESSIONS, REGIMES, DECISIONS, RETURNS, EVIDENCE),
+    *(
+        QUOTES,
+        ACTIONS,
+        ANSWERS,
+        BARS,
+        QUARANTINE,
+        UNIVERSE,
+        SESSIONS,
+        REGIMES,
+        DECISIONS,
+        RETURNS,
+        EVIDENCE,
+    ),
     *ROBUSTNESS.values(),
 )
 
@@ -232,7 +252,34 @@ _COMMITS = (
     "alter table batches add column digest varchar",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CHALLENGERS, _ROBUSTNESS, _COMMITS)
+_FEEDS = (
+    _create(
+        QUOTES,
+        "symbol varchar not null, timeframe varchar not null, ts timestamptz not null,"
+        " date date not null, open double, high double, low double, close double, volume double,"
+        " adj_close double, currency varchar",
+    ),
+    _create(
+        ACTIONS,
+        "symbol varchar not null, date date not null,"
+        " kind varchar not null check (kind in ('dividend', 'split')),"
+        " value double not null check (value > 0 and not isnan(value) and not isinf(value))",
+    ),
+    _create(
+        ANSWERS,
+        "symbol varchar not null, timeframe varchar not null, until date not null,"
+        " outcome varchar not null check (outcome in ('complete', 'pending', 'unknown', 'failed')),"
+        " detail varchar",
+    ),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _FIRST,
+    _CHALLENGERS,
+    _ROBUSTNESS,
+    _COMMITS,
+    _FEEDS,
+)
 VERSION = len(MIGRATIONS)
 
 

@@ -15,7 +15,7 @@ from backtest.market.calendar import sessions as sessions_between
 from pipeline.store import frames, schema
 from pipeline.store.identity import refuse_foreign
 from pipeline.store.knowledge import session_closes
-from pipeline.store.rows import Rows
+from pipeline.store.quotes import Quotes
 from pipeline.store.snapshot import content_hash
 from pipeline.store.trials import extend_trials
 from pipeline.store.upsert import RowAccount, refuse_unread, upsert
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from backtest.market.bars import Prepared
 
 
-class Store(Rows):
+class Store(Quotes):
     """The bars and results of one universe in one home.
 
     A connection is opened for each call and closed at its end, so that several processes can

@@ -5,6 +5,7 @@ A changed row is added as a new version, never overwritten, so that a read as of
 finds what was known then. A row that the source no longer has is withdrawn, also as a version.
 """
 
+import dataclasses
 import json
 import uuid
 from collections.abc import Mapping
@@ -89,6 +90,8 @@ class Slice:
     scope : mapping of str to str or date
         Column values that limit what may be withdrawn.
     source : str, optional
+    gone : polars.DataFrame, optional
+        Keys of known rows that the source no longer has, where ``until`` does not say it.
     """
 
     universe: str
@@ -97,6 +100,11 @@ class Slice:
     until: date | None = None
     scope: Mapping[str, str | date] = field(default_factory=dict)
     source: str | None = None
+    gone: pl.DataFrame | None = None
+
+    def without_gone(self) -> "Slice":
+        """Return the same for a table from which nothing is gone."""
+        return dataclasses.replace(self, gone=None)
 
 
 def upsert(
@@ -127,6 +135,8 @@ def upsert(
     """
     refuse_twins(table, rows)
     connection.register("incoming", rows)
+    if part.gone is not None:
+        connection.register("gone", part.gone)
     statement = _change(table, part)
     given = {"universe": part.universe, "until": part.until, **part.scope}
     # The database refuses a parameter that the statement does not name.
@@ -135,6 +145,8 @@ def upsert(
     if account.written:
         _insert(connection, table, part, account)
     put_away(connection)
+    if part.gone is not None:
+        connection.unregister("gone")
     return account
 
 
@@ -162,15 +174,17 @@ def put_away(connection: duckdb.DuckDBPyConnection) -> None:
     connection.unregister("incoming")
 
 
-def latest(table: Table, *, limit: str | None = None) -> str:
+def latest(table: Table, *, limit: str | None = None, where: str = "true") -> str:
     """Query for the latest known version of every row of ``$universe``, withdrawn ones too.
 
-    With ``limit``, only versions for which that column lies before ``$cut``.
+    With ``limit``, only versions for which that column lies before ``$cut``; with ``where``, only
+    of the rows that it selects.
     """
     known = f" and {limit} < $cut" if limit else ""
+    key = ", ".join(table.key)
     return (
-        f"select * from {table.name} where universe = $universe{known} qualify row_number()"
-        f" over (partition by {', '.join(table.key)} order by known_at desc) = 1"
+        f"select * from {table.name} where universe = $universe and {where}{known}"
+        f" qualify row_number() over (partition by {key} order by known_at desc) = 1"
     )
 
 
@@ -206,7 +220,15 @@ def _change(table: Table, part: Slice) -> str:
         for name in (*table.key, *table.values)
     )
     same = " and ".join(f"i.{name} = k.{name}" for name in table.key)
-    gone = "false"
+    gone, where = "false", "true"
+    if part.gone is not None:
+        key = ", ".join(f"k.{name}" for name in table.key)
+        listed = f"({key}) in (select ({', '.join(table.key)}) from gone)"
+        gone = f"i.first_vintage is null and k.vintage <> 'withdrawn' and {listed}"
+    if part.until is None and table.key[0] == "symbol":
+        # What other symbols hold is neither compared nor withdrawn: it need not be read.
+        where = "symbol in (select symbol from incoming"
+        where += " union select symbol from gone)" if part.gone is not None else ")"
     if part.until is not None:
         gone = " and ".join(
             [
@@ -217,7 +239,7 @@ def _change(table: Table, part: Slice) -> str:
             ]
         )
     return (
-        f"create temp table change as with known as ({latest(table)})"
+        f"create temp table change as with known as ({latest(table, where=where)})"
         f" select {columns}, i.first_known_at, i.first_vintage, k.known_at as was_known_at,"
         " case when i.first_vintage is null then 'withdrawn'"
         " when k.vintage is null then 'new'"

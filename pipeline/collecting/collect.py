@@ -1,0 +1,316 @@
+"""One pass over a universe: ask what is not known yet, compare, keep.
+
+For: ``collect``, the same for every feed. Not for: how threads ask (``asking``), what rows look
+like (``rows``) or whether they are any good (``backtest.market.bars``).
+
+Each symbol is one unit: its answer is kept whole or not at all, and a symbol that was answered is
+not asked again for the same session. So a run that is killed, or meets a source that is half down,
+goes on where it stopped.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from backtest.errors import ConfigError, ProviderUnavailable, WeathervaneError
+from backtest.market.calendar import calendar_of, last_finished_session
+from pipeline.collecting.asking import Asker
+from pipeline.collecting.compare import carry_back, compare
+from pipeline.collecting.patience import Clock
+from pipeline.collecting.rows import finished, keyed, no_actions, no_quotes
+from pipeline.feed import Answer, Feed, Limits, Line, Question, SymbolUnknown
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipeline.config import FeedConfig, Settings
+    from pipeline.store import Store
+
+AT_ONCE = 32
+"""Symbols that are kept in one transaction."""
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass
+class Collected:
+    """What one pass did.
+
+    Parameters
+    ----------
+    symbols : int
+        Of the universe.
+    asked : int
+        Symbols that were not known up to the session yet.
+    restated, unknown, delisted : list of str
+        Symbols with a new vintage; those that the source does not know; those of them that it knew.
+    pending, failed : dict of str to str
+        Symbols whose newest bar is not there yet, and those without an answer, with the reason.
+    new, changed, withdrawn : int
+        Quotes written.
+    """
+
+    symbols: int = 0
+    asked: int = 0
+    restated: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    delisted: list[str] = field(default_factory=list)
+    pending: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    new: int = 0
+    changed: int = 0
+    withdrawn: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        """Plain JSON values, in an order that does not depend on which answer came first."""
+        out = dataclasses.asdict(self)
+        return {
+            name: sorted(v)
+            if isinstance(v, list)
+            else dict(sorted(v.items()))
+            if isinstance(v, dict)
+            else v
+            for name, v in out.items()
+        }
+
+
+def collect(
+    feed: Feed,
+    settings: "Settings",
+    store: "Store",
+    exchanges: Mapping[str, str | None],
+    *,
+    run_id: str,
+    until: date,
+    now: datetime | None = None,
+    clock: Clock | None = None,
+    report: Report | None = None,
+) -> Collected:
+    """Ask for everything up to the last finished session, unless it is known up to ``until``.
+
+    Parameters
+    ----------
+    feed : Feed
+    settings : Settings
+    store : Store
+    exchanges : mapping of str to str
+        The symbols to ask for, each with its exchange where its suffix does not say it.
+    run_id : str
+    until : date
+        Session that the run needs.
+    now : datetime, optional
+        With a time zone.
+    clock : Clock, optional
+        Time for waits.
+    report : callable, optional
+        Told stage, done and total.
+
+    Raises
+    ------
+    ConfigError
+        No symbols, or the feed lacks a key.
+    ProviderUnavailable
+        The source is down: too many symbols in a row had no answer. What was answered is kept.
+    """
+    if not exchanges:
+        raise ConfigError(
+            "no symbols to ask for",
+            where=f"provider {settings.data.provider}",
+            fix="name some by data.symbols or data.members",
+        )
+    line = feed.open(settings)
+    try:
+        one = _Pass(
+            line, settings, store, exchanges, limits=_limits(feed, settings.feed), run_id=run_id
+        )
+        return one.go(until, now or datetime.now(UTC), clock or Clock(), report)
+    finally:
+        line.close()
+
+
+def _limits(feed: Feed, told: "FeedConfig") -> Limits:
+    """Limits of the provider, where the settings name none."""
+    own = feed.limits
+    return Limits(
+        rate_per_s=told.rate_per_s or own.rate_per_s,
+        burst=told.burst or own.burst,
+        concurrent=told.concurrent or own.concurrent,
+    )
+
+
+class _Pass:
+    """State of one pass; see :func:`collect`."""
+
+    def __init__(
+        self,
+        line: Line,
+        settings: "Settings",
+        store: "Store",
+        exchanges: Mapping[str, str | None],
+        *,
+        limits: Limits,
+        run_id: str,
+    ):
+        self.line, self.settings, self.store, self.run_id = line, settings, store, run_id
+        self.exchanges, self.limits, self.told = exchanges, limits, settings.feed
+        self.done = Collected(symbols=len(exchanges))
+        self.parts: dict[str, list[pl.DataFrame]] = {"quotes": [], "actions": [], "gone": []}
+        self.answers: list[dict[str, Any]] = []
+
+    def go(self, until: date, now: datetime, clock: Clock, report: Report | None) -> Collected:
+        """Ask for the overlap first, then for the whole history of what was restated."""
+        closed = {name: last_finished_session(name, now) for name in set(self._calendars())}
+        last = {s: closed[c] for s, c in zip(self.exchanges, self._calendars(), strict=True)}
+        wanted = self._wanted({s: min(until, day) for s, day in last.items()})
+        self.done.asked = len(wanted)
+        edge = self.store.newest_quotes(self.told.overlap, timeframe=self._timeframe)
+        known = {str(s): rows for (s,), rows in edge.group_by("symbol")}
+        first = {s: _first(known.get(s), self.told.first) for s in wanted}
+        questions = [Question(s, first[s], last[s], self._timeframe) for s in wanted]
+        asker = Asker(self.line, self.told, self.limits, clock)
+        restated = []
+        for question, answer in asker.ask(questions, _staged(report, "symbols")):
+            if self._take(question, answer, known.get(question.symbol)):
+                restated.append(question.symbol)
+        self._keep()
+        if restated:
+            whole = self.store.read_quotes(symbols=restated, timeframe=self._timeframe)
+            known = {str(s): rows for (s,), rows in whole.group_by("symbol")}
+            again = [
+                Question(s, self.told.first, last[s], self._timeframe) for s in sorted(restated)
+            ]
+            for question, answer in asker.ask(again, _staged(report, "restated symbols")):
+                self._take(question, answer, known[question.symbol], whole=True)
+            self._keep()
+        if asker.breaker.open:
+            example = next(iter(sorted(self.done.failed.values())), "")
+            raise ProviderUnavailable(
+                f"{len(self.done.failed)} of {len(wanted)} symbols had no answer ({example})",
+                where=self.line.place,
+                fix="what was answered is kept; run again later to go on from there",
+            )
+        return self.done
+
+    @property
+    def _timeframe(self) -> str:
+        return "1d"
+
+    def _calendars(self) -> list[str]:
+        own = self.store.calendar
+        return [own or calendar_of(symbol, name) for symbol, name in self.exchanges.items()]
+
+    def _wanted(self, needed: Mapping[str, date]) -> list[str]:
+        """Symbols that are not known up to the session that is needed of them."""
+        states = self.store.read_answers(timeframe=self._timeframe)
+        settled = {
+            row["symbol"]: row["until"]
+            for row in states.iter_rows(named=True)
+            if row["outcome"] in ("complete", "unknown")
+        }
+        return [s for s, day in needed.items() if s not in settled or settled[s] < day]
+
+    def _take(
+        self,
+        question: Question,
+        answer: Answer | WeathervaneError,
+        known: "pl.DataFrame | None",
+        *,
+        whole: bool = False,
+    ) -> bool:
+        """Add an answer to what will be kept; true if the symbol must be asked for all of it."""
+        import polars as pl
+
+        symbol = question.symbol
+        if isinstance(answer, SymbolUnknown):
+            (self.done.unknown if known is None else self.done.delisted).append(symbol)
+            self._note(question, "unknown", answer.what)
+            return False
+        if isinstance(answer, WeathervaneError):
+            self._fail(question, str(answer))
+            return False
+        rows, pending = finished(keyed(answer, self._timeframe), question.last)
+        before = known if known is not None else rows.clear()
+        try:
+            found = compare(rows, before, tolerance=self.told.tolerance)
+        except ProviderUnavailable as error:
+            self._fail(question, str(error))
+            return False
+        if found.moved and not whole and question.first > self.told.first:
+            return True
+        if found.moved:
+            self.done.restated.append(symbol)
+            earlier = carry_back(
+                before, rows["date"].min(), found.factor, tolerance=self.told.tolerance
+            )
+            self.parts["quotes"].append(earlier.select(rows.columns))
+        self.parts["quotes"].append(found.rows)
+        self.parts["gone"].append(
+            found.gone.select(pl.lit(symbol).alias("symbol"), self._timeframe_of(), "ts")
+        )
+        self.parts["actions"].append(
+            answer.actions.select(pl.lit(symbol).alias("symbol"), "date", "kind", "value")
+        )
+        if pending:
+            self.done.pending[symbol] = pending
+        self._note(question, "pending" if pending else "complete", pending)
+        if len(self.answers) >= AT_ONCE:
+            self._keep()
+        return False
+
+    def _timeframe_of(self) -> "pl.Expr":
+        import polars as pl
+
+        return pl.lit(self._timeframe).alias("timeframe")
+
+    def _fail(self, question: Question, why: str) -> None:
+        self.done.failed[question.symbol] = why
+        self._note(question, "failed", why)
+
+    def _note(self, question: Question, outcome: str, detail: str | None) -> None:
+        self.answers.append(
+            {
+                "symbol": question.symbol,
+                "timeframe": question.timeframe,
+                "until": question.last,
+                "outcome": outcome,
+                "detail": detail or None,
+            }
+        )
+
+    def _keep(self) -> None:
+        """Write what was taken so far, in one transaction."""
+        import polars as pl
+
+        if not self.answers:
+            return
+        nothing = no_quotes()
+        schema = {"detail": pl.String}
+        account = self.store.write_answers(
+            pl.concat([nothing, *self.parts["quotes"]]),
+            pl.concat([no_actions(), *self.parts["actions"]]).unique(
+                ["symbol", "date", "kind"], keep="last", maintain_order=True
+            ),
+            pl.DataFrame(self.answers, schema_overrides=schema),
+            gone=pl.concat([nothing.select("symbol", "timeframe", "ts"), *self.parts["gone"]]),
+            run_id=self.run_id,
+            source=self.line.place,
+            exchanges={s: name for s, name in self.exchanges.items() if name},
+        )
+        self.done.new += account.new
+        self.done.changed += account.restated
+        self.done.withdrawn += account.withdrawn
+        self.parts = {name: [] for name in self.parts}
+        self.answers = []
+
+
+def _staged(report: Report | None, stage: str) -> Callable[[int, int], None]:
+    return (lambda *_: None) if report is None else partial(report, stage)
+
+
+def _first(known: "pl.DataFrame | None", start: date) -> date:
+    """First session to ask for: the start of the overlap, or of everything."""
+    found = None if known is None else known["date"].min()
+    return start if found is None else max(start, found)
