@@ -4,11 +4,12 @@ For: ``raw_bars``, ``bars`` with its ``universe``, and ``sessions``. Not for: ru
 bars (``backtest.market``) or how rows are kept (``pipeline.store``).
 """
 
-from typing import TYPE_CHECKING
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
-from pipeline.boundary import OWNERS, at_boundary, sample_of, schema_of, table_schema
+from pipeline.boundary import OWNERS, at_boundary, every_quarter, sample_of, schema_of, table_schema
 from pipeline.partitions import add_sessions, session_of
 from pipeline.resources import (
     ProviderResource,
@@ -20,8 +21,9 @@ from pipeline.resources import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipeline.snapshots import Snapshot
-    from pipeline.store import RowAccount
+    from backtest.market.bars import Prepared
+    from pipeline.snapshots import Snapshot, Snapshots
+    from pipeline.store import RowAccount, Store
 
 GROUP = "ingest"
 BAR_COLUMNS = {
@@ -72,9 +74,17 @@ def raw_bars(
     from pipeline.provider import keep_truth
 
     universe = settings.read().universe
-    fetched = provider.fetch(settings.until())
+    kept = store.begin(context.run.run_id, tell=context.log.info)
+    if settings.replays(kept):
+        return dg.MaterializeResult(metadata={"summary": f"nothing asked: as of {settings.as_of}"})
+    fetched = provider.fetch(
+        settings.until(),
+        store=kept,
+        run_id=context.run.run_id,
+        report=every_quarter(context.log.info),
+    )
     symbols = fetched.raw["symbol"].drop_nulls().unique()
-    store.open().admit(symbols, place=fetched.place or fetched.source)
+    kept.admit(symbols, place=fetched.place or fetched.source)
     keep_truth(settings.open_home(), fetched, universe=universe)
     published = snapshots.open().keep_raw(fetched)
     return dg.MaterializeResult(
@@ -85,6 +95,7 @@ def raw_bars(
             "source": fetched.source,
             "path": dg.MetadataValue.path(published.path),
             "sha256": published.sha256,
+            **({"collected": dg.MetadataValue.json(told)} if (told := fetched.collected) else {}),
             **schema_of(fetched.raw),
         }
     )
@@ -128,47 +139,77 @@ def judged_bars(
     snapshots: SnapshotsResource,
 ) -> tuple[dg.MaterializeResult, dg.MaterializeResult]:
     """Judge the raw bars, keep the good ones, quarantine the others by the rule they broke."""
-    from backtest.market.bars import prepare
+    from backtest.market.calendar import missing_sessions
 
-    asked, until, files = settings.read().data, settings.until(), snapshots.open()
-    fetched = files.raw()
-    prepared = prepare(fetched.raw, calendar=asked.calendar, min_bars=asked.min_bars)
-    kept = store.open()
-    account = kept.write_bars(
-        prepared,
-        run_id=context.run.run_id,
-        source=fetched.source,
-        until=until,
-        synthetic=fetched.synthetic,
-        place=fetched.place,
-    )
-    limits = {"until": until, "as_of": settings.known_by()}
+    files, kept = snapshots.open(), store.open()
+    if settings.replays(kept):
+        judged = None
+    else:
+        judged = _judge(files, kept, run_id=context.run.run_id, until=settings.until())
+    limits = {"until": settings.until(), "as_of": settings.known_by()}
+    asked = settings.read().data
+    bars = kept.read_bars(**limits, symbols=asked.symbols)
+    if judged is None:
+        notes = [f"as of {settings.as_of}, as this home kept it then"]
+        missing = missing_sessions(bars, asked.calendar).height
+    else:
+        notes, missing = judged.prepared.notes, judged.prepared.missing.height
     snapshot = files.take(
-        fetched,
-        bars=kept.read_bars(**limits, symbols=asked.symbols),
+        files.raw_facts(),
+        bars=bars,
         quarantined=kept.quarantine(**limits),
-        missing=prepared.missing.height,
-        notes=prepared.notes,
+        missing=missing,
+        notes=notes,
     )
-    about = {**_about_bars(snapshot, account), "snapshots removed": len(files.retire(snapshot))}
+    about = {**_about_bars(snapshot, judged), "snapshots removed": len(files.retire(snapshot))}
     return (
         dg.MaterializeResult(asset_key="bars", metadata=about),
         dg.MaterializeResult(asset_key="universe", metadata=_about_symbols(kept.symbols())),
     )
 
 
-def _about_bars(snapshot: "Snapshot", account: "RowAccount") -> dict[str, object]:
+class _Judged(NamedTuple):
+    """What judging raw bars came to: the bars, and what became of their rows in the store."""
+
+    prepared: "Prepared"
+    account: "RowAccount"
+
+
+def _judge(files: "Snapshots", kept: "Store", *, run_id: str, until: date) -> _Judged:
+    """Judge what the provider answered last, and write it."""
+    from backtest.market.bars import prepare
+
+    fetched, asked = files.raw(), files.settings.data
+    prepared = prepare(fetched.raw, calendar=asked.calendar, min_bars=asked.min_bars)
+    account = kept.write_bars(
+        prepared,
+        run_id=run_id,
+        source=fetched.source,
+        until=until,
+        synthetic=fetched.synthetic,
+        place=fetched.place,
+    )
+    return _Judged(prepared, account)
+
+
+def _about_bars(snapshot: "Snapshot", judged: _Judged | None) -> dict[str, object]:
     """Metadata of the bars: what came in, what went out, and why the rest did not."""
+    rows = (
+        {}
+        if judged is None
+        else {
+            "rows in": judged.account.rows_in,
+            **{
+                n: getattr(judged.account, n) for n in ("new", "restated", "unchanged", "withdrawn")
+            },
+        }
+    )
     left = f"{snapshot.quarantined} quarantined" if snapshot.quarantined else "none quarantined"
     return {
         "summary": f"{snapshot.rows:,} bars of {snapshot.symbols} symbols, {snapshot.first} to "
         f"{snapshot.last}, {left}",
         "dagster/row_count": snapshot.rows,
-        "rows in": account.rows_in,
-        "new": account.new,
-        "restated": account.restated,
-        "unchanged": account.unchanged,
-        "withdrawn": account.withdrawn,
+        **rows,
         "quarantined by rule": dg.MetadataValue.json(snapshot.reasons or {}),
         "missing sessions": snapshot.missing,
         "notes": dg.MetadataValue.json(list(snapshot.notes)),

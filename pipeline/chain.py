@@ -5,10 +5,11 @@ the assets do, or how a summary is printed.
 """
 
 import dataclasses
+import json
 import time
 import uuid
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.progress import Report
 
 # A run of this process is not the daemon's to try again; the label puts it on its job's page.
+PROCESS_TAG = "weathervane/process"
 TAGS = {"dagster/max_retries": "0", ".dagster/repository": "__repository__@weathervane"}
 
 
@@ -68,7 +70,7 @@ def run_chain(
     home: "Home",
     *,
     session: date | None = None,
-    as_of: date | None = None,
+    as_of: date | datetime | None = None,
     progress: "Report | None" = None,
 ) -> RunSummary:
     """Materialise the whole chain in this process, up to the document of one session.
@@ -80,8 +82,8 @@ def run_chain(
         As ``open_home`` returns it.
     session : date, optional
         Last session to use, and the one to export; the last finished one if missing.
-    as_of : date, optional
-        Use only what was known at the close of this session.
+    as_of : date or datetime, optional
+        Use only what was known at the close of this session, or at this moment.
     progress : callable, optional
         Told one line per asset and one for each longer step.
 
@@ -98,22 +100,49 @@ def run_chain(
     from pipeline.instance import run_history
     from pipeline.partitions import add_sessions, partition_of
     from pipeline.progress import reporting
+    from pipeline.turns import end_turn
 
     started = time.monotonic()
     told = {
         "document": settings.model_dump_json(),
         "home": str(home.root),
         "session": partition_of(session) if session else "",
-        "as_of": partition_of(as_of) if as_of else "",
+        "as_of": as_of.isoformat() if as_of else "",
     }
-    with run_history(home.dagster) as instance, reporting(progress):
-        ingested = _execute(instance, "ingest", told)
-        day = _last_session(told, session)
-        add_sessions(instance, [day])
-        exported = _execute(instance, "daily", {**told, "session": partition_of(day)}, key=day)
+    try:
+        with run_history(home.dagster) as instance, reporting(progress):
+            end_dead_runs(instance)
+            ingested = _execute(instance, "ingest", told)
+            day = _last_session(told, session)
+            add_sessions(instance, [day])
+            exported = _execute(instance, "daily", {**told, "session": partition_of(day)}, key=day)
+    finally:
+        end_turn(home, settings.universe)
     summary = _summary(home, settings, day)
     runs = (ingested.run_id, exported.run_id)
     return dataclasses.replace(summary, run_ids=runs, seconds=time.monotonic() - started)
+
+
+def end_dead_runs(instance: "dg.DagsterInstance") -> list[str]:
+    """End the runs of this command whose process is gone: nobody else would before hours.
+
+    Returns
+    -------
+    list of str
+        Their ids.
+    """
+    import dagster as dg
+
+    from pipeline.store.commits import lives
+
+    ended = []
+    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(under_way):
+        process = run.tags.get(PROCESS_TAG)
+        if process is not None and not lives(json.loads(process)):
+            instance.report_run_failed(run, "its process is gone; run again to go on from there")
+            ended.append(run.run_id)
+    return ended
 
 
 def _summary(home: "Home", settings: "Settings", day: date) -> RunSummary:
@@ -169,6 +198,7 @@ def _execute(
     from pipeline.jobs import INGEST
     from pipeline.partitions import partition_of
     from pipeline.progress import QUIET
+    from pipeline.store.commits import this_process
 
     made, run_id = defs.resolve_job_def(job), str(uuid.uuid4())
     left_out = set() if key is None else INGEST.resolve(defs.resolve_asset_graph())
@@ -178,7 +208,7 @@ def _execute(
             instance=instance,
             partition_key=None if key is None else partition_of(key),
             asset_selection=sorted(made.asset_layer.executable_asset_keys - left_out),
-            tags=TAGS,
+            tags={**TAGS, PROCESS_TAG: json.dumps(this_process())},
             run_id=run_id,
         )
     except dg.Failure as failure:

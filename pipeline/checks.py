@@ -40,6 +40,8 @@ def rows_are_accounted_for(
 ) -> dg.AssetCheckResult:
     """Count again in the store itself what the provider gave."""
     until, kept = settings.until(), store.open()
+    if settings.replays(kept):
+        return dg.AssetCheckResult(passed=True, description="a replay: no rows came in")
     came = snapshots.open().raw().raw.height
     good, bad = kept.read_bars(until=until).height, kept.quarantine(until=until).height
     return dg.AssetCheckResult(

@@ -24,7 +24,7 @@ def draft(
     session: date,
     *,
     store: "Store",
-    known_by: date | None,
+    known_by: date | datetime | None,
     code: "CodeFacts",
 ) -> "ParameterDocument":
     """Write the document of a session from the fold of the walk-forward.
@@ -35,7 +35,7 @@ def draft(
         With the fold and what was registered.
     session : date
     store : Store
-    known_by : date, optional
+    known_by : date or datetime, optional
         As for the bars of the snapshot.
     code : CodeFacts
 
@@ -90,7 +90,9 @@ def _model(work: "Workbench", alias: str) -> dict[str, Any]:
     }
 
 
-def _facts(work: "Workbench", session: date, store: "Store", known_by: date | None) -> "DataFacts":
+def _facts(
+    work: "Workbench", session: date, store: "Store", known_by: date | datetime | None
+) -> "DataFacts":
     """Say what the decision of the session could see."""
     import polars as pl
 

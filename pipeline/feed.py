@@ -8,7 +8,7 @@ feed alike), and not for sources that hand over everything at once (``provider.P
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from backtest.errors import DataError, ProviderUnavailable
 
@@ -94,6 +94,7 @@ class Answer:
     zone: str | None = None
 
 
+@runtime_checkable
 class Feed(Protocol):
     """A remote source that is asked symbol by symbol, from several threads at once."""
 

@@ -57,9 +57,15 @@ run_retries:
   max_retries: 1
   retry_on_asset_or_op_failure: false
 
+# Two runs of one session never overlap, whoever asked for them.
 concurrency:
   runs:
     max_concurrent_runs: 2
+    tag_concurrency_limits:
+      - key: weathervane/session
+        limit: 1
+        value:
+          applyLimitPerUniqueValue: true
 
 # Log lines of the pure rooms appear in the run's page.
 python_logs:

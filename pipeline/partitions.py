@@ -6,7 +6,7 @@ calendars know that (``backtest.market.calendar``). Keys are added as sessions b
 """
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -40,6 +40,32 @@ def session_of(key: str) -> date:
         raise DataError(
             f"{key!r} is no session", fix="write it as YYYY-MM-DD", code="E_SESSION"
         ) from None
+
+
+def moment_of(text: str) -> date | datetime:
+    """Session or moment that a text names; a moment without a time zone is in UTC.
+
+    Raises
+    ------
+    DataError
+        ``E_SESSION``: the text is neither.
+
+    Examples
+    --------
+    >>> moment_of("2024-01-02T21:30").isoformat()
+    '2024-01-02T21:30:00+00:00'
+    """
+    try:
+        if "T" not in text:
+            return date.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise DataError(
+            f"{text!r} is neither a session nor a moment",
+            fix="write it as YYYY-MM-DD or YYYY-MM-DDThh:mm:ss",
+            code="E_SESSION",
+        ) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def add_sessions(instance: dg.DagsterInstance, days: Iterable[date]) -> int:

@@ -7,7 +7,7 @@ or keeping them (``store``).
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backtest.registry import Registry
 
@@ -34,6 +34,8 @@ class Fetched:
         ``date, state, symbol, conditional_mean`` of a synthetic market; see :func:`keep_truth`.
     place : str, optional
         Where the source lies, to tell two of one name apart; part of no content hash.
+    collected : dict, optional
+        What asking a feed came to, as plain values; none for a source that hands over everything.
     """
 
     raw: "pl.DataFrame"
@@ -41,6 +43,7 @@ class Fetched:
     synthetic: bool
     truth: "pl.DataFrame | None" = None
     place: str | None = None
+    collected: "dict[str, Any] | None" = None
 
 
 class Provider(Protocol):

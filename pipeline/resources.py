@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from backtest.errors import DataError
-from pipeline.partitions import session_of
+from pipeline.partitions import moment_of, session_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.collecting.collect import Report
     from pipeline.config import Home, Settings
     from pipeline.provider import Fetched
     from pipeline.snapshots import Snapshots
@@ -52,9 +55,17 @@ class SettingsResource(dg.ConfigurableResource):
 
         return open_home(self.home or None)
 
-    def known_by(self) -> date | None:
-        """Session whose knowledge limits the run; none if everything known counts."""
-        return session_of(self.as_of) if self.as_of else None
+    def known_by(self) -> date | datetime | None:
+        """Session or moment whose knowledge limits the run; none if everything known counts."""
+        return moment_of(self.as_of) if self.as_of else None
+
+    def replays(self, kept: "Store") -> bool:
+        """Say whether the run repeats what this home saw at an earlier moment.
+
+        Then nothing is asked or written: what was kept by then is all there is.
+        """
+        known = self.known_by()
+        return known is not None and kept.kept_bars(known)
 
     def until(self) -> date:
         """Last session that the run may use, whether or not its source has it."""
@@ -63,7 +74,12 @@ class SettingsResource(dg.ConfigurableResource):
         name = self.read().data.calendar or DEFAULT_CALENDAR
         today = datetime.now(UTC)
         last = today.date() if name == DATA else last_finished_session(name, today)
-        asked = [session_of(text) for text in (self.session, self.as_of) if text]
+        asked = [session_of(self.session)] if self.session else []
+        known = self.known_by()
+        if isinstance(known, datetime):
+            asked.append(known.date() if name == DATA else last_finished_session(name, known))
+        elif known is not None:
+            asked.append(known)
         if asked and min(asked) > last:
             raise DataError(
                 f"session {min(asked)} has not finished",
@@ -79,18 +95,30 @@ class ProviderResource(dg.ConfigurableResource):
 
     settings: dg.ResourceDependency[SettingsResource]
 
-    def fetch(self, until: date) -> "Fetched":
-        """All raw bars up to ``until``."""
+    def fetch(
+        self, until: date, *, store: "Store", run_id: str, report: "Report | None" = None
+    ) -> "Fetched":
+        """All raw bars up to ``until``; a feed is asked for what the store does not have yet."""
+        from pipeline.collecting import fetch
+        from pipeline.feed import Feed
         from pipeline.provider import PROVIDERS
 
         settings = self.settings.read()
-        return PROVIDERS.get(settings.data.provider).fetch(settings, until)
+        part = PROVIDERS.get(settings.data.provider)
+        if isinstance(part, Feed):
+            return fetch(part, settings, store, run_id=run_id, until=until, report=report)
+        return part.fetch(settings, until)
 
 
 class StoreResource(dg.ConfigurableResource):
     """The database of the home."""
 
     settings: dg.ResourceDependency[SettingsResource]
+    _instance: dg.DagsterInstance | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Remember whom to ask whether a run is over."""
+        self._instance = context.instance
 
     def open(self, calendar: str | None = None) -> "Store":
         """Store of the run's universe; no connection is held."""
@@ -101,7 +129,22 @@ class StoreResource(dg.ConfigurableResource):
             self.settings.open_home(),
             universe=settings.universe,
             calendar=calendar or settings.data.calendar,
+            ended=self.ended,
         )
+
+    def begin(self, run_id: str, *, tell: "Callable[[str], None]") -> "Store":
+        """Open the store once no other run works on the universe."""
+        from pipeline.turns import take_turn
+
+        settings = self.settings
+        universe = settings.read().universe
+        take_turn(settings.open_home(), universe, run_id, ended=self.ended, tell=tell)
+        return self.open()
+
+    def ended(self, run_id: str) -> bool:
+        """Say whether a run is known to be over, whatever its process does."""
+        run = self._instance.get_run_by_id(run_id) if self._instance is not None else None
+        return run is not None and run.is_finished
 
 
 class SnapshotsResource(dg.ConfigurableResource):

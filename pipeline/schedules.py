@@ -15,6 +15,7 @@ import dagster as dg
 from pipeline.hours import CALENDAR, RUN_AT, ZONE
 from pipeline.jobs import daily
 from pipeline.partitions import add_sessions, partition_of
+from pipeline.sensors import SESSION_TAG, catches_up, config_of, missing_sessions
 
 HOW_TO_START = (
     "Shipped stopped. Start it with the switch on the Automation page of `make ui`, or with "
@@ -41,13 +42,17 @@ def after_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.Ski
         return dg.SkipReason(f"{day} is no session of {CALENDAR}")
     if now.astimezone(UTC) < close_at(CALENDAR, day):
         return dg.SkipReason(f"{CALENDAR} has not closed on {day} yet")
+    earlier = [one for one in missing_sessions(context.instance, now) if one < day]
+    if earlier and catches_up(context.instance):
+        # A session that is exported before an older one would have to be exported again.
+        return dg.SkipReason(f"{day} waits: catch_up makes up {earlier[0]} and what follows first")
     add_sessions(context.instance, [day])
     key = partition_of(day)
     return dg.RunRequest(
         run_key=f"after_close/{key}",
         partition_key=key,
-        run_config={"resources": {"settings": {"config": {"session": key}}}},
-        tags={"weathervane/session": key},
+        run_config=config_of(key),
+        tags={SESSION_TAG: key},
     )
 
 

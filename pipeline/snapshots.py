@@ -7,6 +7,7 @@ in versions (``store``) or documents that leave the house (``exports``).
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,8 @@ class Snapshots:
 
     def keep_raw(self, fetched: "Fetched") -> Published:
         """Publish a provider's answer until the next one."""
-        facts = {name: getattr(fetched, name) for name in ("source", "synthetic", "place")}
+        names = ("source", "synthetic", "place", "collected")
+        facts = {name: getattr(fetched, name) for name in names}
         self.publish_values(self._raw().with_suffix(".json"), facts)
         return self.publish(self._raw(), fetched.raw)
 
@@ -105,15 +107,19 @@ class Snapshots:
         """Return what the provider answered last."""
         from pipeline.provider import Fetched
 
-        return Fetched(raw=self.frame(self._raw()), **self.values(self._raw().with_suffix(".json")))
+        return Fetched(raw=self.frame(self._raw()), **self.raw_facts())
 
-    def take(self, fetched: "Fetched", *, bars: "pl.DataFrame", **facts: Any) -> Snapshot:
+    def raw_facts(self) -> dict[str, Any]:
+        """Say where the last answer came from, and what asking came to."""
+        return dict(self.values(self._raw().with_suffix(".json")))
+
+    def take(self, came: Mapping[str, Any], *, bars: "pl.DataFrame", **facts: Any) -> Snapshot:
         """Publish the bars that a run sees and make them the current snapshot.
 
         Parameters
         ----------
-        fetched : Fetched
-            Where they came from.
+        came : mapping
+            As :meth:`raw_facts`: where they came from.
         bars : polars.DataFrame
         **facts
             ``quarantined`` (the frame), ``missing`` and ``notes``.
@@ -126,8 +132,8 @@ class Snapshots:
         taken = Snapshot(
             snapshot=content_hash(bars),
             universe=self.settings.universe,
-            source=fetched.source,
-            synthetic=fetched.synthetic,
+            source=came["source"],
+            synthetic=came["synthetic"],
             first=str(bars["date"].min()),
             last=str(bars["date"].max()),
             symbols=bars["symbol"].n_unique(),

@@ -18,6 +18,18 @@ def _day(_context: click.Context, _option: click.Parameter, moment: datetime | N
     return None if moment is None else moment.date()
 
 
+def _moment(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> date | datetime | None:
+    from backtest.errors import DataError
+    from pipeline.partitions import moment_of
+
+    try:
+        return None if text is None else moment_of(text)
+    except DataError as error:
+        raise click.BadParameter(f"{error.what}; {error.fix}") from None
+
+
 session_option = click.option(
     "--session", type=day_type, callback=_day, metavar="DATE", help="A session; else the latest."
 )
@@ -32,10 +44,9 @@ session_option = click.option(
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override.")
 @click.option(
     "--as-of",
-    type=day_type,
-    callback=_day,
-    metavar="DATE",
-    help="Use only what was known at the close of this session.",
+    callback=_moment,
+    metavar="DATE|MOMENT",
+    help="Use only what was known at the close of a session, or at a moment (ISO, UTC).",
 )
 @home_option
 @json_option
@@ -44,7 +55,7 @@ def run(
     source: Path | None,
     session: date | None,
     overrides: tuple[str, ...],
-    as_of: date | None,
+    as_of: date | datetime | None,
     home: Path | None,
     as_json: bool,
 ) -> None:

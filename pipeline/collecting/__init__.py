@@ -1,10 +1,11 @@
 """Asking a remote source for a whole universe, and keeping what it says.
 
-For: ``collect`` and what it returns, under one name. Not for: how one question is asked
+For: ``fetch`` and its parts, under one name. Not for: how one question is asked
 (``pipeline.feed``) or how answers are kept (``pipeline.store.quotes``).
 """
 
 from pipeline.collecting.collect import Collected, collect
+from pipeline.collecting.fetching import fetch
 from pipeline.collecting.rows import raw_bars
 
-__all__ = ["Collected", "collect", "raw_bars"]
+__all__ = ["Collected", "collect", "fetch", "raw_bars"]

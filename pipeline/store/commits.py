@@ -183,6 +183,13 @@ def admit_writer(journal: Journal, writer: Writer, folder: Path) -> dict[str, An
         if line["kind"] == "claim" and line["universe"] == writer.universe
     ]
     holder = claims[-1] if claims else None
+    if writer.ended is not None and writer.ended(writer.run_id):
+        raise StoreError(
+            f"run {writer.run_id} is over, its step went on",
+            where=f"universe {writer.universe}",
+            fix="nothing: its rows are not written; run again",
+            code="E_FENCED",
+        )
     if holder is None or holder["run_id"] != writer.run_id:
         if any(line["run_id"] == writer.run_id for line in claims) and holder is not None:
             raise StoreError(
@@ -217,8 +224,13 @@ def under_way(holder: dict[str, Any], ended: Callable[[str], bool] | None) -> bo
     """Say whether another process still works on the run of a claim."""
     if holder["pid"] == os.getpid() or (ended is not None and ended(holder["run_id"])):
         return False
+    return lives(holder)
+
+
+def lives(process: dict[str, Any]) -> bool:
+    """Say whether the process that :func:`this_process` told of is still there."""
     try:
-        return bool(psutil.Process(holder["pid"]).create_time() == holder["started"])
+        return bool(psutil.Process(process["pid"]).create_time() == process["started"])
     except psutil.NoSuchProcess:
         return False
 

@@ -134,7 +134,7 @@ class Rows:
         limit = None
         if as_of is not None:
             values["cut"] = knowledge_cut(as_of, self.main_calendar)
-            limit = _limit(open_store, table, values)
+            limit = limit_of(open_store, table, values)
         last = min((d for d in (until, _session(as_of)) if d is not None), default=None)
         names = list(dict.fromkeys((*table.key, *table.values)))
         query = (
@@ -161,7 +161,7 @@ class Rows:
             return open_store.sql(f"{query} order by {order}", params=values).pl()
 
 
-def _limit(open_store: duckdb.DuckDBPyConnection, table: Table, values: Mapping[str, Any]) -> str:
+def limit_of(open_store: duckdb.DuckDBPyConnection, table: Table, values: Mapping[str, Any]) -> str:
     """Column whose moment must lie before the cut, for a row to have been seen by then.
 
     A home that kept the table at the time saw what it had ingested, and no more. For a time

@@ -14,8 +14,9 @@ from backtest.market.calendar import calendars_of
 from backtest.market.calendar import sessions as sessions_between
 from pipeline.store import frames, schema
 from pipeline.store.identity import refuse_foreign
-from pipeline.store.knowledge import session_closes
+from pipeline.store.knowledge import knowledge_cut, session_closes
 from pipeline.store.quotes import Quotes
+from pipeline.store.rows import limit_of
 from pipeline.store.snapshot import content_hash
 from pipeline.store.trials import extend_trials
 from pipeline.store.upsert import RowAccount, refuse_unread, upsert
@@ -105,6 +106,13 @@ class Store(Quotes):
         """Refuse symbols that belong to another data set, by ``E_UNIVERSE``; writes nothing."""
         with self.reading() as open_store:
             refuse_foreign(open_store, self.universe, symbols, source=place)
+
+    def kept_bars(self, as_of: date | datetime) -> bool:
+        """Whether this home already kept bars of the universe at that session or moment."""
+        with self.reading() as open_store:
+            values = {"universe": self.universe}
+            values["cut"] = knowledge_cut(as_of, self.main_calendar)
+            return limit_of(open_store, schema.BARS, values) == "ingested_at"
 
     def write_sessions(
         self,

@@ -9,7 +9,6 @@ import pytest
 
 from backtest.errors import StoreError
 from pipeline.config import load_settings, open_home
-from pipeline.provider import Fetched
 from pipeline.snapshots import KEPT, Snapshot, Snapshots
 from tests.pipeline.stored import bars_of as stored_bars
 
@@ -29,8 +28,8 @@ def files_of(home: Path, universe: str, *more: str) -> Snapshots:
 def taken(files: Snapshots, level: float) -> tuple[Snapshot, list[str]]:
     """Take a snapshot of bars at a price level, and retire what is old."""
     bars = bars_of(level)
-    fetched = Fetched(raw=bars, source="test", synthetic=True)
-    seen = files.take(fetched, bars=bars, quarantined=NOTHING, missing=0, notes=())
+    came = {"source": "test", "synthetic": True}
+    seen = files.take(came, bars=bars, quarantined=NOTHING, missing=0, notes=())
     return seen, files.retire(seen)
 
 

@@ -1,0 +1,106 @@
+"""One run at a time for one universe, whoever started it.
+
+For: ``take_turn``, with which a run begins, and ``end_turn``. Not for: the store's own lock, which
+is held for one transaction (``store.lock``), or refusing the writes of a run that was given up
+(``store.commits``).
+
+The turn is a file lock that the kernel frees when its process dies. A run that is over by its own
+record while its process still lives (cancelled, or ended by monitoring) does not keep the others
+waiting: its lock is passed by, and its writes are refused.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from backtest.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from filelock import FileLock
+
+    from pipeline.config import Home
+
+logger = logging.getLogger(__name__)
+
+WAIT_S = 3600.0
+POLL_S = 0.5
+
+_HELD: dict["Path", "FileLock"] = {}
+
+
+def take_turn(
+    home: "Home",
+    universe: str,
+    run_id: str,
+    *,
+    ended: Callable[[str], bool],
+    tell: Callable[[str], None] = logger.info,
+    wait_s: float = WAIT_S,
+) -> None:
+    """Wait until no other run works on the universe, then keep the others waiting.
+
+    A process that has the turn already keeps it for its next run.
+
+    Parameters
+    ----------
+    home : Home
+    universe, run_id : str
+    ended : callable
+        Says of a run whether it is over, whatever its process does.
+    tell : callable
+        Told once whom the run waits for.
+    wait_s : float
+
+    Raises
+    ------
+    StoreError
+        ``E_RUN_BUSY``: the other run did not end in time.
+    """
+    from filelock import FileLock, Timeout
+
+    path = home.store / f".turn-{universe}.lock"
+    note = path.with_suffix(".json")
+    if path not in _HELD:
+        lock, deadline, told = FileLock(path), time.monotonic() + wait_s, False
+        while True:
+            try:
+                lock.acquire(timeout=POLL_S)
+                _HELD[path] = lock
+                break
+            except Timeout:
+                holder = _read(note)
+            if holder["run_id"] and ended(holder["run_id"]):
+                logger.warning("run %(run_id)s is over, process %(pid)s lives on", holder)
+                return
+            who = f"run {holder['run_id']} of process {holder['pid']}"
+            if time.monotonic() >= deadline:
+                raise StoreError(
+                    f"{who} is under way",
+                    where=f"universe {universe}, {home.store}",
+                    fix="wait until it ends, or end it, and run again",
+                    code="E_RUN_BUSY",
+                )
+            if not told:
+                tell(f"waiting for {who}")
+                told = True
+    note.write_text(json.dumps({"run_id": run_id, "pid": os.getpid()}), encoding="utf-8")
+
+
+def end_turn(home: "Home", universe: str) -> None:
+    """Let the next run begin; nothing if this process has no turn."""
+    lock = _HELD.pop(home.store / f".turn-{universe}.lock", None)
+    if lock is not None:
+        lock.release()
+
+
+def _read(note: "Path") -> dict[str, object]:
+    """Who has the turn; unknown while that is being written."""
+    try:
+        return dict(json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {"run_id": "", "pid": "unknown"}
