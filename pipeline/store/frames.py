@@ -118,6 +118,29 @@ def counted(open_store: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int]
     return int(held[0][0]), int(promised[0][0])
 
 
+def changed_rows(open_store: duckdb.DuckDBPyConnection, database: Path) -> list[str]:
+    """One line for every commit whose rows are not those that it wrote."""
+    found = []
+    for table in VERSIONED:
+        names = ", ".join((*table.key, *table.values, "vintage", "known_at"))
+        # A digest of another way of hashing cannot be compared.
+        differ = open_store.execute(
+            "select b.commit_number from batches b left join (select universe, ingested_at,"
+            f" bit_xor(hash({names})) as found from {table.name} group by all) t"
+            " on t.universe = b.universe and t.ingested_at = b.ingested_at"
+            f" where b.table_name = '{table.name}'"
+            " and starts_with(b.digest, format('{:x}-', hash('weathervane')))"
+            " and b.digest <> format('{:x}-{:x}', hash('weathervane'), coalesce(t.found, 0))"
+            " order by 1"
+        ).fetchall()
+        found += [
+            f"E_STORE_LOST: rows of commit {number} in table {table.name} are not those that were"
+            f" written, {database}, run `weathervane restore`"
+            for (number,) in differ
+        ]
+    return found
+
+
 def lost_rows(open_store: duckdb.DuckDBPyConnection, database: Path) -> list[str]:
     """One line for every table that does not hold what was committed."""
     found = []
@@ -126,6 +149,6 @@ def lost_rows(open_store: duckdb.DuckDBPyConnection, database: Path) -> list[str
         if held != promised:
             found.append(
                 f"E_STORE_LOST: table {table.name} holds {held} rows and its batches"
-                f" wrote {promised}, {database}, move it aside and run again"
+                f" wrote {promised}, {database}, run `weathervane restore`"
             )
     return found

@@ -332,4 +332,5 @@ class Store(Quotes):
     def findings(self) -> list[str]:
         """Say what is wrong with the store; empty when every table holds what was committed."""
         with self.reading() as open_store:
-            return frames.lost_rows(open_store, self.home.database)
+            lost = frames.lost_rows(open_store, self.home.database)
+            return lost or frames.changed_rows(open_store, self.home.database)
