@@ -120,7 +120,7 @@ def test_what_the_source_leaves_empty_is_null_and_the_row_stays(exchange):
 
 def test_a_delisted_symbol_has_its_past_and_nothing_after(exchange):
     assert ask(exchange, last=date(2024, 5, 1)).quotes.height == 4
-    with pytest.raises(SymbolUnknown, match="^E_SYMBOL: "):
+    with pytest.raises(SymbolUnknown, match=r"^E_SYMBOL: "):
         ask(exchange, first=date(2024, 4, 1), last=date(2024, 5, 1))
 
 
@@ -176,7 +176,7 @@ def test_each_status_is_one_typed_error(exchange, status, kind, code):
 )
 def test_an_answer_that_cannot_be_read(exchange, body):
     exchange.fault = (200, {}, body)
-    with pytest.raises(ProviderUnavailable, match="^E_PROVIDER: ") as caught:
+    with pytest.raises(ProviderUnavailable, match=r"^E_PROVIDER: ") as caught:
         ask(exchange)
     assert not isinstance(caught.value, RateLimited)
 
@@ -221,7 +221,7 @@ def test_a_key_that_is_missing_or_none_is_refused_unseen(exchange, monkeypatch, 
         monkeypatch.delenv("APCA_API_SECRET_KEY")
     else:
         monkeypatch.setenv("APCA_API_SECRET_KEY", value)
-    with pytest.raises(ConfigError, match="^E_KEYS: APCA_API_SECRET_KEY ") as caught:
+    with pytest.raises(ConfigError, match=r"^E_KEYS: APCA_API_SECRET_KEY ") as caught:
         line(exchange)
     assert not value or not value.strip() or value not in str(caught.value)
     assert exchange.calls == []
