@@ -67,7 +67,7 @@ class AlpacaFeed:
 
     # 60 questions and a burst of 5 are 195 calls in the worst minute.
     limits = Limits(rate_per_s=1.0, burst=5, concurrent=4)
-    needs = "keys in " + " and ".join(KEYS.values())
+    needs = "two keys, APCA_API_*"
 
     def open(self, settings: "Settings") -> "AlpacaLine":
         """Take the keys from the environment; no question goes out yet."""

@@ -27,5 +27,5 @@ def test_the_list_says_what_a_source_is_and_what_it_needs():
         kind = "feed" if hasattr(PROVIDERS.get(name), "open") else "provider"
         assert line.split()[:3] == [name, kind, "needs"]
         assert found[name]["about"] in line
-    assert "APCA_API_SECRET_KEY" in found["alpaca"]["needs"]
+    assert "APCA_API_" in found["alpaca"]["needs"]
     assert found["files"]["needs"] == "data.path"
