@@ -89,6 +89,9 @@ def _facts(part: Any) -> dict[str, Any]:
     facts = {name: getattr(part, name) for name in plain if hasattr(part, name)}
     if facts:
         return facts
+    if hasattr(part, "fetch") or hasattr(part, "open"):
+        facts["kind"] = "feed" if hasattr(part, "open") else "provider"
+        facts["needs"] = getattr(part, "needs", "nothing")
     if hasattr(part, "params"):
         bounds = part.params.ranges()
         facts["parameters"] = {
@@ -113,6 +116,8 @@ def _columns(facts: dict[str, Any]) -> tuple[str, str]:
     if "better" in facts:
         words.append(f"{facts['better']} is better")
         words.append("annualised" if facts["annualised"] else "")
+    if "kind" in facts:
+        words.append(f"{facts['kind']:<8}  needs {facts['needs']}")
     if "parameters" in facts:
         words.append(f"{len(facts['parameters'])} parameters, {facts['candidates']:>3} candidates")
     return "  ".join(words).rstrip(), str(facts.get("about", ""))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class FilesProvider:
     """Reads what lies at ``settings.data.path``."""
 
+    needs = "data.path"
+
     def fetch(self, settings: "Settings", until: date) -> Fetched:
         """Read all bars up to ``until``; rows without a date are kept, to be judged."""
         import polars as pl
