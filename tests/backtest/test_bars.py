@@ -12,6 +12,7 @@ from backtest.errors import DataError
 from backtest.market import quality
 from backtest.market.bars import Bars, Prepared, prepare
 from backtest.market.calendar import sessions
+from backtest.market.quality_rows import row_rules
 
 NAN, INF = float("nan"), float("inf")
 DAYS = sessions("XNYS", date(2024, 1, 2), date(2024, 12, 31))
@@ -372,5 +373,5 @@ def test_whatever_the_damage_every_row_is_accounted_for(
 
 
 def test_every_rule_says_what_to_do() -> None:
-    assert all(fix and fix[0].islower() for fix in quality.RULES.values())
-    assert set(quality.row_rules(["adj_close"])) <= set(quality.RULES)
+    assert all(fix and fix[0].islower() for fix in [rule.fix for rule in quality.RULES.values()])
+    assert set(row_rules(["adj_close"])) <= set(quality.RULES)
