@@ -59,7 +59,7 @@ class QualityConfig(BaseModel):
     spike_window : int
         Bars before a spike that tell what is usual.
     spike_return : float
-        Share of the old level within which the price is back.
+        Share of a spike's own (log) move within which the price is back at its level.
     spike_sessions : int
         Bars in a row that one spike may last.
     split_tolerance : float
@@ -82,7 +82,7 @@ class QualityConfig(BaseModel):
     spike_limit: Annotated[float, Field(gt=0.0, le=10.0)] = 0.25
     spike_multiple: Annotated[float, Field(ge=1.0, le=100.0)] = 4.0
     spike_window: Annotated[int, Field(ge=5, le=250)] = 20
-    spike_return: Annotated[float, Field(gt=0.0, le=0.2)] = 0.05
+    spike_return: Annotated[float, Field(gt=0.0, le=0.5)] = 0.2
     spike_sessions: Annotated[int, Field(ge=1, le=2)] = 2
     split_tolerance: Annotated[float, Field(gt=0.0, le=0.1)] = 0.03
     split_volume: Annotated[float, Field(gt=1.0, le=100.0)] = 3.0

@@ -27,6 +27,9 @@ _LEAST_HISTORY = 5
 _USUAL_WILD = 0.9
 _HOLDS = 2
 _HELD_BEFORE = 3
+_SMALLEST = ((3.0, 2.0), (2.0, 3.0))
+_HOLE = 10
+"""Days between two bars beyond which a gap of the price says nothing."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,8 @@ def _levels(
 def spikes(frame: pl.DataFrame, calendars: dict[str, str], config: QualityConfig) -> Floats:
     """Find prices that left their level and came back: a correction, one or two bars late.
 
-    All four prices of the bad bars lie beyond ``spike_limit``, the next close is back within
-    ``spike_return`` of the level without a trail (its range does not touch theirs), the move is
+    All four prices of the bad bars lie beyond ``spike_limit``, the next close has undone all but
+    ``spike_return`` of the move without a trail (its range does not touch theirs), the move is
     beyond what is usual for the symbol, and the others of its calendar did not make it on that
     day. A crash that recovers leaves a trail, moves with others, or comes amid wild moves.
 
@@ -199,14 +202,14 @@ def spikes(frame: pl.DataFrame, calendars: dict[str, str], config: QualityConfig
 def _length(prices: Series, row: int, config: QualityConfig) -> int:
     """Bars that a spike from ``row`` on lasts before the price is back, 0 where it is none."""
     base, limit = prices.close[row - 1], 1.0 + config.spike_limit
-    up = prices.least[row] > base
+    up, moved = prices.least[row] > base, abs(np.log(prices.close[row] / base))
     stop = int(prices.stop_of(np.array([row]))[0])
     for length in range(1, config.spike_sessions + 1):
         back = row + length
         if back >= stop:
             return 0
         bad = slice(row, back)
-        near = abs(np.log(prices.close[back] / base)) <= np.log1p(config.spike_return)
+        near = abs(np.log(prices.close[back] / base)) <= config.spike_return * moved
         apart = (
             prices.most[back] < prices.least[bad].min()
             if up
@@ -278,15 +281,24 @@ def splits(frame: pl.DataFrame, config: QualityConfig) -> pl.DataFrame:
     traded = frame.filter(~_IDLE) if frame.select(_IDLE.any()).item() else frame
     found = []
     if traded.height > _LEAST_HISTORY:
-        prices = Series(traded)
+        prices, day = Series(traded), traded["date"].to_physical().to_numpy()
         opens, volume = traded["open"].to_numpy(), traded["volume"].to_numpy()
         for row in prices.gaps(RATIOS[0] ** 0.5).tolist():
             gap = float(opens[row] / prices.close[row - 1])
             new, old = _likely(gap, config.split_tolerance)
-            if not new or not _level_moved(prices, row):
+            near = day[row] - day[row - 1] <= _HOLE
+            if not new or not near or not _level_moved(prices, row):
                 continue
-            if _quiet(prices, volume, row, ratio=new / old, config=config):
-                found.append((row, f"likely {new:g} for {old:g}", gap))
+            usual = _of_usual(prices, volume, row, config.spike_window)
+            # 3 for 2 is too near to news to be believed without a volume.
+            quiet = (
+                (new, old) not in _SMALLEST
+                if usual is None
+                else usual <= config.split_volume * new / old
+            )
+            if quiet and _unusual(prices, row, config):
+                told = "" if usual is None else f", {usual:.3g} times the usual volume"
+                found.append((row, f"likely {new:g} for {old:g}{told}", gap))
     named = {"at": pl.Int64, "detail": pl.String, "value": pl.Float64}
     rows = pl.DataFrame(found, schema=named, orient="row")
     return rows.select(*(traded[n].gather(rows["at"]) for n in KEY), "detail", "value")
@@ -313,13 +325,11 @@ def _level_moved(prices: Series, row: int) -> bool:
     return bool(np.ptp(before) < far and np.ptp(after) < far)
 
 
-def _quiet(
-    prices: Series, volume: Floats, row: int, *, ratio: float, config: QualityConfig
-) -> bool:
-    """Whether the turnover of the day is not that of news; true where no volume is known."""
+def _of_usual(prices: Series, volume: Floats, row: int, window: int) -> float | None:
+    """Volume of a row over the median of those before it, none where it is unknown."""
     first = int(prices.first_of(np.array([row]))[0])
-    known = volume[max(first, row - config.spike_window) : row]
+    known = volume[max(first, row - window) : row]
     known = known[np.isfinite(known)]
     if not known.size or not np.isfinite(volume[row]) or not np.median(known):
-        return True
-    return bool(volume[row] / np.median(known) / ratio <= config.split_volume)
+        return None
+    return float(volume[row] / np.median(known))
