@@ -132,7 +132,12 @@ def judged_bars(
 
     asked, until, files = settings.read().data, settings.until(), snapshots.open()
     fetched = files.raw()
-    prepared = prepare(fetched.raw, calendar=asked.calendar, min_bars=asked.min_bars)
+    prepared = prepare(
+        fetched.raw,
+        calendar=asked.calendar,
+        min_bars=asked.min_bars,
+        quality=settings.read().quality,
+    )
     kept = store.open()
     account = kept.write_bars(
         prepared,
@@ -147,6 +152,7 @@ def judged_bars(
         fetched,
         bars=kept.read_bars(**limits, symbols=asked.symbols),
         quarantined=kept.quarantine(**limits),
+        findings=prepared.findings,
         missing=prepared.missing.height,
         notes=prepared.notes,
     )
