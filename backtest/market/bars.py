@@ -128,10 +128,6 @@ def prepare(
     quality : QualityConfig
         Thresholds of the rules.
 
-    Returns
-    -------
-    Prepared
-
     Raises
     ------
     DataError

@@ -6,7 +6,7 @@ For: ``weathervane quality``. Not for: the quality of the chain's bars, which th
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.files import (
     results_folder,
@@ -15,6 +15,9 @@ from pipeline.commands.files import (
     write_parquet,
     write_text,
 )
+
+if TYPE_CHECKING:
+    from backtest.quality_page import QualityStory
 
 
 def judge_quality(
@@ -51,14 +54,7 @@ def judge_quality(
         An unknown threshold, or one out of its bounds.
     """
     from backtest.market.bars import prepare, read_bars
-    from backtest.pages import to_html, to_markdown
-    from backtest.quality_page import (
-        PICTURE,
-        QualityStory,
-        quality_blocks,
-        quality_pictures,
-        quality_summary,
-    )
+    from backtest.quality_page import QualityStory
     from pipeline.config import load_settings
 
     settings = load_settings(path=source, overrides=overrides)
@@ -77,10 +73,19 @@ def judge_quality(
         config=settings.quality,
         notes=prepared.notes,
     )
-    told, drawn, folder = quality_summary(story), quality_pictures(story), results_folder(out)
-    blocks = quality_blocks(told, drawn)
+    folder = results_folder(out)
     write_parquet(folder / "findings.parquet", prepared.findings)
     write_parquet(folder / "quarantine.parquet", prepared.quarantined)
+    return _write_page(story, folder)
+
+
+def _write_page(story: "QualityStory", folder: Path) -> dict[str, Any]:
+    """Write the page in its three forms; return what it says."""
+    from backtest.pages import to_html, to_markdown
+    from backtest.quality_page import PICTURE, quality_blocks, quality_pictures, quality_summary
+
+    told, drawn = quality_summary(story), quality_pictures(story)
+    blocks = quality_blocks(told, drawn)
     (folder / PICTURE).unlink(missing_ok=True)
     for one in drawn:
         write_bytes(folder / one.name, one.png)
