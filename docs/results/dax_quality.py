@@ -18,7 +18,7 @@ ALSO = (
 HEAD = """# Quality of real panels, finding by finding
 
 Made by `python docs/results/dax_quality.py` with the thresholds of the profile. The judgements
-below the figures were made by looking at the rows, once, by hand.
+were made by looking at the rows, once, by hand.
 """
 JUDGED = """## Judgement: the DAX panel
 
