@@ -149,18 +149,18 @@ def judged_bars(
     limits = {"until": settings.until(), "as_of": settings.known_by()}
     asked = settings.read().data
     bars = kept.read_bars(**limits, symbols=asked.symbols)
+    quarantined = kept.quarantine(**limits)
     if judged is None:
-        notes = [f"as of {settings.as_of}, as this home kept it then"]
-        missing = missing_sessions(bars, asked.calendar).height
+        absent = missing_sessions(bars, asked.calendar)
+        facts = {
+            "findings": _known_findings(quarantined, absent),
+            "missing": absent.height,
+            "notes": [f"as of {settings.as_of}, as this home kept it then; flags are not kept"],
+        }
     else:
-        notes, missing = judged.prepared.notes, judged.prepared.missing.height
-    snapshot = files.take(
-        files.raw_facts(),
-        bars=bars,
-        quarantined=kept.quarantine(**limits),
-        missing=missing,
-        notes=notes,
-    )
+        made = judged.prepared
+        facts = {"findings": made.findings, "missing": made.missing.height, "notes": made.notes}
+    snapshot = files.take(files.raw_facts(), bars=bars, quarantined=quarantined, **facts)
     about = {**_about_bars(snapshot, judged), "snapshots removed": len(files.retire(snapshot))}
     return (
         dg.MaterializeResult(asset_key="bars", metadata=about),
@@ -180,7 +180,12 @@ def _judge(files: "Snapshots", kept: "Store", *, run_id: str, until: date) -> _J
     from backtest.market.bars import prepare
 
     fetched, asked = files.raw(), files.settings.data
-    prepared = prepare(fetched.raw, calendar=asked.calendar, min_bars=asked.min_bars)
+    prepared = prepare(
+        fetched.raw,
+        calendar=asked.calendar,
+        min_bars=asked.min_bars,
+        quality=files.settings.quality,
+    )
     account = kept.write_bars(
         prepared,
         run_id=run_id,
@@ -190,6 +195,20 @@ def _judge(files: "Snapshots", kept: "Store", *, run_id: str, until: date) -> _J
         place=fetched.place,
     )
     return _Judged(prepared, account)
+
+
+def _known_findings(quarantined: "pl.DataFrame", absent: "pl.DataFrame") -> "pl.DataFrame":
+    """Findings that a home keeps: rows held back, and sessions without a bar."""
+    import polars as pl
+
+    from backtest.market.quality import findings_of
+
+    return pl.concat(
+        [
+            findings_of(quarantined, verdict="quarantine"),
+            findings_of(absent, rule="session_missing", verdict="flag"),
+        ]
+    )
 
 
 def _about_bars(snapshot: "Snapshot", judged: _Judged | None) -> dict[str, object]:

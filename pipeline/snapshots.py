@@ -122,7 +122,7 @@ class Snapshots:
             As :meth:`raw_facts`: where they came from.
         bars : polars.DataFrame
         **facts
-            ``quarantined`` (the frame), ``missing`` and ``notes``.
+            ``quarantined`` and ``findings`` (frames), ``missing`` and ``notes``.
         """
         from backtest.market.calendar import calendars_of
         from pipeline.store import content_hash
@@ -145,6 +145,10 @@ class Snapshots:
             reasons=dict(rules.iter_rows()),
         )
         self.publish(self.folder(taken) / "bars.parquet", bars)
+        found = facts["findings"]
+        if self.settings.data.symbols:
+            found = found.filter(found["symbol"].is_in(list(self.settings.data.symbols)))
+        self.publish(self._findings(taken), found)
         self.publish_values(self._pointer(), asdict(taken))
         return taken
 
@@ -207,6 +211,10 @@ class Snapshots:
         """Bars of a snapshot."""
         return self.frame(self.folder(snapshot) / "bars.parquet")
 
+    def findings(self, snapshot: Snapshot) -> "pl.DataFrame":
+        """Findings of quality under these settings: ``symbol, date, rule, severity, ...``."""
+        return self.frame(self._findings(snapshot))
+
     def panel(self, snapshot: Snapshot) -> "Panel":
         """Bars of a snapshot, aligned."""
         from backtest.market.calendar import periods_per_year
@@ -235,6 +243,10 @@ class Snapshots:
     def _raw(self) -> Path:
         name = f"{self.settings.universe}.parquet"
         return self.home.snapshots / "raw" / name
+
+    def _findings(self, snapshot: Snapshot) -> Path:
+        # Equal bars may have other findings under other thresholds.
+        return self.folder(snapshot) / f"findings-{self.settings.hash()[:12]}.parquet"
 
     def _pointer(self) -> Path:
         name = f"current-{self.settings.universe}-{self.settings.hash()[:12]}.json"

@@ -8,21 +8,31 @@ sessions are reported) or mending a wrong row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dataframely as dy
+import numpy as np
 import polars as pl
 
 from backtest.errors import DataError
 from backtest.market import calendar as calendars
-from backtest.market import quality
+from backtest.market import quality_levels, quality_rows, quality_series
 from backtest.market.files import LABELS, require_columns, typed
 from backtest.market.files import read_bars as read_bars
 from backtest.market.panel import Panel
+from backtest.market.quality import (
+    DEFAULTS,
+    MIN_BARS,
+    PRICES,
+    RULES,
+    QualityConfig,
+    findings_of,
+    no_findings,
+)
 from backtest.registry import closest
 
-QUARANTINE = ("symbol", "date", "rule", "detail", *quality.PRICES, "volume")
+QUARANTINE = ("symbol", "date", "rule", "detail", *PRICES, "volume")
 
 
 class Bars(dy.Schema):
@@ -41,17 +51,17 @@ class Bars(dy.Schema):
     @dy.rule()
     def high_not_below_low(cls) -> pl.Expr:
         """Keep the high at or above the low."""
-        return ~quality.high_below_low()
+        return ~quality_rows.high_below_low()
 
     @dy.rule()
     def open_within_range(cls) -> pl.Expr:
         """Keep the open between low and high, give or take the tolerance."""
-        return ~quality.outside_range("open")
+        return ~quality_rows.outside_range("open")
 
     @dy.rule()
     def close_within_range(cls) -> pl.Expr:
         """Keep the close between low and high, give or take the tolerance."""
-        return ~quality.outside_range("close")
+        return ~quality_rows.outside_range("close")
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,9 @@ class Prepared:
     notes : tuple of str
         What a reader of the report should know.
     rows_in : int
+    findings : polars.DataFrame
+        ``symbol, date, rule, severity, detail, value``: every quarantined row, every flag and every
+        missing session, sorted.
     """
 
     bars: pl.DataFrame
@@ -77,6 +90,7 @@ class Prepared:
     missing: pl.DataFrame
     notes: tuple[str, ...]
     rows_in: int
+    findings: pl.DataFrame = field(default_factory=no_findings)
 
     def accounting(self) -> dict[str, int]:
         """Count rows: ``rows_in``, ``rows_out``, and one entry per broken rule.
@@ -94,9 +108,13 @@ class Prepared:
 
 
 def prepare(
-    raw: pl.DataFrame, *, calendar: str | None = None, min_bars: int = quality.MIN_BARS
+    raw: pl.DataFrame,
+    *,
+    calendar: str | None = None,
+    min_bars: int = MIN_BARS,
+    quality: QualityConfig = DEFAULTS,
 ) -> Prepared:
-    """Clean raw rows: adjust, quarantine by rule, report what is absent.
+    """Clean raw rows: adjust, quarantine and flag by rule, report what is absent.
 
     Parameters
     ----------
@@ -107,10 +125,8 @@ def prepare(
         symbol's own.
     min_bars : int
         Symbols with fewer bars are quarantined whole, unless no symbol could have more.
-
-    Returns
-    -------
-    Prepared
+    quality : QualityConfig
+        Thresholds of the rules.
 
     Raises
     ------
@@ -118,25 +134,34 @@ def prepare(
         A column is missing, or no row is left.
     """
     require_columns(raw.columns, where="raw bars")
-    frame = typed(raw).with_row_index("row")
-    stages = _Stages(frame)
-    stages.drop(quality.first_broken(quality.row_rules(frame.columns)))
-    stages.drop(quality.duplicates(stages.good))
+    stages = _Stages(typed(raw).with_row_index("row"))
+    frame = stages.frame
+    stages.drop(quality_rows.first_broken(quality_rows.row_rules(frame.columns, quality)))
+    stages.drop(quality_rows.duplicates(stages.good))
     notes = _order_note(stages.good)
-    stages.good = _adjusted(stages.good.sort("symbol", "date"))
+    stages.good = stages.good.sort("symbol", "date")
+    stages.drop_where(quality_rows.currency_changed(stages.good), "currency_changed")
+    stages.flag(quality_rows.slightly_outside(stages.good))
+    stages.good = _adjusted(stages.good)
     notes += _off_calendar(stages, calendar)
-    held, confirming = quality.jumps(stages.good)
-    notes += _level_notes(stages.good.filter(pl.Series(confirming)))
-    stages.drop(pl.when(pl.Series(held)).then(pl.lit("jump_unconfirmed")).alias("rule"))
-    short = quality.too_short(stages.good, min_bars)
-    stages.drop(pl.when(short).then(pl.lit("too_short")).alias("rule"))
+    notes += _off_level(stages, calendar, quality)
+    stages.drop_where(quality_rows.too_short(stages.good, min_bars), "too_short")
     quarantined = stages.quarantined()
     if stages.good.is_empty():
         raise _nothing_left(quarantined)
+    _stand_still(stages, calendar, quality)
     bars = _labelled(stages.good, frame.columns)
     missing = calendars.session_grid(bars, calendar).join(frame, on=["symbol", "date"], how="anti")
-    notes += _bar_notes(bars, missing)
-    prepared = Prepared(bars, quarantined, missing, tuple(notes), raw.height)
+    notes += _bar_notes(bars, missing, quality)
+    stages.flag(missing, "session_missing")
+    prepared = Prepared(
+        bars,
+        quarantined.select(QUARANTINE),
+        missing,
+        tuple(notes),
+        raw.height,
+        stages.findings(quarantined),
+    )
     prepared.accounting()
     return prepared
 
@@ -146,7 +171,8 @@ def panel_of(
     *,
     symbols: Sequence[str] | None = None,
     calendar: str | None = None,
-    min_bars: int = quality.MIN_BARS,
+    min_bars: int = MIN_BARS,
+    quality: QualityConfig = DEFAULTS,
 ) -> tuple[Panel, Prepared]:
     """Read, clean and align: from a path to a panel.
 
@@ -156,7 +182,7 @@ def panel_of(
         As in :func:`read_bars`.
     symbols : sequence of str, optional
         Keep these alone.
-    calendar, min_bars
+    calendar, min_bars, quality
         As in :func:`prepare`.
 
     Raises
@@ -176,7 +202,7 @@ def panel_of(
                     code="E_SYMBOL",
                 )
         raw = raw.filter(pl.col("symbol").is_in(list(symbols)))
-    prepared = prepare(raw, calendar=calendar, min_bars=min_bars)
+    prepared = prepare(raw, calendar=calendar, min_bars=min_bars, quality=quality)
     names = list(calendars.calendars_of(prepared.bars, calendar).values())
     common = max(sorted(set(names)), key=names.count)
     periods = calendars.periods_per_year(common)
@@ -184,29 +210,51 @@ def panel_of(
 
 
 class _Stages:
-    """Rows on their way through the rules: the good ones, and why the others left."""
+    """Rows on their way through the rules: the good ones, why others left, and what was flagged."""
 
     def __init__(self, frame: pl.DataFrame):
         self.frame = frame
         self.good = frame
         self.left: list[pl.DataFrame] = []
+        self.flagged: list[pl.DataFrame] = []
 
-    def drop(self, rule: pl.Expr | pl.Series) -> int:
+    def drop(self, rule: pl.Expr | pl.Series, value: pl.Series | None = None) -> int:
         """Take out the good rows for which ``rule`` is a name; return how many."""
+        size = pl.lit(None, pl.Float64) if value is None else value
         judged = self.good.with_columns(rule.alias("rule"))
+        if not judged["rule"].null_count() < judged.height:
+            return 0
+        judged = judged.with_columns(size.alias("value"))
         broken = judged.filter(pl.col("rule").is_not_null())
-        if broken.height:
-            self.left.append(quality.with_detail(broken).select("row", "rule", "detail"))
-            self.good = judged.filter(pl.col("rule").is_null()).drop("rule")
+        told = quality_rows.with_detail(broken)
+        self.left.append(told.select("row", "rule", "detail", "value"))
+        self.good = judged.filter(pl.col("rule").is_null()).drop("rule", "value")
         return broken.height
+
+    def drop_where(
+        self, broken: pl.Expr | pl.Series, rule: str, value: pl.Series | None = None
+    ) -> int:
+        """Take out the good rows that break one rule; return how many."""
+        return self.drop(pl.when(broken).then(pl.lit(rule)), value)
+
+    def flag(self, rows: pl.DataFrame, rule: str | None = None) -> None:
+        """List rows that stay."""
+        if rows.height:
+            self.flagged.append(findings_of(rows, rule=rule, verdict="flag"))
 
     def quarantined(self) -> pl.DataFrame:
         """Rows that left, with their raw values."""
         row = self.frame.schema["row"]
-        none = pl.DataFrame(schema={"row": row, "rule": pl.String, "detail": pl.String})
-        named = pl.concat([none, *self.left])
+        said = {"rule": pl.String, "detail": pl.String, "value": pl.Float64}
+        named = pl.concat([pl.DataFrame(schema={"row": row, **said}), *self.left])
         joined = self.frame.join(named, on="row", how="inner")
-        return joined.sort("symbol", "date", "row").select(QUARANTINE)
+        return joined.sort("symbol", "date", "row").select(*QUARANTINE, "value")
+
+    def findings(self, quarantined: pl.DataFrame) -> pl.DataFrame:
+        """Everything that was found, sorted."""
+        bad = findings_of(quarantined, verdict="quarantine")
+        found = pl.concat([no_findings(), bad, *self.flagged])
+        return found.sort("symbol", "date", "rule", maintain_order=True)
 
 
 def _adjusted(frame: pl.DataFrame) -> pl.DataFrame:
@@ -215,16 +263,16 @@ def _adjusted(frame: pl.DataFrame) -> pl.DataFrame:
     if "adj_close" not in frame.columns:
         return frame
     factor = (pl.col("adj_close") / pl.col("close")).fill_null(1.0)
-    return frame.with_columns(pl.col(quality.PRICES) * factor)
+    return frame.with_columns(pl.col(PRICES) * factor)
 
 
 def _off_calendar(stages: _Stages, calendar: str | None) -> list[str]:
     """Take out fillers of closed days; note other bars of such days."""
     grid = calendars.session_grid(stages.good, calendar)
-    outside = quality.closed_exchange_filler(grid, stages.good)
+    outside = quality_rows.closed_exchange_filler(grid, stages.good)
     fillers = outside.filter("filler")["row"].implode()
-    rule = pl.when(pl.col("row").is_in(fillers)).then(pl.lit("closed_exchange_filler"))
-    kept = outside.height - stages.drop(rule)
+    dropped = stages.drop_where(pl.col("row").is_in(fillers), "closed_exchange_filler")
+    kept = outside.height - dropped
     if not kept:
         return []
     first = outside.filter(~pl.col("filler")).row(0, named=True)
@@ -232,6 +280,29 @@ def _off_calendar(stages: _Stages, calendar: str | None) -> list[str]:
         f"{kept} bars on days that are no session of their exchange were kept, "
         f"first {first['symbol']} {first['date']}"
     ]
+
+
+def _off_level(stages: _Stages, calendar: str | None, config: QualityConfig) -> list[str]:
+    """Take out prices that leave their level; note and flag levels that moved."""
+    stages.flag(quality_levels.splits(stages.good, config), "split_unadjusted")
+    jumps = quality_levels.jumps(stages.good, config)
+    notes = _level_notes(stages.good.filter(pl.Series(jumps.confirming)))
+    if jumps.held.any():
+        stages.drop_where(pl.Series(jumps.held), "jump_unconfirmed", pl.Series(jumps.ratio))
+    named = calendars.calendars_of(stages.good, calendar)
+    ratio = quality_levels.spikes(stages.good, named, config)
+    if np.isfinite(ratio).any():
+        stages.drop_where(pl.Series(np.isfinite(ratio)), "spike_reverted", pl.Series(ratio))
+    return notes
+
+
+def _stand_still(stages: _Stages, calendar: str | None, config: QualityConfig) -> None:
+    """Flag prices that stand still, rows without volume, copies, and lonely adjustments."""
+    good, named = stages.good, calendars.calendars_of(stages.good, calendar)
+    stages.flag(quality_series.stale_prices(good, named, config), "stale_price")
+    stages.flag(quality_series.zero_volumes(good, named, config), "volume_zero")
+    stages.flag(quality_series.repeated(good), "session_repeated")
+    stages.flag(quality_series.adjustments(good, config), "adjustment_unmatched")
 
 
 def _order_note(frame: pl.DataFrame) -> list[str]:
@@ -247,7 +318,7 @@ def _level_notes(confirming: pl.DataFrame) -> list[str]:
     ]
 
 
-def _bar_notes(bars: pl.DataFrame, missing: pl.DataFrame) -> list[str]:
+def _bar_notes(bars: pl.DataFrame, missing: pl.DataFrame, config: QualityConfig) -> list[str]:
     notes = []
     if missing.height:
         first = missing.row(0, named=True)
@@ -257,11 +328,11 @@ def _bar_notes(bars: pl.DataFrame, missing: pl.DataFrame) -> list[str]:
         )
     if unknown := bars["volume"].null_count():
         notes.append(f"{unknown} bars without a volume")
-    slightly = quality.outside_range("open", 0.0) | quality.outside_range("close", 0.0)
+    slightly = quality_rows.outside_range("open", 0.0) | quality_rows.outside_range("close", 0.0)
     if count := bars.filter(slightly).height:
         notes.append(
             f"{count} bars with the open or close outside low to high by at most "
-            f"{quality.RANGE_TOLERANCE:.0%} were kept"
+            f"{config.range_tolerance:.0%} were kept"
         )
     return notes
 
@@ -284,6 +355,6 @@ def _nothing_left(quarantined: pl.DataFrame) -> DataError:
     return DataError(
         f"no bar is left ({reasons})",
         where=f"first {first['symbol']} {first['date']} {first['detail']}".rstrip(),
-        fix=quality.RULES[counts["rule"][0]],
+        fix=RULES[counts["rule"][0]].fix,
         code="E_DATA_QUARANTINED",
     )

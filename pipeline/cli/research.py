@@ -1,7 +1,7 @@
 """Commands that answer a question from files, without any state.
 
-For: backtest, sweep, walk-forward, regimes, metrics. Not for: proofs (``proof``) or the daily
-chain.
+For: backtest, sweep, walk-forward, regimes, metrics, quality. Not for: proofs (``proof``) or the
+daily chain.
 """
 
 from pathlib import Path
@@ -181,6 +181,26 @@ def metrics(returns: Path, as_json: bool, **rest: Any) -> None:
     answer(metrics_of_file(returns, **rest), [], as_json=True)
 
 
+@click.command()
+@bars_option
+@calendar_option
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="quality.KEY=VALUE",
+    help="A threshold, such as quality.stale_sessions=8.",
+)
+@out_option
+@json_option
+def quality(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
+    """Judge bars by named rules; what was found is a result, not an error."""
+    from pipeline.commands.quality import judge_quality, quality_lines
+
+    told = judge_quality(source, out=out, **rest)
+    answer(told, quality_lines(told, out), as_json=as_json)
+
+
 def _number(name: str, value: float | None) -> str:
     if value is None:
         return "undefined"
@@ -195,4 +215,4 @@ def _values(row: dict[str, Any]) -> str:
     )
 
 
-COMMANDS = (backtest, sweep, walk_forward, regimes, metrics)
+COMMANDS = (backtest, sweep, walk_forward, regimes, metrics, quality)

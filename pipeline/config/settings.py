@@ -14,10 +14,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from backtest.errors import ConfigError, UnknownNameError
-from backtest.market import quality
+from backtest.market.quality import MIN_BARS, QualityConfig
 from backtest.market.synthetic import FIRST_SESSION, WorldConfig
 from backtest.portfolio.book import BookKind
 from backtest.registry import Registry, closest
@@ -65,7 +65,38 @@ class DataConfig(Section):
     symbols: tuple[str, ...] = ()
     first_session: date = FIRST_SESSION
     calendar: str | None = None
-    min_bars: Annotated[int, Field(ge=1)] = quality.MIN_BARS
+    min_bars: Annotated[int, Field(ge=1)] = MIN_BARS
+
+
+def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    """Refuse a check that would refuse before it warns."""
+    if limits[0] > limits[1]:
+        raise ValueError("give the share to warn above, then the larger one to refuse above")
+    return limits
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Limits = Annotated[tuple[Share, Share], AfterValidator(_ascending)]
+
+
+class ChecksConfig(Section):
+    """Shares of rows above which the checks of quality warn, and refuse.
+
+    Parameters
+    ----------
+    duplicates, jumps, currency : (float, float)
+        Warn above the first; above the second nothing flows on, because a wrong price would.
+    gaps, stale, volume, range : float
+        Warn above it; the rows stay, and their prices were quoted.
+    """
+
+    duplicates: Limits = (0.0, 0.05)
+    jumps: Limits = (0.0, 0.02)
+    currency: Limits = (0.0, 0.01)
+    gaps: Share = 0.01
+    stale: Share = 0.001
+    volume: Share = 0.01
+    range: Share = 0.005
 
 
 class FeedConfig(Section):
@@ -151,6 +182,8 @@ class Settings(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataConfig = DataConfig()
     feed: FeedConfig = FeedConfig()
+    quality: QualityConfig = QualityConfig()
+    checks: ChecksConfig = ChecksConfig()
     world: WorldConfig = WorldConfig()
     strategies: StrategiesConfig = StrategiesConfig()
     book: BookConfig = BookConfig()
@@ -171,9 +204,9 @@ class Settings(Section):
         return f"{self.data.provider}-{world.world}-{world.symbols}-seed{world.seed}"
 
     def hash(self) -> str:
-        """SHA-256 of what can change a result: not where tracker, file or feed lie."""
-        asked = {"profile": True, "tracking": True, "feed": True}
-        content = self.model_dump(mode="json", exclude=asked)
+        """SHA-256 of what can change a result: no tracker, no place, no manners, no patience."""
+        unread = dict.fromkeys(("profile", "tracking", "feed", "checks"), True)
+        content = self.model_dump(mode="json", exclude=unread)
         content["data"].pop("path")
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -12,9 +12,12 @@ from backtest.errors import DataError
 from backtest.market import quality
 from backtest.market.bars import Bars, Prepared, prepare
 from backtest.market.calendar import sessions
+from backtest.market.quality_rows import row_rules
 
 NAN, INF = float("nan"), float("inf")
 DAYS = sessions("XNYS", date(2024, 1, 2), date(2024, 12, 31))
+AT_ONCE = quality.QualityConfig(spike_limit=10.0)
+"""Without the one rule that waits; ``test_quality`` shows how long it does."""
 
 
 def bars(symbol: str = "AAA", count: int = 30, price: float = 100.0) -> pl.DataFrame:
@@ -227,7 +230,7 @@ def test_new_level_costs_one_row_and_is_noted() -> None:
 def test_holding_back_never_waits_for_a_later_row(factors: list[float], cut: int) -> None:
     scale = np.array(factors)
     wild = bars().with_columns(pl.col(c) * pl.Series(scale) for c in quality.PRICES)
-    whole, part = prepare(wild, min_bars=1), prepare(wild[:cut], min_bars=1)
+    whole, part = (prepare(one, min_bars=1, quality=AT_ONCE) for one in (wild, wild[:cut]))
     early = pl.col("date") < DAYS[cut]
     assert whole.bars.filter(early).equals(part.bars)
     assert whole.quarantined.filter(early).equals(part.quarantined)
@@ -301,8 +304,8 @@ def test_an_adjusted_close_says_nothing_about_earlier_rows(
     raw = pl.concat(
         [bars().with_columns(adj_close=pl.col("close") * ratio), bars("ZZZ")], how="diagonal"
     )
-    whole = prepare(raw, min_bars=1)
-    part = prepare(raw.filter(pl.col("date") < DAYS[cut]), min_bars=1)
+    whole = prepare(raw, min_bars=1, quality=AT_ONCE)
+    part = prepare(raw.filter(pl.col("date") < DAYS[cut]), min_bars=1, quality=AT_ONCE)
     early = pl.col("date") < DAYS[cut]
     assert whole.bars.filter(early).equals(part.bars)
     assert whole.quarantined.filter(early).equals(part.quarantined)
@@ -372,5 +375,5 @@ def test_whatever_the_damage_every_row_is_accounted_for(
 
 
 def test_every_rule_says_what_to_do() -> None:
-    assert all(fix and fix[0].islower() for fix in quality.RULES.values())
-    assert set(quality.row_rules(["adj_close"])) <= set(quality.RULES)
+    assert all(fix and fix[0].islower() for fix in [rule.fix for rule in quality.RULES.values()])
+    assert set(row_rules(["adj_close"])) <= set(quality.RULES)

@@ -28,10 +28,11 @@ def test_sp500_panel() -> None:
     panel, prepared = panel_of(path("sp500_daily_sectors_5yr"))
     assert prepared.accounting() == {
         "rows_in": 452895,
-        "rows_out": 452868,
+        "rows_out": 452865,
         "duplicate_conflicting": 2,
         "jump_unconfirmed": 5,
         "price_not_positive": 1,
+        "spike_reverted": 3,
         "too_short": 19,
     }
     assert panel.shape == (367, 1259)

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from assets.ingest import judged_bars, raw_bars, sessions
+from assets.quality import quality_report
 from backtest.errors import StoreError
+from backtest.market.quality import findings_of
 from ml.proof import leaks
 from pipeline import checks, proven
 from pipeline.config import Home, load_settings
@@ -275,3 +277,56 @@ def test_a_flipped_byte_stops_whoever_reads_it(home: Path):
         run_check(checks.keys_are_unique, home)
     assert isinstance(caught.value.__cause__, StoreError)
     assert "E_CORRUPT" in caught.value.description
+
+
+def found_in(home: Path, rule: str, count: int) -> None:
+    """Publish findings in the place of the snapshot's: ``count`` rows of one rule."""
+    (path,) = Home(home).snapshots.glob("*/findings-*.parquet")
+    bars = pl.read_parquet(path.parent / "bars.parquet").head(count)
+    publish_frame(path, findings_of(bars.select("symbol", "date"), rule=rule, verdict="flag"))
+
+
+@pytest.mark.parametrize(
+    ("check", "rule", "few", "many"),
+    [
+        (checks.duplicates_are_few, "duplicate_agreeing", 1, 40),
+        (checks.jumps_are_few, "spike_reverted", 1, 16),
+        (checks.jumps_are_few, "split_unadjusted", 1, 16),
+        (checks.currency_changes_are_few, "currency_changed", 1, 8),
+        (checks.gaps_are_few, "session_missing", 8, None),
+        (checks.stale_prices_are_few, "stale_price", 1, None),
+        (checks.stale_prices_are_few, "session_repeated", 1, None),
+        (checks.zero_volumes_are_few, "volume_zero", 8, None),
+        (checks.range_faults_are_few, "close_outside_range", 4, None),
+    ],
+)
+def test_findings_warn_above_the_limit_and_block_where_a_wrong_price_would_flow_on(
+    home: Path, check: dg.AssetChecksDefinition, rule: str, few: int, many: int | None
+):
+    """Shares are of 744 rows; the limits are those of the profile."""
+    assert run_check(check, home).passed
+    found_in(home, rule, few)
+    result = run_check(check, home)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert f"{few} findings" in result.description
+    found_in(home, rule, many or 744)
+    severity = dg.AssetCheckSeverity.WARN if many is None else dg.AssetCheckSeverity.ERROR
+    assert run_check(check, home).severity == severity
+    spec = next(iter(check.check_specs))
+    assert spec.blocking == (many is not None)
+
+
+def test_a_finding_of_another_family_is_no_business_of_a_check(home: Path):
+    found_in(home, "volume_zero", 700)
+    assert run_check(checks.jumps_are_few, home).passed
+
+
+def test_the_page_of_quality_is_published_with_its_findings(home: Path):
+    found_in(home, "stale_price", 3)
+    assert dg.materialize([quality_report], selection=[quality_report], resources=kit(home)).success
+    (page,) = Home(home).reports.glob("*/*/quality.md")
+    text = page.read_text(encoding="utf-8")
+    assert "744 rows in = 744 bars + 0 rows quarantined. 3 flags on rows that stay" in text
+    assert "SYNTHETIC MARKET" in text
+    assert pl.read_parquet(page.parent / "findings.parquet").height == 3
+    assert json.loads((page.parent / "quality.json").read_text())["rules"][0]["findings"] == 3

@@ -12,6 +12,7 @@ GRAPH = {
     "bars": {"raw_bars"},
     "universe": {"raw_bars"},
     "sessions": {"bars"},
+    "quality_report": {"bars"},
     "feature_panel": {"bars"},
     "market_state": {"bars"},
     "regime_model": {"market_state"},
@@ -29,6 +30,9 @@ BLOCKING = {
     "rows_are_accounted_for",
     "keys_are_unique",
     "quarantine_is_small",
+    "duplicates_are_few",
+    "jumps_are_few",
+    "currency_changes_are_few",
     "every_session_has_bars",
     "probabilities_sum_to_one",
     "regimes_are_causal",
@@ -85,7 +89,7 @@ def test_jobs_and_schedule():
         name: len(defs.resolve_job_def(name).asset_layer.executable_asset_keys)
         for name in ("ingest", "research", "daily", "prove")
     }
-    expected = {"ingest": 4, "research": len(GRAPH) - 1, "daily": len(GRAPH), "prove": 1}
+    expected = {"ingest": 5, "research": len(GRAPH) - 1, "daily": len(GRAPH), "prove": 1}
     assert sizes == expected
     assert defs.resolve_schedule_def("after_close").job_name == "daily"
 

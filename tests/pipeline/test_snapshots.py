@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from backtest.errors import StoreError
+from backtest.market.quality import no_findings
 from pipeline.config import load_settings, open_home
 from pipeline.snapshots import KEPT, Snapshot, Snapshots
 from tests.pipeline.stored import bars_of as stored_bars
@@ -29,7 +30,9 @@ def taken(files: Snapshots, level: float) -> tuple[Snapshot, list[str]]:
     """Take a snapshot of bars at a price level, and retire what is old."""
     bars = bars_of(level)
     came = {"source": "test", "synthetic": True}
-    seen = files.take(came, bars=bars, quarantined=NOTHING, missing=0, notes=())
+    seen = files.take(
+        came, bars=bars, quarantined=NOTHING, findings=no_findings(), missing=0, notes=()
+    )
     return seen, files.retire(seen)
 
 

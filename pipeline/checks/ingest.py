@@ -1,0 +1,88 @@
+"""What must hold of bars and sessions before they flow on.
+
+For: rows accounted for, keys, the quarantine as a whole, empty sessions. Not for: the rules of
+quality, family by family (``quality``).
+"""
+
+import dagster as dg
+
+from pipeline.boundary import at_boundary
+from pipeline.checks.severity import FEW, grade
+from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
+
+
+@dg.asset_check(asset="bars", blocking=True, description="Rows in = rows out + rows with a reason.")
+@at_boundary
+def rows_are_accounted_for(
+    context: dg.AssetCheckExecutionContext,
+    settings: SettingsResource,
+    store: StoreResource,
+    snapshots: SnapshotsResource,
+) -> dg.AssetCheckResult:
+    """Count again in the store itself what the provider gave."""
+    until, kept = settings.until(), store.open()
+    if settings.replays(kept):
+        return dg.AssetCheckResult(passed=True, description="a replay: no rows came in")
+    came = snapshots.open().raw().raw.height
+    good, bad = kept.read_bars(until=until).height, kept.quarantine(until=until).height
+    return dg.AssetCheckResult(
+        passed=came == good + bad,
+        description=f"{came:,} in, {good:,} out, {bad:,} quarantined",
+        metadata={"rows in": came, "rows out": good, "quarantined": bad},
+    )
+
+
+@dg.asset_check(asset="bars", blocking=True, description="One bar per symbol and session.")
+@at_boundary
+def keys_are_unique(
+    context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Look for a symbol and session that stand twice in the snapshot."""
+    files = snapshots.open()
+    bars = files.bars(files.current())
+    twice = int(bars.select("symbol", "date").is_duplicated().sum())
+    return dg.AssetCheckResult(
+        passed=twice == 0,
+        description=f"{twice} rows share their symbol and session",
+        metadata={"rows": twice},
+    )
+
+
+@dg.asset_check(asset="bars", blocking=True, description="Few rows break a rule.")
+@at_boundary
+def quarantine_is_small(
+    context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Warn when more than 1 % of the rows are quarantined, refuse more than half."""
+    snapshot = snapshots.open().current()
+    share = snapshot.quarantined / max(snapshot.rows + snapshot.quarantined, 1)
+    return dg.AssetCheckResult(
+        passed=share <= FEW,
+        severity=grade(share),
+        description=f"{share:.2%} of the rows are quarantined",
+        metadata={"share": share, "by rule": dg.MetadataValue.json(snapshot.reasons or {})},
+    )
+
+
+@dg.asset_check(
+    asset="sessions", blocking=True, description="Every session of the calendar has bars."
+)
+@at_boundary
+def every_session_has_bars(
+    context: dg.AssetCheckExecutionContext, store: StoreResource, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Warn of a session without any bar; refuse when more than 5 % of them are empty."""
+    files = snapshots.open()
+    snapshot = files.current()
+    present = set(files.bars(snapshot)["date"].unique())
+    expected = store.open(snapshot.calendar).sessions()["date"].to_list()
+    span = [day for day in expected if snapshot.first <= str(day) <= snapshot.last]
+    absent = [day for day in span if day not in present]
+    share = len(absent) / max(len(span), 1)
+    return dg.AssetCheckResult(
+        passed=not absent,
+        severity=grade(share, most=0.05),
+        description=f"{len(absent)} of {len(span)} sessions of {snapshot.calendar} have no bar "
+        "(data.calendar names another exchange, or data = the days that are there)",
+        metadata={"absent": dg.MetadataValue.json([str(day) for day in absent[:20]])},
+    )
