@@ -1,7 +1,7 @@
 """What leaves the house: registered models, and one parameter document for each session.
 
-For: ``promoted_model`` and ``regime_parameters``, the daily product. Not for: the verdict, which
-the gate reached inside the walk-forward.
+For: ``promoted_model`` and ``regime_parameters``, the daily product, and ``store_backup`` when all
+is done. Not for: the verdict, which the gate reached inside the walk-forward.
 """
 
 import dagster as dg
@@ -103,5 +103,33 @@ def regime_parameters(
             "ledger entry": exported.entry.entry,
             "dagster/partition_row_count": len(actions),
             "synthetic": document.data.synthetic,
+        }
+    )
+
+
+@dg.asset(
+    deps=["regime_parameters"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"duckdb"},
+    code_version="1",
+    tags={"layer": "product"},
+)
+@at_boundary
+def store_backup(
+    context: dg.AssetExecutionContext, settings: SettingsResource
+) -> dg.MaterializeResult:
+    """Copy the database with every version of every row, for `weathervane restore`."""
+    from pipeline.store.backup import keep_backup
+
+    made = keep_backup(settings.open_home())
+    if made is None:
+        return dg.MaterializeResult(metadata={"summary": "nothing to copy yet"})
+    return dg.MaterializeResult(
+        metadata={
+            "summary": f"commit {made.number}" + ("" if made.written else ", copied already"),
+            "path": dg.MetadataValue.path(made.path),
+            "commit": made.number,
+            "bytes": made.path.stat().st_size,
         }
     )

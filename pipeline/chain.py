@@ -131,18 +131,23 @@ def end_dead_runs(instance: "dg.DagsterInstance") -> list[str]:
     list of str
         Their ids.
     """
+    ended = stuck_runs(instance)
+    for run_id in ended:
+        run = instance.get_run_by_id(run_id)
+        if run is not None:
+            instance.report_run_failed(run, "its process is gone; run again to go on from there")
+    return ended
+
+
+def stuck_runs(instance: "dg.DagsterInstance") -> list[str]:
+    """Runs of this command that are recorded as under way while their process is gone."""
     import dagster as dg
 
     from pipeline.store.commits import lives
 
-    ended = []
     under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-    for run in instance.get_runs(under_way):
-        process = run.tags.get(PROCESS_TAG)
-        if process is not None and not lives(json.loads(process)):
-            instance.report_run_failed(run, "its process is gone; run again to go on from there")
-            ended.append(run.run_id)
-    return ended
+    processes = {run.run_id: run.tags.get(PROCESS_TAG) for run in instance.get_runs(under_way)}
+    return [run for run, told in processes.items() if told and not lives(json.loads(told))]
 
 
 def _summary(home: "Home", settings: "Settings", day: date) -> RunSummary:

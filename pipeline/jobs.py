@@ -6,7 +6,7 @@ For: ``ingest``, ``research``, ``daily`` and ``prove``. Not for: when they run (
 import dagster as dg
 
 INGEST = dg.AssetSelection.groups("ingest")
-EXPORT = dg.AssetSelection.assets("regime_parameters")
+EXPORT = dg.AssetSelection.assets("regime_parameters", "store_backup")
 PROOF = dg.AssetSelection.groups("proof")
 
 ingest = dg.define_asset_job(

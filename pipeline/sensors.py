@@ -21,7 +21,7 @@ from pipeline.partitions import add_sessions, partition_of, session_of
 
 GRACE = timedelta(minutes=20)
 """After the schedule's own time, before its session counts as missed."""
-IN_TIME = timedelta(days=7)
+IN_TIME = timedelta(days=30)
 """After its close, until when an export counts as made in its session's own time."""
 PAGE = 500
 ATTEMPTS = 3
@@ -64,20 +64,17 @@ def missing_sessions(instance: dg.DagsterInstance, now: datetime) -> list[date]:
 def started_at(instance: dg.DagsterInstance) -> date | None:
     """First session that was exported in its own time, since when none may be missing.
 
-    A session of years ago that somebody exports to look at it starts nothing. If every export
-    was such a one, the latest of them counts.
+    A session of long ago that somebody exports to look at it starts nothing.
     """
     found = instance.fetch_materializations(EXPORT, limit=PAGE, ascending=True)
-    latest = None
     while True:
         for record in found.records:
             day = session_of(str(record.partition_key))
             made = datetime.fromtimestamp(record.timestamp, UTC)
             if made - _settled(day) <= IN_TIME:
                 return day
-            latest = day if latest is None else max(latest, day)
         if not found.has_more:
-            return latest
+            return None
         found = instance.fetch_materializations(
             EXPORT, limit=PAGE, cursor=found.cursor, ascending=True
         )

@@ -15,6 +15,7 @@ from pipeline.checks.ingest import (
     keys_are_unique,
     quarantine_is_small,
     rows_are_accounted_for,
+    symbols_were_answered,
 )
 from pipeline.checks.quality import (
     currency_changes_are_few,
@@ -34,6 +35,7 @@ from pipeline.checks.research import (
 from pipeline.checks.severity import FEW, MANY, grade
 
 CHECKS = (
+    symbols_were_answered,
     rows_are_accounted_for,
     keys_are_unique,
     quarantine_is_small,
@@ -75,5 +77,6 @@ __all__ = [
     "schema_errors",
     "sessions_of_run",
     "stale_prices_are_few",
+    "symbols_were_answered",
     "zero_volumes_are_few",
 ]

@@ -32,6 +32,31 @@ def rows_are_accounted_for(
     )
 
 
+@dg.asset_check(
+    asset="raw_bars", blocking=True, description="The source answered for nearly every symbol."
+)
+@at_boundary
+def symbols_were_answered(
+    context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
+) -> dg.AssetCheckResult:
+    """Warn of symbols without an answer, or that the source forgot; refuse too many of them."""
+    files = snapshots.open()
+    told = files.raw_facts().get("collected")
+    if told is None:
+        return dg.AssetCheckResult(passed=True, description="the source hands over everything")
+    most = files.settings.feed.most_failed
+    lacking = {**told["failed"], **dict.fromkeys(told["delisted"], "no longer known")}
+    share = len(lacking) / max(told["symbols"], 1)
+    example = f", first {min(lacking)}: {lacking[min(lacking)]}" if lacking else ""
+    return dg.AssetCheckResult(
+        passed=not lacking,
+        severity=grade(share, most=most),
+        description=f"{len(lacking)} of {told['symbols']} symbols without an answer{example}"
+        + (" (above feed.most_failed; run again to ask for them alone)" if share > most else ""),
+        metadata={n: dg.MetadataValue.json(told[n]) for n in ("failed", "delisted", "pending")},
+    )
+
+
 @dg.asset_check(asset="bars", blocking=True, description="One bar per symbol and session.")
 @at_boundary
 def keys_are_unique(

@@ -1,6 +1,6 @@
 """Commands of the daily chain and of what it exported.
 
-For: run, show, explain, diff, history, rollback. Not for: research from files.
+For: run, show, explain, diff, history, rollback, restore. Not for: research from files.
 """
 
 import warnings
@@ -156,4 +156,29 @@ def rollback(entry: int, home: Path | None, as_json: bool) -> None:
     answer(done.entry.plain(), [*lines, f"file: {done.path}"], as_json=as_json)
 
 
-COMMANDS: tuple[click.Command, ...] = (run, show, explain, diff, history, rollback)
+@click.command()
+@home_option
+@json_option
+def restore(home: Path | None, as_json: bool) -> None:
+    """Put the last copy of the store in its place; what stood there is moved aside."""
+    from pipeline.config import Home, home_of
+    from pipeline.store import backup
+
+    done = backup.restore(Home(home_of(home)))
+    lines = [f"store of commit {done.backup.number} restored from {done.backup.path.name}"]
+    if done.lost:
+        lines.append(
+            f"{done.lost} later commits are not in it: run `weathervane run` to fetch anew"
+        )
+    if done.aside:
+        lines.append(f"what stood there before: {done.aside}")
+    values = {
+        "commit": done.backup.number,
+        "backup": str(done.backup.path),
+        "lost": done.lost,
+        "aside": str(done.aside) if done.aside else None,
+    }
+    answer(values, lines, as_json=as_json)
+
+
+COMMANDS: tuple[click.Command, ...] = (run, show, explain, diff, history, rollback, restore)

@@ -51,11 +51,14 @@ def examine(home: str | Path | None = None) -> list[Check]:
     looks: dict[str, Callable[[Home], str]] = {
         "home": _home,
         "store": _store,
+        "backup": _backup,
+        "feed": _feed,
         "files": _files,
         "ledger": _ledger,
         "documents": _documents,
         "registry": _registry,
         "calendar": _calendar,
+        "sessions": _sessions,
     }
     return [_checked(name, look, place) for name, look in looks.items()]
 
@@ -92,13 +95,46 @@ def _home(home: Home) -> str:
 def _store(home: Home) -> str:
     """Open the database, and see that it holds what its batches say they wrote."""
     from pipeline.store import Store
+    from pipeline.store.commits import last_confirmed, read_commits
 
-    if not home.database.exists():
+    if not home.database.exists() and not read_commits(home.store).lines:
         return NOTHING
     findings = Store(home, universe="").findings()
     if findings:
-        raise _Wrong("; ".join(findings), f"move {home.database} aside and {_AGAIN}")
-    return f"{home.database} holds every row that was committed"
+        raise _Wrong("; ".join(findings), "run `weathervane restore`")
+    number, _ = last_confirmed(read_commits(home.store))
+    return f"{home.database} holds every row of {number} commits"
+
+
+def _backup(home: Home) -> str:
+    """See how far the last copy of the database goes; whether it is sound, ``files`` says."""
+    from pipeline.store.backup import backups
+    from pipeline.store.commits import last_confirmed, read_commits
+
+    found = backups(home)
+    if not found:
+        return NOTHING
+    behind = last_confirmed(read_commits(home.store))[0] - found[-1].number
+    return f"{found[-1].path.name}" + (f", {behind} commits behind" if behind > 0 else "")
+
+
+def _feed(home: Home) -> str:
+    """See which symbols a source did not answer for when it was last asked."""
+    from pipeline.store import Store
+
+    if not home.database.exists():
+        return NOTHING
+    counts, failed = {}, []
+    for universe in Store(home, universe="").universes():
+        for row in Store(home, universe=universe).read_answers().iter_rows(named=True):
+            counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
+            if row["outcome"] == "failed":
+                failed.append(f"{row['symbol']} of {universe} ({row['detail']})")
+    if failed:
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        raise _Wrong(f"no answer for {min(failed)}{more}", f"{_AGAIN}: it asks for those alone")
+    said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    return f"symbols asked for: {said}" if said else "no feed was asked"
 
 
 def _files(home: Home) -> str:
@@ -177,3 +213,30 @@ def _calendar(home: Home) -> str:
     except (json.JSONDecodeError, KeyError):
         return said
     return f"{said}, the latest document is of {session}"
+
+
+def _sessions(home: Home) -> str:
+    """See that no session since the first export is missing, and no run is stuck."""
+    from datetime import UTC, datetime
+
+    from pipeline.chain import stuck_runs
+    from pipeline.instance import run_history
+    from pipeline.sensors import missing_sessions
+
+    if not (home.dagster / "storage").exists():
+        return NOTHING
+    with run_history(home.dagster) as instance:
+        missing = missing_sessions(instance, datetime.now(UTC))
+        stuck = stuck_runs(instance)
+    if stuck:
+        raise _Wrong(
+            f"run {stuck[0]} says that it is under way, its process is gone",
+            f"{_AGAIN}: it ends such runs; monitoring does so after two hours",
+        )
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise _Wrong(
+            f"session {missing[0]}{more} was never exported",
+            f"switch on the sensor catch_up, or run `weathervane run --session {missing[0]}`",
+        )
+    return "no session is missing since the first export, no run is stuck"

@@ -200,6 +200,8 @@ class Settings(Section):
         if self.data.path is not None:
             stem = re.sub(r"[^A-Za-z0-9._-]+", "-", self.data.path.stem)[:40]
             return f"{self.data.provider}-{stem}"
+        if self.data.provider != DataConfig().provider:
+            return self.data.provider
         world = self.world
         return f"{self.data.provider}-{world.world}-{world.symbols}-seed{world.seed}"
 

@@ -22,6 +22,7 @@ from pipeline.store.commits import (
     confirmation,
     drafted,
     intent,
+    last_commit,
     last_confirmed,
     lost,
     moment,
@@ -62,7 +63,7 @@ def reading(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]
                 _prepare(path, wait_s=wait_s)
         with (
             held(path.parent, writing=False, wait_s=wait_s),
-            _opened(path, read_only=True, wait_s=wait_s) as found,
+            opened(path, read_only=True, wait_s=wait_s) as found,
         ):
             if _current(found, path):
                 verify(read_commits(path.parent), found, path)
@@ -93,7 +94,7 @@ def writing(
     with held(folder, writing=True, wait_s=wait_s):
         ledger = _prepare(path, wait_s=wait_s)
         claim = admit_writer(ledger, writer, folder)
-        with _opened(path, read_only=False, wait_s=wait_s) as made:
+        with opened(path, read_only=False, wait_s=wait_s) as made:
             if missing := verify(ledger, made, path):
                 ledger = add_lines(folder, ledger, missing)
             made.execute("begin transaction")
@@ -108,21 +109,39 @@ def writing(
             add_lines(folder, ledger, confirmation(commit))
 
 
+def settled(path: Path, *, wait_s: float) -> int:
+    """Bring the file up to date and its log into it, for the holder of the write lock.
+
+    Returns
+    -------
+    int
+        Its last commit; 0 before the first.
+    """
+    ledger = _prepare(path, wait_s=wait_s)
+    with opened(path, wait_s=wait_s) as made:
+        if missing := verify(ledger, made, path):
+            add_lines(path.parent, ledger, missing)
+        made.execute("checkpoint")
+        return last_commit(made)[0]
+
+
 def _prepare(path: Path, *, wait_s: float) -> Journal:
     """Make the database or bring it up to date where needed, unless it was there and is gone."""
     ledger = read_commits(path.parent)
     number, _ = last_confirmed(ledger)
     if number and not path.exists():
         raise lost(f"the database with {number} confirmed commits is gone", path)
-    with _opened(path, read_only=False, wait_s=wait_s) as made:
+    with opened(path, read_only=False, wait_s=wait_s) as made:
         if not _current(made, path):
             migrate(made)
     return ledger
 
 
 @contextmanager
-def _opened(path: Path, *, read_only: bool, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open and close one connection; an open transaction ends unkept."""
+def opened(
+    path: Path, *, wait_s: float, read_only: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open and close one connection, for the holder of the lock; a transaction ends unkept."""
     connection = _connected(path, read_only=read_only, wait_s=wait_s)
     try:
         connection.execute("set TimeZone = 'UTC'")

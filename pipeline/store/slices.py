@@ -319,6 +319,12 @@ class Store(Quotes):
         """Every trial ever counted in this universe, or first looked at before the cut."""
         return self._table("trials", "kind, strategy, config_hash, span_start", as_of=as_of)
 
+    def universes(self) -> list[str]:
+        """Names of all universes in the home, sorted."""
+        with self.reading() as open_store:
+            found = open_store.execute("select distinct universe from batches order by 1")
+            return [str(name) for (name,) in found.fetchall()]
+
     def batches(self) -> pl.DataFrame:
         """Accounts of all slices that changed something, oldest first."""
         return self._table("batches", "ingested_at, table_name")
