@@ -1,6 +1,6 @@
-"""A loopback server that speaks Yahoo's chart protocol, with faults that are switched on by symbol.
+"""A loopback server that speaks Yahoo's chart protocol, with faults switched on by symbol.
 
-For: tests through the real client, and people: ``python -m tests.pipeline.yahoo_server --port 8765``
+For: tests through the real client, and people: ``python -m tests.pipeline.yahoo_server``
 makes up a market for every symbol, or serves that of ``--market DIR`` (bars, and actions in
 ``actions.csv``). Not for: the market itself (``yahoo_market``).
 """

@@ -7,25 +7,20 @@ judging the bars.
 
 import re
 import threading
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from backtest.errors import ConfigError, ProviderUnavailable, WeathervaneError
 from backtest.registry import closest
 from pipeline.feed import (
-    DAILY,
-    QUOTE_COLUMNS,
     Answer,
     Limits,
     Line,
     Question,
     RateLimited,
     SymbolUnknown,
-    undo_splits,
 )
 from pipeline.provider import PROVIDERS
 from pipeline.providers.yahoo.reading import LENGTHS, nothing, read
@@ -33,7 +28,6 @@ from pipeline.providers.yahoo.wire import CHART, own_client, session_kind
 
 if TYPE_CHECKING:
     import pandas as pd
-    import polars as pl
 
     from pipeline.config import Settings
 

@@ -141,6 +141,7 @@ def _day(event: Mapping[str, Any], zone: ZoneInfo) -> date:
 
 
 def nothing(symbol: str, span: str = "") -> SymbolUnknown:
+    """Error of a symbol, or a span, that Yahoo has no row of."""
     return SymbolUnknown(
         f"Yahoo lists nothing {span}".strip(),
         where=symbol,

@@ -1,4 +1,4 @@
-"""The wire to Yahoo: a session whose address can be replaced, and a client that is one line's alone.
+"""The wire to Yahoo: a session whose address can be replaced, a client that is one line's alone.
 
 For: what leaves this machine, and to whom. Not for: what a reply means (``reading``).
 """
@@ -32,8 +32,8 @@ def own_client(session: Any) -> Any:
             folder = tempfile.TemporaryDirectory(prefix="yahoo-", ignore_cleanup_errors=True)
             _caches.append(folder)
             yfinance.cache.set_cache_location(folder.name)
-        yfinance.config.YfConfig.debug.hide_exceptions = False
-        yfinance.config.YfConfig.network.retries = 0
+        yfinance.config.debug.hide_exceptions = False
+        yfinance.config.network.retries = 0
     client = object.__new__(YfData)
     client.__init__(session)
     return client
