@@ -24,7 +24,7 @@ def fetch(until: date, *overrides: str) -> Fetched:
 
 
 def test_the_registered_providers():
-    assert PROVIDERS.names() == ("alpaca", "files", "synthetic")
+    assert PROVIDERS.names() == ("alpaca", "files", "synthetic", "yahoo")
     with pytest.raises(UnknownNameError, match="did you mean 'synthetic'"):
         PROVIDERS.get("synthetik")
 
