@@ -164,10 +164,10 @@ class _Pass:
         """Ask for the overlap first, then for the whole history of what was restated."""
         closed = {name: last_finished_session(name, now) for name in set(self._calendars())}
         last = {s: closed[c] for s, c in zip(self.exchanges, self._calendars(), strict=True)}
-        wanted = self._wanted({s: min(until, day) for s, day in last.items()})
-        self.done.asked = len(wanted)
         edge = self.store.newest_quotes(self.told.overlap, timeframe=self._timeframe)
         known = {str(s): rows for (s,), rows in edge.group_by("symbol")}
+        wanted = self._wanted({s: min(until, day) for s, day in last.items()}, known)
+        self.done.asked = len(wanted)
         first = {s: _first(known.get(s), self.told.first) for s in wanted}
         questions = [Question(s, first[s], last[s], self._timeframe) for s in wanted]
         asker = Asker(self.line, self.told, self.limits, clock)
@@ -202,15 +202,15 @@ class _Pass:
         own = self.store.calendar
         return [own or calendar_of(symbol, name) for symbol, name in self.exchanges.items()]
 
-    def _wanted(self, needed: Mapping[str, date]) -> list[str]:
+    def _wanted(self, needed: Mapping[str, date], known: Mapping[str, "pl.DataFrame"]) -> list[str]:
         """Symbols that are not known up to the session that is needed of them."""
+        reached = {s: rows["date"].max() for s, rows in known.items()}
         states = self.store.read_answers(timeframe=self._timeframe)
-        settled = {
-            row["symbol"]: row["until"]
-            for row in states.iter_rows(named=True)
-            if row["outcome"] in ("complete", "unknown")
-        }
-        return [s for s, day in needed.items() if s not in settled or settled[s] < day]
+        for row in states.iter_rows(named=True):
+            if row["outcome"] in ("complete", "unknown"):
+                symbol, day = row["symbol"], row["until"]
+                reached[symbol] = max(day, reached.get(symbol, day))
+        return [s for s, day in needed.items() if s not in reached or reached[s] < day]
 
     def _take(
         self,

@@ -1,0 +1,93 @@
+"""The whole chain on a remote source: hurt, healed, replayed."""
+
+import dataclasses
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from backtest.errors import DataError
+from pipeline.chain import run_chain
+from pipeline.config import Home, Settings, load_settings, open_home
+from pipeline.exports import read_document
+from pipeline.snapshots import Snapshots
+from pipeline.store import Store
+from tests.pipeline.small_chain import OVERRIDES
+from tests.pipeline.yahoo_market import made_up
+from tests.pipeline.yahoo_server import YahooServer
+
+SESSION, LATER = date(2024, 3, 28), date(2024, 4, 1)
+SYMBOLS = [f"S{i:02d}" for i in range(12)]
+SHORT = [told for told in OVERRIDES if told.startswith(("policy", "gate", "strategies"))]
+
+
+@pytest.fixture
+def server():
+    listings = {symbol: made_up(symbol, date(2022, 12, 1), LATER) for symbol in SYMBOLS}
+    with YahooServer(listings, now=SESSION) as made:
+        yield made
+
+
+def settings_of(server: YahooServer, *overrides: str) -> Settings:
+    listed = ",".join(f'"{symbol}"' for symbol in SYMBOLS)
+    return load_settings(
+        "demo",
+        overrides=[
+            *SHORT,
+            "data.provider=yahoo",
+            f"data.symbols=[{listed}]",
+            f"feed.endpoint={server.address}",
+            "feed.first=2023-01-03",
+            "feed.first_wait_s=0.05",
+            "feed.attempts=2",
+            "feed.rate_per_s=1000",
+            "feed.burst=1000",
+            *overrides,
+        ],
+    )
+
+
+def snapshot_of(home: Home, settings: Settings) -> str:
+    return Snapshots(home, settings).current().snapshot
+
+
+def test_a_run_with_three_faults_heals_to_the_content_of_a_clean_one(server, tmp_path: Path):
+    settings = settings_of(server)
+    clean = open_home(tmp_path / "clean")
+    done = run_chain(settings, clean, session=SESSION)
+    assert done.source == "yahoo"
+    assert not done.synthetic
+
+    hurt = open_home(tmp_path / "hurt")
+    for symbol, kind in (("S03", "status"), ("S05", "truncated"), ("S08", "html")):
+        server.fault(symbol, kind, times=2)
+    with pytest.raises(DataError, match=r"^E_CHECK: check symbols_were_answered refused: 3 of 12"):
+        run_chain(settings, hurt, session=SESSION)
+    assert not (hurt.parameters / "latest.json").exists()
+    assert Store(hurt, universe="yahoo").read_quotes()["symbol"].n_unique() == 9, "kept"
+    server.asked.clear()
+    run_chain(settings, hurt, session=SESSION)
+    assert set(server.asked) == {"S03", "S05", "S08"}, "only what is missing is asked for"
+    assert snapshot_of(hurt, settings) == snapshot_of(clean, settings)
+    one, other = (read_document(home, SESSION) for home in (hurt, clean))
+    assert one.strategies == other.strategies
+
+
+def test_any_past_run_is_replayed_without_asking_anybody(server, tmp_path: Path):
+    settings, home = settings_of(server), open_home(tmp_path)
+    first = run_chain(settings, home, session=SESSION)
+    store = Store(home, universe="yahoo")
+    moment = store.batches()["ingested_at"].max() + timedelta(microseconds=1)
+    paying = server.listings["S04"]
+    dividend = (LATER, "dividend", paying.rows[-1][4] * 0.02)
+    server.listings["S04"] = dataclasses.replace(paying, actions=(*paying.actions, dividend))
+    server.now = LATER
+    second = run_chain(settings, home, session=LATER)
+    assert Snapshots(home, settings).raw_facts()["collected"]["restated"] == ["S04"]
+    server.asked.clear()
+    before = home.database.read_bytes()
+    again = run_chain(settings, home, session=SESSION, as_of=moment)
+    assert again.snapshot == first.snapshot != second.snapshot
+    assert not server.asked
+    assert Store(home, universe="yahoo").batches().filter(table_name="bars").height == 2
+    assert before
