@@ -5,7 +5,7 @@ bars (``backtest.market``) or how rows are kept (``pipeline.store``).
 """
 
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -21,7 +21,6 @@ from pipeline.resources import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from backtest.market.bars import Prepared
     from pipeline.snapshots import Snapshot, Snapshots
     from pipeline.store import RowAccount, Store
 
@@ -142,59 +141,53 @@ def judged_bars(
     from backtest.market.calendar import missing_sessions
 
     files, kept = snapshots.open(), store.open()
-    if settings.replays(kept):
-        judged = None
-    else:
-        judged = _judge(files, kept, run_id=context.run.run_id, until=settings.until())
+    account, facts = None, {}
+    if not settings.replays(kept):
+        account, facts = _judge(files, kept, run_id=context.run.run_id, until=settings.until())
     limits = {"until": settings.until(), "as_of": settings.known_by()}
     asked = settings.read().data
-    bars = kept.read_bars(**limits, symbols=asked.symbols)
-    quarantined = kept.quarantine(**limits)
-    if judged is None:
+    bars, quarantined = kept.read_bars(**limits, symbols=asked.symbols), kept.quarantine(**limits)
+    if account is None:
         absent = missing_sessions(bars, asked.calendar)
         facts = {
             "findings": _known_findings(quarantined, absent),
             "missing": absent.height,
             "notes": [f"as of {settings.as_of}, as this home kept it then; flags are not kept"],
         }
-    else:
-        made = judged.prepared
-        facts = {"findings": made.findings, "missing": made.missing.height, "notes": made.notes}
     snapshot = files.take(files.raw_facts(), bars=bars, quarantined=quarantined, **facts)
-    about = {**_about_bars(snapshot, judged), "snapshots removed": len(files.retire(snapshot))}
+    about = {**_about_bars(snapshot, account), "snapshots removed": len(files.retire(snapshot))}
     return (
         dg.MaterializeResult(asset_key="bars", metadata=about),
         dg.MaterializeResult(asset_key="universe", metadata=_about_symbols(kept.symbols())),
     )
 
 
-class _Judged(NamedTuple):
-    """What judging raw bars came to: the bars, and what became of their rows in the store."""
+def _judge(
+    files: "Snapshots", kept: "Store", *, run_id: str, until: date
+) -> tuple["RowAccount", dict[str, Any]]:
+    """Judge what the provider answered last, and write it; what became of its rows, and facts.
 
-    prepared: "Prepared"
-    account: "RowAccount"
-
-
-def _judge(files: "Snapshots", kept: "Store", *, run_id: str, until: date) -> _Judged:
-    """Judge what the provider answered last, and write it."""
+    Neither the raw nor the judged rows outlive this: a large market need not fit twice.
+    """
     from backtest.market.bars import prepare
 
-    fetched, asked = files.raw(), files.settings.data
+    came, told = files.raw_facts(), files.settings
     prepared = prepare(
-        fetched.raw,
-        calendar=asked.calendar,
-        min_bars=asked.min_bars,
-        quality=files.settings.quality,
+        files.raw().raw,
+        calendar=told.data.calendar,
+        min_bars=told.data.min_bars,
+        quality=told.quality,
     )
     account = kept.write_bars(
         prepared,
         run_id=run_id,
-        source=fetched.source,
+        source=came["source"],
         until=until,
-        synthetic=fetched.synthetic,
-        place=fetched.place,
+        synthetic=came["synthetic"],
+        place=came["place"],
     )
-    return _Judged(prepared, account)
+    facts = {"findings": prepared.findings, "missing": prepared.missing.height}
+    return account, {**facts, "notes": prepared.notes}
 
 
 def _known_findings(quarantined: "pl.DataFrame", absent: "pl.DataFrame") -> "pl.DataFrame":
@@ -211,18 +204,12 @@ def _known_findings(quarantined: "pl.DataFrame", absent: "pl.DataFrame") -> "pl.
     )
 
 
-def _about_bars(snapshot: "Snapshot", judged: _Judged | None) -> dict[str, object]:
+def _about_bars(snapshot: "Snapshot", account: "RowAccount | None") -> dict[str, object]:
     """Metadata of the bars: what came in, what went out, and why the rest did not."""
-    rows = (
-        {}
-        if judged is None
-        else {
-            "rows in": judged.account.rows_in,
-            **{
-                n: getattr(judged.account, n) for n in ("new", "restated", "unchanged", "withdrawn")
-            },
-        }
-    )
+    counts = ("new", "restated", "unchanged", "withdrawn")
+    rows: dict[str, object] = {}
+    if account is not None:
+        rows = {"rows in": account.rows_in, **{n: getattr(account, n) for n in counts}}
     left = f"{snapshot.quarantined} quarantined" if snapshot.quarantined else "none quarantined"
     return {
         "summary": f"{snapshot.rows:,} bars of {snapshot.symbols} symbols, {snapshot.first} to "

@@ -36,6 +36,7 @@ from pipeline.store.schema import VERSION, migrate, version_of
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
+    "memory_limit": "2GiB",
 }
 _FULL = re.compile(r"no space left|file too large|disk quota|out of disk|EFBIG|ENOSPC", re.I)
 _HELD = re.compile(r"could not set lock|conflicting lock", re.I)

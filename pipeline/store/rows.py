@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -130,7 +131,31 @@ class Rows:
         ``where`` limits the rows by columns of the key, or by what no later version changes;
         ``newest`` keeps the last rows of each symbol.
         """
-        values: dict[str, Any] = {"universe": self.universe, **(given or {})}
+        query, values = self._query(
+            open_store, table, until=until, as_of=as_of, where=where, given=given or {}
+        )
+        if newest is not None:
+            order = f"partition by symbol order by {table.key[-1]} desc"
+            query += f" qualify row_number() over ({order}) <= {newest:d}"
+        return open_store.sql(f"{query} order by {', '.join(table.key)}", params=values).pl()
+
+    def _count(self, open_store: duckdb.DuckDBPyConnection, table: Table, *, until: date) -> int:
+        """Number of rows as last known, up to a session."""
+        query, values = self._query(open_store, table, until=until)
+        return int(open_store.execute(f"select count(*) from ({query})", values).fetchall()[0][0])
+
+    def _query(
+        self,
+        open_store: duckdb.DuckDBPyConnection,
+        table: Table,
+        *,
+        until: date | None = None,
+        as_of: date | datetime | None = None,
+        where: str = "true",
+        given: Mapping[str, Any] = MappingProxyType({}),
+    ) -> tuple[str, dict[str, Any]]:
+        """Statement behind :meth:`_latest` and its parameters."""
+        values: dict[str, Any] = {"universe": self.universe, **given}
         limit = None
         if as_of is not None:
             values["cut"] = knowledge_cut(as_of, self.main_calendar)
@@ -144,10 +169,7 @@ class Rows:
         if last is not None:
             query += f" and ({table.session} is null or {table.session} <= $last)"
             values["last"] = last
-        if newest is not None:
-            order = f"partition by symbol order by {table.key[-1]} desc"
-            query += f" qualify row_number() over ({order}) <= {newest:d}"
-        return open_store.sql(f"{query} order by {', '.join(table.key)}", params=values).pl()
+        return query, values
 
     def _table(
         self, name: str, order: str, *, as_of: date | datetime | None = None

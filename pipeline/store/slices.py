@@ -98,7 +98,7 @@ class Store(Quotes):
             upsert(open_store, schema.QUARANTINE, bad, part=part)
             account = upsert(open_store, schema.BARS, bars, part=part, reasons=reasons)
             for table, rows in ((schema.BARS, bars), (schema.QUARANTINE, bad)):
-                found = self._latest(open_store, table, until=until).height
+                found = self._count(open_store, table, until=until)
                 refuse_unread(table, found, rows=rows.height, until=until)
         return account
 
