@@ -184,20 +184,24 @@ class Panel:
                 values = frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
                 out[row, column] = values
             arrays[name] = out
-        sectors = [""] * shape[0]
-        if "sector" in frame.columns:
-            named = frame.filter(pl.col("sector") != "")
-            first = named.group_by("symbol", maintain_order=True).agg(pl.col("sector").first())
-            known = dict(first.iter_rows())
-            sectors = [known.get(s, "") for s in symbols]
         days = dates.to_numpy().astype("datetime64[D]")
         member = None if members is None else member_mask(members, tuple(symbols), days)
         return cls(
             symbols=tuple(symbols),
             dates=days,
             tradable=tradable,
-            sectors=tuple(sectors),
+            sectors=_sectors(frame, symbols),
             periods_per_year=periods_per_year,
             member=member,  # type: ignore[arg-type]
             **arrays,
         )
+
+
+def _sectors(frame: pl.DataFrame, symbols: pl.Series) -> tuple[str, ...]:
+    """First sector that the bars of each symbol name; the frame is sorted."""
+    if "sector" not in frame.columns:
+        return ("",) * len(symbols)
+    named = frame.filter(pl.col("sector") != "")
+    first = named.group_by("symbol", maintain_order=True).agg(pl.col("sector").first())
+    known = dict(first.iter_rows())
+    return tuple(known.get(s, "") for s in symbols)

@@ -63,9 +63,7 @@ def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFr
     """
     for name in SPAN:
         if name not in table.columns:
-            raise _refused(
-                f"no column {name!r}", where, closest(name, table.columns), code="E_MEMBERS"
-            )
+            raise _refused(f"no column {name!r}", where, closest(name, table.columns))
     labels = [name for name in LABELS if name in table.columns]
     text = [pl.col(name).cast(pl.String).str.strip_chars().alias(name) for name in labels]
     frame = table.select(
@@ -98,7 +96,7 @@ def refuse_strangers(members: pl.DataFrame, symbols: Iterable[str]) -> None:
         raise _refused(
             f"no bars of member {absent[0]!r}",
             f"{len(absent)} such members",
-            f"{closest(absent[0], sorted(known)[:1000])}; give its bars, or take it out of the table",
+            f"{closest(absent[0], sorted(known)[:1000])}; give its bars, or leave it out",
         )
 
 
@@ -236,5 +234,5 @@ def _refuse_overlaps(frame: pl.DataFrame, where: str) -> None:
         )
 
 
-def _refused(what: str, where: str, fix: str, code: str = "E_MEMBERS") -> DataError:
-    return DataError(what, where=where, fix=fix, code=code)
+def _refused(what: str, where: str, fix: str) -> DataError:
+    return DataError(what, where=where, fix=fix, code="E_MEMBERS")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import dataclasses
+from dataclasses import fields
 
 import numpy as np
 import pytest
