@@ -51,7 +51,8 @@ def feature_plan(bars: pl.LazyFrame, names: Iterable[str] | None = None) -> pl.L
     Parameters
     ----------
     bars : polars.LazyFrame
-        Columns ``symbol, date, open, high, low, close, volume`` and optional ``sector``.
+        Columns ``symbol, date, open, high, low, close, volume`` and optional ``sector`` and
+        ``member``: cross-sections then hold members only, and are null for the others.
     names : iterable of str, optional
         Registered features; all of them by default.
 
@@ -70,8 +71,9 @@ def feature_plan(bars: pl.LazyFrame, names: Iterable[str] | None = None) -> pl.L
         for name, part in parts.items()
         if part.scope == "symbol"
     ]
+    inside = "member" in bars.collect_schema().names()
     cross = [
-        part.expression.over("date").alias(name)
+        _cross_section(part.expression, inside).alias(name)
         for name, part in parts.items()
         if part.scope == "date"
     ]
@@ -79,3 +81,10 @@ def feature_plan(bars: pl.LazyFrame, names: Iterable[str] | None = None) -> pl.L
     return plan.select(
         "symbol", "date", *(pl.col(n).cast(pl.Float64).fill_nan(None) for n in sorted(chosen))
     )
+
+
+def _cross_section(expression: pl.Expr, inside: bool) -> pl.Expr:
+    """Evaluate over all symbols of a session, or over its members alone."""
+    if not inside:
+        return expression.over("date")
+    return pl.when("member").then(expression.over("date", "member"))

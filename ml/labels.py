@@ -95,16 +95,20 @@ def label_plan(bars: pl.LazyFrame, names: Iterable[str] | None = None) -> pl.Laz
         part.expression.over("symbol", order_by="date").cast(pl.Float64).alias(name)
         for name, part in parts.items()
     ]
-    ranks = [_rank(name).alias(name) for name, part in parts.items() if part.ranked]
+    within = pl.col("member") if "member" in present else pl.lit(value=True)
+    ranks = [_rank(name, within).alias(name) for name, part in parts.items() if part.ranked]
     plan = bars.with_columns(
         sector.alias("sector"), pl.col("date").rank("dense").cast(pl.Int64).alias("session")
     )
     return plan.with_columns(own).with_columns(ranks).select("symbol", "date", *sorted(parts))
 
 
-def _rank(name: str) -> pl.Expr:
-    """Rank in (0, 1) within the sector where it has enough members, else among all symbols."""
-    value, named = pl.col(name), pl.col("sector") != ""
+def _rank(name: str, within: pl.Expr) -> pl.Expr:
+    """Rank in (0, 1) within the sector where it has enough members, else among all members.
+
+    Symbols outside the universe at that close have no rank.
+    """
+    value, named = pl.when(within).then(pl.col(name)), pl.col("sector") != ""
     place = (value.rank("average") - 0.5) / value.count()
     enough = named & (value.count().over("date", "sector") >= SECTOR_MEMBERS)
     return pl.when(enough).then(place.over("date", "sector")).otherwise(place.over("date"))

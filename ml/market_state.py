@@ -53,15 +53,19 @@ _BASELINE: Final = 756
 _LIMIT: Final = 3.0
 
 
-def _excess(name: str, groups: pl.Expr | None) -> pl.Expr:
-    """Distance from the mean of the session, or of the sector where that has MEMBERS."""
-    value = pl.col(name)
+def _excess(name: str, groups: pl.Expr | None, inside: bool) -> pl.Expr:
+    """Distance from the mean of the session, or of the sector where that has MEMBERS.
+
+    With ``inside`` both means are those of the members of the universe.
+    """
+    plain = pl.col(name)
+    value = pl.when("member").then(plain) if inside else plain
     if groups is None:
-        return value - value.mean().over("date")
+        return plain - value.mean().over("date")
     own = pl.when(value.count().over("date", groups) >= MEMBERS).then(
         value.mean().over("date", groups)
     )
-    return value - pl.coalesce(own, value.mean().over("date"))
+    return plain - pl.coalesce(own, value.mean().over("date"))
 
 
 def _per_symbol(bars: pl.LazyFrame) -> pl.LazyFrame:
@@ -84,7 +88,7 @@ def _per_symbol(bars: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("close").log().diff().over("symbol").alias("r"),
             pl.when(volume > 0).then(volume.log()).cast(pl.Float64).alias("v"),
         )
-        .with_columns(_excess("r", sector).alias("x"))
+        .with_columns(_excess("r", sector, "member" in present).alias("x"))
         .with_columns(
             pl.when(own.over("symbol") > TINY)
             .then((pl.col("x") / own.over("symbol")).clip(-_LIMIT, _LIMIT))
@@ -106,6 +110,8 @@ def _correlation(past: str) -> pl.Expr:
 
 def _per_session(parts: pl.LazyFrame) -> pl.LazyFrame:
     """One row per session: plain cross-sectional numbers, not yet averaged over time."""
+    if "member" in parts.collect_schema().names():
+        parts = parts.filter(pl.col("member"))
     return (
         parts.sort("date", "symbol")
         .group_by("date", maintain_order=True)
@@ -131,8 +137,9 @@ def market_state(bars: pl.LazyFrame) -> pl.DataFrame:
     Parameters
     ----------
     bars : polars.LazyFrame
-        Columns ``symbol, date, close`` and optional ``volume, sector``; at most one row per
-        symbol and date, in any order.
+        Columns ``symbol, date, close`` and optional ``volume, sector, member``; at most one row
+        per symbol and date, in any order. With ``member`` every cross-section holds members
+        only, while a symbol's own averages also know its bars from before it joined.
 
     Returns
     -------

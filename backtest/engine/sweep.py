@@ -31,6 +31,7 @@ from backtest.registry import closest
 from backtest.result import Account, BookResult
 from backtest.strategy import Strategy, Targets
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Scaling = tuple[Floats, Floats]
@@ -181,7 +182,7 @@ def sweep_book(
             for s in group:
                 bars = panel.bars(int(s))
                 targets = _book_targets(strategy, bars, block, kind=kind)
-                timing = (bars.at, deciding_bar(bars.at))
+                timing = (bars.at, _deciding(bars, panel.member[s]))
                 streams.walk_sets(
                     targets, timing, legs(bars), scaling, (gain[rows], turnover[rows])
                 )
@@ -244,7 +245,7 @@ def mix_book(
         for s in group:
             bars = panel.bars(int(s))
             targets = _book_targets(strategy, bars, grid, kind=kind)
-            timing = (bars.at, deciding_bar(bars.at))
+            timing = (bars.at, _deciding(bars, panel.member[s]))
             time_first = np.ascontiguousarray(targets.T)  # [T, P]
             streams.walk_mixes(time_first, timing, legs(bars), mix, (gain, turnover))
             tick()
@@ -279,6 +280,13 @@ def _book_targets(
     return np.maximum(targets, 0) if kind == "long-only" else targets
 
 
+def _deciding(bars: SymbolBars, member: Bools) -> Ints:
+    """Bar whose close decides each fill; -1 also where the symbol was no member at that close."""
+    decision = deciding_bar(bars.at)
+    outside = (decision >= 0) & ~member[bars.at[decision]]
+    return np.where(outside, -1, decision)
+
+
 def _scaling(
     panel: Panel,
     strategy: Strategy,
@@ -289,7 +297,8 @@ def _scaling(
     tick: Callable[[], None],
 ) -> Scaling:
     """First pass over a group: what turns a position into a weight at each close."""
-    members = panel.tradable.sum(axis=0)  # [T]
+    counted = panel.counted
+    members = counted.sum(axis=0)  # [T]
     shape = (grid.size, panel.shape[1])
     if kind == "long-only":
         for _ in group:
@@ -299,7 +308,10 @@ def _scaling(
     longs, shorts = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     for s in group:
         bars = panel.bars(int(s))
-        streams.count_sides(strategy.targets(bars, grid), bars.at, longs, shorts)
+        targets, inside = strategy.targets(bars, grid), counted[s, bars.at]
+        if not inside.all():
+            targets = targets * inside.astype(np.int8)
+        streams.count_sides(targets, bars.at, longs, shorts)
         tick()
-    inside = panel.tradable[group].sum(axis=0)  # [T]
-    return streams.centre_and_scale(longs, shorts, inside, members, (MIN_MEMBERS, GROSS_FLOOR))
+    size = counted[group].sum(axis=0)  # [T]
+    return streams.centre_and_scale(longs, shorts, size, members, (MIN_MEMBERS, GROSS_FLOOR))

@@ -20,10 +20,12 @@ from backtest.errors import DataError
 from backtest.registry import closest
 
 DATA = "data"
+ALWAYS = "24/7"
 DEFAULT_CALENDAR = "XNYS"
 SUFFIXES = {".DE": "XETR", ".L": "XLON", ".PA": "XPAR"}
 CURRENCIES = {"XNYS": "USD", "XETR": "EUR", "XLON": "GBP", "XPAR": "EUR"}
 PERIODS_PER_YEAR = {"XNYS": 252, "XETR": 254, "XLON": 253, "XPAR": 256}
+_STAMP = pl.Datetime("us", "UTC")
 _EPOCH = date(1990, 1, 1)
 _LONG_EPOCH = date(1900, 1, 1)
 
@@ -225,3 +227,37 @@ def _require_zone(now: datetime) -> None:
         raise DataError(
             f"{now} has no time zone", fix="give a datetime with one", code="E_CALENDAR"
         )
+
+
+def parts(name: str, start: date, end: date) -> pl.DataFrame:
+    """Continuous trading parts of the sessions from ``start`` to ``end``, both included.
+
+    A session is one part, or two around a lunch break. ``data`` has no hours of its own: its
+    sessions are the days of UTC, as those of ``24/7``.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``date`` (session), ``part_open, part_close`` (UTC, microseconds), ``session_open,
+        session_close``, sorted by ``part_open``; early closes are in it.
+    """
+    name = ALWAYS if name == DATA else name
+    days = sessions(name, start, end)
+    if not days:
+        stamps = ("part_open", "part_close", "session_open", "session_close")
+        return pl.DataFrame(schema={"date": pl.Date, **dict.fromkeys(stamps, _STAMP)})
+    table = _calendar(name, start, end).schedule.loc[str(days[0]) : str(days[-1])]
+    moments = {
+        column: pl.Series(table[column].dt.tz_localize(None).to_numpy("datetime64[us]"))
+        for column in ("open", "break_start", "break_end", "close")
+    }
+    whole = pl.DataFrame({"date": days, **moments}).with_columns(
+        pl.col(list(moments)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    )
+    rest = pl.col("break_start").is_not_null()
+    edges = {"session_open": pl.col("open"), "session_close": pl.col("close")}
+    morning = whole.select(
+        "date", part_open="open", part_close=pl.coalesce("break_start", "close"), **edges
+    )
+    evening = whole.filter(rest).select("date", part_open="break_end", part_close="close", **edges)
+    return pl.concat([morning, evening]).sort("part_open")

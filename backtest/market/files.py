@@ -69,6 +69,22 @@ def read_bars(path: Path) -> pl.DataFrame:
     return frame
 
 
+def read_table(path: Path) -> pl.DataFrame:
+    """Read one table beside the bars from Parquet or CSV; a CSV's values stay text.
+
+    Raises
+    ------
+    DataError
+        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``.
+    """
+    if not path.is_file():
+        raise DataError("no such file", where=str(path), fix="check the path", code="E_DATA_PATH")
+    try:
+        return _scan(path).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
 def absent_columns(columns: Sequence[str]) -> list[str]:
     """Bar columns that are not among ``columns``; ``ts`` stands in for ``date``."""
     present = {*columns, "date"} if "ts" in columns else set(columns)

@@ -1,8 +1,8 @@
 """Bars as aligned arrays: one row per symbol, one column per session.
 
 For: turning a long, sorted frame into ``[symbol, time]`` arrays with a mask of tradable cells,
-and back to one symbol's own bars. Not for: cleaning (``quality``) or currencies of mixed
-panels, and never for filling a gap: a missing bar is a cell that cannot be traded.
+and back to one symbol's own bars. Not for: cleaning (``quality``) or converting currencies
+(``currency``), and never for filling a gap: a missing bar is a cell that cannot be traded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from backtest.errors import DataError
+from backtest.market.universe import member_mask
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
@@ -66,6 +68,9 @@ class Panel:
         One per symbol, the first that its bars name, so that a later change of sector says
         nothing about earlier sessions; bars before it share it. ``""`` where unknown.
     periods_per_year : int
+    member : bool, ``[symbol, time]``, optional
+        Where the symbol belongs to the universe at that close; everywhere by default. Outside,
+        its bars still warm its indicators, but it is in no book's target.
     """
 
     symbols: tuple[str, ...]
@@ -75,14 +80,25 @@ class Panel:
     low: Floats
     close: Floats
     volume: Floats
-    tradable: npt.NDArray[np.bool_]
+    tradable: Bools
     sectors: tuple[str, ...]
     periods_per_year: int = 252
+    member: Bools = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """Make everybody a member where nothing else was said."""
+        if self.member is None:
+            object.__setattr__(self, "member", np.ones(self.tradable.shape, dtype=bool))
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of symbols and sessions."""
         return len(self.symbols), len(self.dates)
+
+    @property
+    def counted(self) -> Bools:
+        """Cells that books count and weigh: tradable and a member; bool, ``[symbol, time]``."""
+        return self.tradable & self.member
 
     def bars(self, symbol: int) -> SymbolBars:
         """Return the tradable bars of the symbol in row ``symbol``."""
@@ -94,7 +110,7 @@ class Panel:
         """Cut to the first ``stop`` sessions; rows stay, also of symbols not yet listed."""
         cut = {
             f: getattr(self, f)[:, :stop]
-            for f in ("open", "high", "low", "close", "volume", "tradable")
+            for f in ("open", "high", "low", "close", "volume", "tradable", "member")
         }
         return dataclasses.replace(self, dates=self.dates[:stop], **cut)
 
@@ -105,27 +121,39 @@ class Panel:
         -------
         polars.DataFrame
             ``symbol, date, open, high, low, close, volume, sector``; unknown volume is null.
+            With a bool ``member`` where some cell is outside the universe.
         """
         row, column = np.nonzero(self.tradable)
         symbols, sectors = np.asarray(self.symbols, object), np.asarray(self.sectors, object)
         prices = ("open", "high", "low", "close", "volume")
+        member = {} if self.member.all() else {"member": self.member[row, column]}
         return pl.DataFrame(
             {
                 "symbol": pl.Series(symbols[row], dtype=pl.String),
                 "date": pl.Series(self.dates[column]).cast(pl.Date),
                 **{n: pl.Series(getattr(self, n)[row, column], nan_to_null=True) for n in prices},
                 "sector": pl.Series(sectors[row], dtype=pl.String),
+                **member,
             }
         )
 
     @classmethod
-    def from_frame(cls, frame: pl.DataFrame, *, periods_per_year: int = 252) -> Panel:
+    def from_frame(
+        cls,
+        frame: pl.DataFrame,
+        *,
+        periods_per_year: int = 252,
+        members: pl.DataFrame | None = None,
+    ) -> Panel:
         """Align a long frame with columns ``symbol, date, open, high, low, close, volume``.
 
         Parameters
         ----------
         frame : polars.DataFrame
             Clean bars, at most one per symbol and date; optional column ``sector``.
+        periods_per_year : int
+        members : polars.DataFrame, optional
+            Of ``universe.checked_members``; everybody is a member without it.
 
         Raises
         ------
@@ -156,17 +184,24 @@ class Panel:
                 values = frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
                 out[row, column] = values
             arrays[name] = out
-        sectors = [""] * shape[0]
-        if "sector" in frame.columns:
-            named = frame.filter(pl.col("sector") != "")
-            first = named.group_by("symbol", maintain_order=True).agg(pl.col("sector").first())
-            known = dict(first.iter_rows())
-            sectors = [known.get(s, "") for s in symbols]
+        days = dates.to_numpy().astype("datetime64[D]")
+        member = None if members is None else member_mask(members, tuple(symbols), days)
         return cls(
             symbols=tuple(symbols),
-            dates=dates.to_numpy().astype("datetime64[D]"),
+            dates=days,
             tradable=tradable,
-            sectors=tuple(sectors),
+            sectors=_sectors(frame, symbols),
             periods_per_year=periods_per_year,
+            member=member,  # type: ignore[arg-type]
             **arrays,
         )
+
+
+def _sectors(frame: pl.DataFrame, symbols: pl.Series) -> tuple[str, ...]:
+    """First sector that the bars of each symbol name; the frame is sorted."""
+    if "sector" not in frame.columns:
+        return ("",) * len(symbols)
+    named = frame.filter(pl.col("sector") != "")
+    first = named.group_by("symbol", maintain_order=True).agg(pl.col("sector").first())
+    known = dict(first.iter_rows())
+    return tuple(known.get(s, "") for s in symbols)

@@ -20,7 +20,7 @@ BookKind = Literal["long-only", "dollar-neutral", "sector-neutral"]
 BOOK_KINDS: tuple[str, ...] = get_args(BookKind)
 
 MIN_MEMBERS = 5
-"""Fewer tradable symbols than this at a close: the book's target is flat."""
+"""Fewer tradable members than this at a close: the book's target is flat."""
 
 GROSS_FLOOR = 0.2
 """Least gross position, as a share of the members, that a neutral book is scaled by."""
@@ -72,12 +72,13 @@ def book_weights(
 
     Long-only ``max(pos, 0) / N``; dollar-neutral ``(pos - mean) / max(gross, 0.2 N)`` with
     ``gross = sum |pos - mean|``; sector-neutral the same within each sector, times
-    ``N_sector / N``. Sums, means and N run over tradable symbols; the others get no weight.
+    ``N_sector / N``. Sums, means and N run over tradable members; the others get no weight.
 
     Parameters
     ----------
     positions : int8, ``[symbol]``
     tradable : bool, ``[symbol]``
+        Which symbols have a bar and belong to the universe at this close: ``Panel.counted``.
     sectors : sequence of str, ``[symbol]``
     kind : BookKind
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import fields
 
 import numpy as np
@@ -106,15 +107,19 @@ def slow_weights(panel, rule, grid, kind):
             position[s, bars.at] = rule.reference(bars, grid.set(p))
         for t in range(panel.shape[1]):
             weights[p, :, t] = book_weights(
-                position[:, t], panel.tradable[:, t], sectors=panel.sectors, kind=kind
+                position[:, t], panel.counted[:, t], sectors=panel.sectors, kind=kind
             )
     return weights
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("symbols", "gaps"), [(12, 0.0), (8, 0.3)])
-def test_books_equal_the_plain_simulation(kind, symbols, gaps):
+@pytest.mark.parametrize(
+    ("symbols", "gaps", "outside"), [(12, 0.0, 0.0), (8, 0.3, 0.0), (12, 0.2, 0.3)]
+)
+def test_books_equal_the_plain_simulation(kind, symbols, gaps, outside):
     panel = random_panel(symbols, 130, seed=14, gaps=gaps)
+    spells = np.random.default_rng(16).random((symbols, 13)) >= outside
+    panel = dataclasses.replace(panel, member=np.repeat(spells, 10, axis=1))
     rule = STRATEGIES.get("rsi_swing")
     grid = rule.candidates().take(np.arange(0, 140, 19))
     weights = slow_weights(panel, rule, grid, kind)

@@ -1,0 +1,238 @@
+"""Who belongs to the universe, from when to when, and under which labels.
+
+For: a point-in-time table of membership: reading it, refusing one that contradicts itself, and
+the mask ``[symbol, time]`` that a panel carries. Not for: bars of a symbol, which it keeps outside
+its membership too, so that its indicators are warm when it joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from backtest.errors import DataError
+from backtest.market.files import LABELS, read_table
+from backtest.registry import closest
+
+Bools = npt.NDArray[np.bool_]
+
+SPAN = ("symbol", "valid_from", "valid_to")
+
+
+def read_members(path: Path) -> pl.DataFrame:
+    """Read a table of membership from Parquet or CSV.
+
+    Parameters
+    ----------
+    path : Path
+        Columns ``symbol, valid_from, valid_to`` and optionally ``sector, region, currency,
+        exchange, asset_class``; several spans per symbol are fine. ``valid_to`` is the last
+        session of membership; empty where it goes on.
+
+    Returns
+    -------
+    polars.DataFrame
+        As :func:`checked_members` returns.
+
+    Raises
+    ------
+    DataError
+        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``, and as in :func:`checked_members`.
+    """
+    return checked_members(read_table(Path(path)), where=str(path))
+
+
+def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFrame:
+    """Refuse a table of membership that contradicts itself.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``symbol, valid_from, valid_to`` and the labels that the table has, sorted by symbol and
+        time.
+
+    Raises
+    ------
+    DataError
+        ``E_MEMBERS``: a missing column or value, a span that ends before it begins, or two spans
+        of one symbol that overlap.
+    """
+    for name in SPAN:
+        if name not in table.columns:
+            raise _refused(f"no column {name!r}", where, closest(name, table.columns))
+    labels = [name for name in LABELS if name in table.columns]
+    text = [pl.col(name).cast(pl.String).str.strip_chars().alias(name) for name in labels]
+    frame = table.select(
+        pl.col("symbol").cast(pl.String).str.strip_chars(),
+        *(_day(table, name) for name in SPAN[1:]),
+        *(pl.when(column != "").then(column) for column in text),
+    ).sort("symbol", "valid_from", nulls_last=False)
+    unread = table[SPAN[2]].cast(pl.String).str.strip_chars().replace("", None)
+    if frame["valid_to"].null_count() != unread.null_count():
+        raise _refused("a valid_to that is no date", where, "write dates as YYYY-MM-DD")
+    broken = frame.filter(pl.any_horizontal(pl.col("symbol", "valid_from").is_null()))
+    if broken.height:
+        raise _refused(f"{broken.height} rows without a symbol or a valid_from", where, "give both")
+    _refuse_backwards(frame, where)
+    _refuse_overlaps(frame, where)
+    return frame
+
+
+def refuse_strangers(members: pl.DataFrame, symbols: Iterable[str]) -> None:
+    """Refuse a member of which no row of raw bars exists: its absence would be survivorship.
+
+    Raises
+    ------
+    DataError
+        ``E_MEMBERS`` with the closest symbols that there are.
+    """
+    known = set(symbols)
+    absent = [name for name in members["symbol"].unique().sort() if name not in known]
+    if absent:
+        raise _refused(
+            f"no bars of member {absent[0]!r}",
+            f"{len(absent)} such members",
+            f"{closest(absent[0], sorted(known)[:1000])}; give its bars, or leave it out",
+        )
+
+
+def member_mask(
+    members: pl.DataFrame, symbols: Sequence[str], dates: npt.NDArray[np.datetime64]
+) -> Bools:
+    """Tell on which sessions each symbol is a member.
+
+    Parameters
+    ----------
+    members : polars.DataFrame
+        Of :func:`checked_members`.
+    symbols : sequence of str, ``[symbol]``
+    dates : datetime64[D], ``[time]``
+
+    Returns
+    -------
+    bool, ``[symbol, time]``
+        A symbol that the table does not name is no member.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> spans = {"symbol": ["A"], "valid_from": [date(2024, 1, 3)], "valid_to": [date(2024, 1, 4)]}
+    >>> days = np.arange("2024-01-02", "2024-01-06", dtype="datetime64[D]")
+    >>> member_mask(pl.DataFrame(spans), ["A"], days).tolist()
+    [[False, True, True, False]]
+    """
+    mask = np.zeros((len(symbols), len(dates)), dtype=bool)
+    row = {name: s for s, name in enumerate(symbols)}
+    for symbol, first, last in members.select(SPAN).iter_rows():
+        if symbol in row:
+            inside = dates >= np.datetime64(first, "D")
+            if last is not None:
+                inside &= dates <= np.datetime64(last, "D")
+            mask[row[symbol]] |= inside
+    return mask
+
+
+def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """Give rows the labels of the span that they stand in, where they carry none themselves.
+
+    Rows outside every span, which are never traded, take the labels of the symbol's last span
+    before them, or else of its first.
+
+    Parameters
+    ----------
+    raw : polars.DataFrame
+        With ``symbol`` and ``date``, in any order; the order stays.
+    members : polars.DataFrame
+        Of :func:`checked_members`.
+    """
+    labels = [name for name in LABELS if name in members.columns]
+    if not labels:
+        return raw
+    span = members.select("symbol", "valid_from", *(pl.col(c).alias(f"{c}_of") for c in labels))
+    first = span.group_by("symbol", maintain_order=True).first().drop("valid_from")
+    rows = raw.select("symbol", "date").with_row_index("order")
+    dated = rows.drop_nulls().sort("date")
+    found = dated.join_asof(
+        span.sort("valid_from"),
+        left_on="date",
+        right_on="valid_from",
+        by="symbol",
+        check_sortedness=False,
+    ).select("order", *(f"{c}_of" for c in labels))
+    joined = (
+        rows.join(found, on="order", how="left", maintain_order="left")
+        .join(first, on="symbol", how="left", suffix="_first", maintain_order="left")
+        .select(pl.coalesce(f"{c}_of", f"{c}_of_first").alias(c) for c in labels)
+    )
+    own = [
+        pl.coalesce(pl.col(c).cast(pl.String), joined[c]).alias(c)
+        if c in raw.columns
+        else joined[c].alias(c)
+        for c in labels
+    ]
+    return raw.with_columns(own)
+
+
+def membership_notes(bars: pl.DataFrame, members: pl.DataFrame | None) -> list[str]:
+    """Say what the universe is not: the survivors of its last session, or wider than its table.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        Clean bars.
+    members : polars.DataFrame, optional
+        Of :func:`checked_members`.
+    """
+    if members is None:
+        ends = bars.group_by("symbol").agg(pl.col("date").max())["date"]
+        if ends.len() > 1 and ends.n_unique() == 1:
+            return [
+                f"universe of today's survivors: all {ends.len()} symbols have bars up to "
+                f"{ends[0]}, and no table of members says who left before"
+            ]
+        return []
+    absent = set(bars["symbol"].unique()) - set(members["symbol"])
+    if absent:
+        return [f"{len(absent)} symbols are no members at any time, first {min(absent)}"]
+    return []
+
+
+def _day(table: pl.DataFrame, name: str) -> pl.Expr:
+    dtype = table.schema[name]
+    if dtype == pl.Date or dtype.base_type() == pl.Datetime:
+        return pl.col(name).cast(pl.Date)
+    return pl.col(name).cast(pl.String).str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
+
+
+def _refuse_backwards(frame: pl.DataFrame, where: str) -> None:
+    backwards = frame.filter(pl.col("valid_to") < pl.col("valid_from"))
+    if backwards.height:
+        symbol, first, last = backwards.select(SPAN).row(0)
+        raise _refused(
+            f"membership of {symbol} ends on {last}, before it begins on {first}",
+            where,
+            "mend the span",
+        )
+
+
+def _refuse_overlaps(frame: pl.DataFrame, where: str) -> None:
+    before = frame.with_columns(
+        ended=pl.col("valid_to").shift(1).over("symbol"),
+        began=pl.col("valid_from").shift(1).over("symbol"),
+    ).filter(pl.col("began").is_not_null())
+    twice = before.filter(pl.col("ended").is_null() | (pl.col("ended") >= pl.col("valid_from")))
+    if twice.height:
+        row = twice.row(0, named=True)
+        raise _refused(
+            f"two spans of {row['symbol']} overlap: from {row['began']} and {row['valid_from']}",
+            where,
+            "end the first before the second begins",
+        )
+
+
+def _refused(what: str, where: str, fix: str) -> DataError:
+    return DataError(what, where=where, fix=fix, code="E_MEMBERS")

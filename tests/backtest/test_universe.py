@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from backtest.engine.sweep import sweep_book
+from backtest.errors import DataError
+from backtest.market.panel import Panel
+from backtest.market.universe import (
+    checked_members,
+    labelled,
+    member_mask,
+    membership_notes,
+    read_members,
+    refuse_strangers,
+)
+from tests.backtest.markets import NoParams, ParamGrid, Scripted, panel_of
+
+DAY = [date(2024, 1, day) for day in (2, 3, 4, 5, 8, 9)]
+
+
+def spans(*rows: tuple[str, date | None, date | None], **labels: list[str | None]) -> pl.DataFrame:
+    schema = {"symbol": pl.String, "valid_from": pl.Date, "valid_to": pl.Date}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.Series(name, values, dtype=pl.String) for name, values in labels.items()
+    )
+
+
+def test_mask_holds_both_ends_and_several_spans() -> None:
+    table = checked_members(
+        spans(("B", DAY[3], None), ("A", DAY[4], DAY[4]), ("A", DAY[0], DAY[1]))
+    )
+    mask = member_mask(table, ["A", "B", "C"], np.array(DAY, dtype="datetime64[D]"))
+    assert mask.astype(int).tolist() == [[1, 1, 0, 0, 1, 0], [0, 0, 0, 1, 1, 1], [0] * 6]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("A", DAY[2], DAY[1])], "membership of A ends on 2024-01-03, before it begins"),
+        ([("A", DAY[0], DAY[2]), ("A", DAY[2], None)], "two spans of A overlap"),
+        ([("A", DAY[0], None), ("A", DAY[2], None)], "two spans of A overlap"),
+        ([("A", None, DAY[2])], "1 rows without a symbol or a valid_from"),
+    ],
+)
+def test_a_table_that_contradicts_itself(
+    rows: list[tuple[str, date | None, date | None]], said: str
+) -> None:
+    with pytest.raises(DataError, match=f"^E_MEMBERS: {said}"):
+        checked_members(spans(*rows))
+
+
+def test_csv_and_parquet_read_alike(tmp_path: Path) -> None:
+    table = spans(("A", DAY[0], None), ("B", DAY[1], DAY[2]), sector=["Energy", None])
+    table.write_csv(tmp_path / "m.csv")
+    table.write_parquet(tmp_path / "m.parquet")
+    assert read_members(tmp_path / "m.csv").equals(read_members(tmp_path / "m.parquet"))
+    assert read_members(tmp_path / "m.csv").equals(table)
+    (tmp_path / "m.csv").write_text("symbol,valid_from,valid_to\nA,2024-01-02,soon\n")
+    with pytest.raises(DataError, match="E_MEMBERS: a valid_to that is no date"):
+        read_members(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text("symbol,valid_form,valid_to\nA,2024-01-02,\n")
+    with pytest.raises(DataError, match=r"E_MEMBERS: no column 'valid_from'.*valid_form"):
+        read_members(tmp_path / "m.csv")
+    with pytest.raises(DataError, match="E_DATA_PATH"):
+        read_members(tmp_path / "none.csv")
+
+
+def test_a_member_without_bars_is_refused() -> None:
+    table = checked_members(spans(("AAPL", DAY[0], None), ("MSFT", DAY[0], None)))
+    refuse_strangers(table, ["AAPL", "MSFT", "X"])
+    with pytest.raises(DataError, match=r"E_MEMBERS: no bars of member 'MSFT'.*MSTF"):
+        refuse_strangers(table, ["AAPL", "MSTF"])
+
+
+def test_labels_follow_the_spans_and_never_replace_those_of_the_bars() -> None:
+    table = checked_members(
+        spans(
+            ("A", DAY[1], DAY[2]),
+            ("A", DAY[4], None),
+            sector=["Energy", "Utilities"],
+            exchange=["XETR", "XETR"],
+        )
+    )
+    raw = pl.DataFrame({"symbol": ["A"] * 6 + ["B"], "date": [*DAY, DAY[0]]})
+    made = labelled(raw, table)
+    sectors = ["Energy", "Energy", "Energy", "Energy", "Utilities", "Utilities", None]
+    assert made["sector"].to_list() == sectors
+    assert made["exchange"].to_list() == ["XETR"] * 6 + [None]
+    named = raw.with_columns(sector=pl.Series([None, "Mine", *[None] * 5], dtype=pl.String))
+    assert labelled(named, table)["sector"].to_list() == ["Energy", "Mine", *sectors[2:]]
+    assert labelled(raw, table.select("symbol", "valid_from", "valid_to")).equals(raw)
+
+
+def test_survivors_are_called_so() -> None:
+    bars = pl.DataFrame({"symbol": ["A", "A", "B"], "date": [DAY[0], DAY[1], DAY[1]]})
+    assert membership_notes(bars, None)[0].startswith(
+        "universe of today's survivors: all 2 symbols have bars up to 2024-01-03"
+    )
+    assert membership_notes(bars.head(2).vstack(bars.tail(1).with_columns(date=DAY[0])), None) == []
+    table = checked_members(spans(("A", DAY[0], None)))
+    assert membership_notes(bars, table) == ["1 symbols are no members at any time, first B"]
+
+
+def market() -> Panel:
+    """Six symbols over five sessions; the last one opens at 10 and closes at 11 throughout."""
+    opens, close = np.full((6, 5), 10.0), np.full((6, 5), 10.0)
+    close[5] = 11.0
+    return panel_of(opens, close)
+
+
+def all_long(panel: Panel) -> Scripted:
+    return Scripted({s: np.ones(panel.shape[1], dtype=np.int8) for s in panel.symbols})
+
+
+def test_a_symbol_is_bought_after_it_joins_and_sold_after_it_leaves() -> None:
+    plain = market()
+    member = np.ones((6, 5), dtype=bool)
+    member[5] = [False, True, True, False, False]
+    panel = Panel(**{**vars(plain), "member": member})
+    grid = ParamGrid.of(NoParams, [{}])
+    found = sweep_book(panel, all_long(panel), grid, kind="long-only", cost=0.0)
+    # Targets at the closes: 1/5 each of five, then 1/6 each of six twice, then 1/5 of five.
+    held = [0.0, 0.0, 1 / 6, 1 / 6, 0.0]
+    overnight = 10.0 / 11.0 - 1.0
+    expected = [0.0, 0.0, held[2] * 0.1, held[2] * overnight + held[3] * 0.1, held[3] * overnight]
+    np.testing.assert_allclose(found.net_return[0], expected, atol=1e-15)
+    change = 5 * (1 / 5 - 1 / 6) + 1 / 6
+    np.testing.assert_allclose(found.turnover[0], [0.0, 1.0, change, 0.0, change], atol=1e-15)
+
+
+def test_a_panel_without_a_table_has_members_everywhere() -> None:
+    panel = market()
+    assert panel.member.all()
+    assert "member" not in panel.frame().columns
+    assert panel.until(3).member.shape == (6, 3)
+
+
+def test_a_panel_of_bars_and_members() -> None:
+    price = dict.fromkeys(("open", "high", "low", "close", "volume"), [1.0] * 12)
+    bars = pl.DataFrame({"symbol": ["A"] * 6 + ["B"] * 6, "date": DAY * 2, **price})
+    table = checked_members(spans(("A", DAY[0], DAY[2]), ("B", DAY[2], None)))
+    panel = Panel.from_frame(bars, members=table)
+    assert panel.member.astype(int).tolist() == [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1]]
+    assert panel.tradable.all(), "bars outside the membership stay"
+    assert panel.bars(0).size == 6
+    assert panel.frame()["member"].sum() == 7
