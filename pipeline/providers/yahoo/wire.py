@@ -22,6 +22,7 @@ def own_client(session: Any) -> Any:
     ask at each other's address.
     """
     import tempfile
+    import warnings
 
     import yfinance
     from yfinance.data import YfData
@@ -31,6 +32,8 @@ def own_client(session: Any) -> Any:
             # Cookies only; a folder that goes with the process, never one in the user's home.
             folder = tempfile.TemporaryDirectory(prefix="yahoo-", ignore_cleanup_errors=True)
             _caches.append(folder)
+            # Of its own use of pandas, on each answer; nothing that a user could mend.
+            warnings.filterwarnings("ignore", module=r"yfinance\.")
             yfinance.cache.set_cache_location(folder.name)
         yfinance.config.debug.hide_exceptions = False
         yfinance.config.network.retries = 0
