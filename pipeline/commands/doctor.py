@@ -141,7 +141,7 @@ def _files(home: Home) -> str:
     """See that each published file is what its SHA-256 says."""
     from pipeline.publish import SIDECAR, damaged
 
-    folders = (home.snapshots, home.truth, home.exports, home.reports)
+    folders = (home.snapshots, home.truth, home.exports, home.reports, home.backups)
     wrong = [line for folder in folders for line in damaged(folder)]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

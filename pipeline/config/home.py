@@ -68,6 +68,11 @@ class Home:
         return self.root / "proofs"
 
     @property
+    def backups(self) -> Path:
+        """Copies of the database."""
+        return self.root / "backups"
+
+    @property
     def dagster(self) -> Path:
         """Run history of the orchestrator."""
         return self.root / "dagster"
@@ -86,6 +91,7 @@ class Home:
             self.parameters,
             self.reports,
             self.proofs,
+            self.backups,
             self.dagster,
             self.mlflow,
         )

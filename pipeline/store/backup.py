@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 KEPT = 2
 """Backups that stay."""
-FOLDER = "store"
 _CHUNK = 1 << 22
 
 
@@ -73,7 +72,7 @@ def backups(home: "Home") -> list[Backup]:
     """Copies that are there, oldest first."""
     found = [
         Backup(path, int(path.stem.rpartition("-")[2]))
-        for path in (home.snapshots / FOLDER).glob("weathervane-*.duckdb")
+        for path in home.backups.glob("weathervane-*.duckdb")
     ]
     return sorted(found, key=lambda one: one.number)
 
@@ -101,7 +100,7 @@ def keep_backup(home: "Home", *, wait_s: float = WAIT_S) -> Backup | None:
         number = connection.settled(home.database, wait_s=wait_s)
         if not number:
             return None
-        made = home.snapshots / FOLDER / f"weathervane-{number:09d}.duckdb"
+        made = home.backups / f"weathervane-{number:09d}.duckdb"
         digest = _copy(home.database, made)
         replace_file(sidecar_of(made), f"{digest}  {made.name}\n".encode())
     for old in [*known, Backup(made, number)][:-KEPT]:
@@ -122,7 +121,7 @@ def restore(home: "Home", *, wait_s: float = WAIT_S) -> Restored:
     if sound is None:
         raise StoreError(
             "no backup of the store is there, or none is sound",
-            where=str(home.snapshots / FOLDER),
+            where=str(home.backups),
             fix=f"move {home.store} away and run again: bars are fetched anew",
             code="E_MISSING",
         )

@@ -23,7 +23,7 @@ def test_a_copy_is_taken_once_for_a_commit_and_the_last_few_stay(tmp_path):
         assert not keep_backup(store.home).written
         assert store.home.database.read_bytes() == before
     assert [one.number for one in backups(store.home)] == [KEPT + 1, KEPT + 2]
-    assert damaged(store.home.snapshots) == []
+    assert damaged(store.home.backups) == []
     assert store.read_bars()["close"].to_list() == [13.0]
 
 
