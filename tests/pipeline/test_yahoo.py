@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 
 from backtest.errors import ConfigError, ProviderUnavailable
+from backtest.market.calendar import calendar_of
 from pipeline.config import load_settings
+from pipeline.config.settings import PROFILES
 from pipeline.feed import QUOTE_COLUMNS, Question, RateLimited, SymbolUnknown
 from pipeline.provider import PROVIDERS
 from pipeline.providers.yahoo import retry_after_s
@@ -21,6 +23,7 @@ from pipeline.providers.yahoo.wire import rewritten
 from tests.pipeline.yahoo_market import Listing
 from tests.pipeline.yahoo_server import YahooServer, live_row, nothing_at, restated
 
+UNIVERSE = PROFILES.parent / "universes" / "large_names.csv"
 FIXTURES = Path(__file__).parent / "fixtures" / "yahoo"
 DAYS = [date(2024, 3, day) for day in (4, 5, 6, 7, 8)]
 CLOSES = (100.0, 102.0, 104.0, 52.0, 53.0)
@@ -288,13 +291,13 @@ def test_threads_get_their_own_answers(server, line):
     symbols = [f"S{i}" for i in range(1, 9)] * 4 + ["ABC", "ABC"]
     gate = threading.Barrier(8)
 
-    def ask(symbol: str) -> float:
-        if symbol != "ABC" and server.asked[symbol] == 0:
-            gate.wait(timeout=10)
-        return line.ask(week(symbol)).quotes["close"][0]
+    def ask(place: int) -> float:
+        if place < 8:
+            gate.wait(timeout=10)  # the first eight leave at once
+        return line.ask(week(symbols[place])).quotes["close"][0]
 
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(ask, symbols))
+        told = list(pool.map(ask, range(len(symbols))))
     assert told == [*[float(i) for i in range(1, 9)] * 4, 100.0, 100.0]
 
 
@@ -310,6 +313,26 @@ def test_the_plain_client_gets_along_with_the_server(server):
     charts = [path for path in server.paths if "/chart/" in path]
     assert "range=1d" in charts[0]
     assert "period1=" in charts[1]
+
+
+def test_the_universe_that_comes_with_the_profile():
+    table = pl.read_csv(UNIVERSE, try_parse_dates=True)
+    assert table.columns == [
+        *("symbol", "valid_from", "valid_to", "sector"),
+        *("region", "currency", "exchange", "asset_class"),
+    ]
+    assert table["symbol"].is_unique().all()
+    assert dict(table["region"].value_counts().rows()) == {"US": 64, "Europe": 30}
+    assert table["sector"].n_unique() == 11
+    assert table["valid_from"].unique().to_list() == [load_settings("yahoo").feed.first]
+    for symbol, exchange in table.select("symbol", "exchange").rows():
+        assert calendar_of(symbol) == exchange
+
+
+def test_the_profile_asks_yahoo():
+    settings = load_settings("yahoo")
+    assert (settings.data.provider, settings.universe) == ("yahoo", "yahoo-large-names")
+    assert settings.feed.endpoint is None
 
 
 def test_the_provider_loads_nothing_heavy():
