@@ -79,7 +79,7 @@ class Listing:
         return events
 
     def _finer(self, told, part, interval, meta, first, end) -> dict:
-        """Bars that all repeat their session's prices; the volume is split evenly, in whole shares."""
+        """Bars that all repeat their session's prices; the volume is split in whole shares."""
         step = {"1h": 3600, "5m": 300}[interval]
         columns: dict = {name: [] for name in ("open", "high", "low", "close", "volume")}
         stamps, periods = [], []
