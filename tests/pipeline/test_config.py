@@ -19,7 +19,7 @@ def line(error: pytest.ExceptionInfo) -> str:
 
 
 def test_the_profiles_that_come_with_the_project():
-    assert profile_names() == ("demo", "files")
+    assert profile_names() == ("demo", "files", "yahoo")
 
 
 def test_demo_is_a_synthetic_market_with_a_fixed_first_session():

@@ -79,7 +79,7 @@ class Listing:
         return events
 
     def _finer(self, told, part, interval, meta, first, end) -> dict:
-        """Bars that all repeat their session's prices; the volume is split evenly."""
+        """Bars that all repeat their session's prices; the volume is split in whole shares."""
         step = {"1h": 3600, "5m": 300}[interval]
         columns: dict = {name: [] for name in ("open", "high", "low", "close", "volume")}
         stamps, periods = [], []
@@ -90,7 +90,7 @@ class Listing:
             stamps += starts
             for name in ("open", "high", "low", "close"):
                 columns[name] += [told[name][i]] * len(starts)
-            columns["volume"] += [told["volume"][i] / len(starts)] * len(starts)
+            columns["volume"] += [told["volume"][i] // len(starts)] * len(starts)
             period = {"timezone": "X", "gmtoffset": 0, "start": opened, "end": closed}
             periods.append([period])
         meta = {**meta, "tradingPeriods": periods}

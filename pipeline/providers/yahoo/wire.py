@@ -60,6 +60,7 @@ def session_kind() -> Callable[..., Any]:
             super().__init__(impersonate="chrome", **own)
             self._endpoint, self._timeout_s, self._judge = endpoint, timeout_s, judge
             self._no_cookie_until = 0.0
+            self._pages: dict[str, Any] = {}
 
         def request(  # type: ignore[override]
             self, method: Any, url: str, **options: Any
@@ -80,6 +81,8 @@ def session_kind() -> Callable[..., Any]:
 
             The client holds a lock meanwhile; without the pause each thread would wait anew.
             """
+            if self.cookies and address in self._pages:
+                return self._pages[address]  # the client would fetch it with each question
             if time.monotonic() < self._no_cookie_until:
                 raise NoConnection("cookie left out for now")
             options["timeout"] = min(self._timeout_s, _COOKIE_S)
@@ -90,6 +93,8 @@ def session_kind() -> Callable[..., Any]:
             except OSError:
                 self._no_cookie_until = time.monotonic() + _COOKIE_PAUSE_S
                 raise
+            if method == "GET" and not address.endswith("crumb"):
+                self._pages[address] = reply
             return reply
 
     return RewritingSession
