@@ -6,10 +6,12 @@ the assets do, or how a summary is printed.
 
 import dataclasses
 import json
+import logging
 import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pipeline.progress import Report
 
 # A run of this process is not the daemon's to try again; the label puts it on its job's page.
+logger = logging.getLogger(__name__)
+
 PROCESS_TAG = "weathervane/process"
 TAGS = {"dagster/max_retries": "0", ".dagster/repository": "__repository__@weathervane"}
 
@@ -100,7 +104,7 @@ def run_chain(
     from pipeline.instance import run_history
     from pipeline.partitions import add_sessions, partition_of
     from pipeline.progress import reporting
-    from pipeline.turns import end_turn
+    from pipeline.turns import end_turn, take_turn
 
     started = time.monotonic()
     told = {
@@ -111,6 +115,13 @@ def run_chain(
     }
     try:
         with run_history(home.dagster) as instance, reporting(progress):
+            take_turn(
+                home,
+                settings.universe,
+                "",
+                ended=partial(is_over, instance),
+                tell=progress or logger.info,
+            )
             end_dead_runs(instance)
             ingested = _execute(instance, "ingest", told)
             day = _last_session(told, session)
@@ -121,6 +132,12 @@ def run_chain(
     summary = _summary(home, settings, day)
     runs = (ingested.run_id, exported.run_id)
     return dataclasses.replace(summary, run_ids=runs, seconds=time.monotonic() - started)
+
+
+def is_over(instance: "dg.DagsterInstance", run_id: str) -> bool:
+    """Say whether a run is known to be over, whatever its process does."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
 
 
 def end_dead_runs(instance: "dg.DagsterInstance") -> list[str]:

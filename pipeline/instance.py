@@ -118,8 +118,15 @@ def prepare_instance(folder: Path) -> Path:
 def open_instance(folder: Path) -> "dg.DagsterInstance":
     """Open the instance kept in ``folder``, made where missing."""
     import dagster as dg
+    from filelock import FileLock
 
-    return dg.DagsterInstance.from_config(str(prepare_instance(folder)))
+    # Two processes that make the tables of one new folder at once would trip over each other.
+    with FileLock(prepare_instance(folder) / ".opening.lock"):
+        instance = dg.DagsterInstance.from_config(str(folder.resolve()))
+        instance.get_runs_count()
+        instance.all_asset_keys()
+        instance.all_instigator_state()
+        return instance
 
 
 @contextmanager

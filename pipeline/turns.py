@@ -14,7 +14,9 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from backtest.errors import StoreError
 
@@ -31,6 +33,8 @@ WAIT_S = 3600.0
 POLL_S = 0.5
 
 _HELD: dict["Path", "FileLock"] = {}
+_WHOLE: set["Path"] = set()
+"""Turns that were taken for a process as a whole, whatever becomes of its single runs."""
 
 
 def take_turn(
@@ -49,7 +53,9 @@ def take_turn(
     Parameters
     ----------
     home : Home
-    universe, run_id : str
+    universe : str
+    run_id : str
+        Empty for a process that does several runs in one turn.
     ended : callable
         Says of a run whether it is over, whatever its process does.
     tell : callable
@@ -74,10 +80,12 @@ def take_turn(
                 break
             except Timeout:
                 holder = _read(note)
-            if holder["run_id"] and ended(holder["run_id"]):
-                logger.warning("run %(run_id)s is over, process %(pid)s lives on", holder)
+            run, pid = holder["run_id"], holder["pid"]
+            # A note of a process that is gone is its predecessor's: the holder is writing its own.
+            if run and psutil.pid_exists(pid) and ended(run):
+                logger.warning("run %s is over, process %s lives on", run, pid)
                 return
-            who = f"run {holder['run_id']} of process {holder['pid']}"
+            who = f"run {run} of process {pid}" if run else f"a run of process {pid}"
             if time.monotonic() >= deadline:
                 raise StoreError(
                     f"{who} is under way",
@@ -88,19 +96,29 @@ def take_turn(
             if not told:
                 tell(f"waiting for {who}")
                 told = True
+        if not run_id:
+            _WHOLE.add(path)
+    if path not in _WHOLE or not run_id:
+        _leave(note, run_id)
+
+
+def _leave(note: "Path", run_id: str) -> None:
+    """Leave the holder's name where others can read it."""
     note.write_text(json.dumps({"run_id": run_id, "pid": os.getpid()}), encoding="utf-8")
 
 
 def end_turn(home: "Home", universe: str) -> None:
     """Let the next run begin; nothing if this process has no turn."""
-    lock = _HELD.pop(home.store / f".turn-{universe}.lock", None)
+    path = home.store / f".turn-{universe}.lock"
+    lock = _HELD.pop(path, None)
+    _WHOLE.discard(path)
     if lock is not None:
         lock.release()
 
 
-def _read(note: "Path") -> dict[str, object]:
+def _read(note: "Path") -> dict[str, Any]:
     """Who has the turn; unknown while that is being written."""
     try:
         return dict(json.loads(note.read_text(encoding="utf-8")))
     except (OSError, ValueError):
-        return {"run_id": "", "pid": "unknown"}
+        return {"run_id": "", "pid": 0}
