@@ -139,6 +139,7 @@ def judged_bars(
 ) -> tuple[dg.MaterializeResult, dg.MaterializeResult]:
     """Judge the raw bars, keep the good ones, quarantine the others by the rule they broke."""
     from backtest.market.calendar import missing_sessions
+    from backtest.market.universe import marked, membership_notes, read_members
 
     files, kept = snapshots.open(), store.open()
     account, facts = None, {}
@@ -147,6 +148,9 @@ def judged_bars(
     limits = {"until": settings.until(), "as_of": settings.known_by()}
     asked = settings.read().data
     bars, quarantined = kept.read_bars(**limits, symbols=asked.symbols), kept.quarantine(**limits)
+    members = None if asked.members is None else read_members(asked.members)
+    if members is not None:
+        bars = marked(bars, members)
     if account is None:
         absent = missing_sessions(bars, asked.calendar)
         facts = {
@@ -154,6 +158,8 @@ def judged_bars(
             "missing": absent.height,
             "notes": [f"as of {settings.as_of}, as this home kept it then; flags are not kept"],
         }
+    if not files.raw_facts()["synthetic"]:
+        facts = {**facts, "notes": [*facts["notes"], *membership_notes(bars, members)]}
     snapshot = files.take(files.raw_facts(), bars=bars, quarantined=quarantined, **facts)
     about = {**_about_bars(snapshot, account), "snapshots removed": len(files.retire(snapshot))}
     return (
@@ -173,7 +179,7 @@ def _judge(
 
     came, told = files.raw_facts(), files.settings
     prepared = prepare(
-        files.raw().raw,
+        _raw_rows(files),
         calendar=told.data.calendar,
         min_bars=told.data.min_bars,
         quality=told.quality,
@@ -188,6 +194,14 @@ def _judge(
     )
     facts = {"findings": prepared.findings, "missing": prepared.missing.height}
     return account, {**facts, "notes": prepared.notes}
+
+
+def _raw_rows(files: "Snapshots") -> "pl.DataFrame":
+    """Rows of the last answer, with the labels that the table of members has of them."""
+    from backtest.market.universe import labelled, read_members
+
+    raw, path = files.raw().raw, files.settings.data.members
+    return raw if path is None else labelled(raw, read_members(path))
 
 
 def _known_findings(quarantined: "pl.DataFrame", absent: "pl.DataFrame") -> "pl.DataFrame":

@@ -150,10 +150,12 @@ class Panel:
         Parameters
         ----------
         frame : polars.DataFrame
-            Clean bars, at most one per symbol and date; optional column ``sector``.
+            Clean bars, at most one per symbol and date; optional columns ``sector`` and
+            ``member``.
         periods_per_year : int
         members : polars.DataFrame, optional
-            Of ``universe.checked_members``; everybody is a member without it.
+            Of ``universe.checked_members``; without it the column ``member`` counts, and without
+            that everybody is a member.
 
         Raises
         ------
@@ -186,6 +188,9 @@ class Panel:
             arrays[name] = out
         days = dates.to_numpy().astype("datetime64[D]")
         member = None if members is None else member_mask(members, tuple(symbols), days)
+        if member is None and "member" in frame.columns:
+            member = np.ones(shape, dtype=bool)
+            member[row, column] = frame["member"].to_numpy()
         return cls(
             symbols=tuple(symbols),
             dates=days,

@@ -7,7 +7,7 @@ its membership too, so that its indicators are warm when it joins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,24 +80,6 @@ def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFr
     _refuse_backwards(frame, where)
     _refuse_overlaps(frame, where)
     return frame
-
-
-def refuse_strangers(members: pl.DataFrame, symbols: Iterable[str]) -> None:
-    """Refuse a member of which no row of raw bars exists: its absence would be survivorship.
-
-    Raises
-    ------
-    DataError
-        ``E_MEMBERS`` with the closest symbols that there are.
-    """
-    known = set(symbols)
-    absent = [name for name in members["symbol"].unique().sort() if name not in known]
-    if absent:
-        raise _refused(
-            f"no bars of member {absent[0]!r}",
-            f"{len(absent)} such members",
-            f"{closest(absent[0], sorted(known)[:1000])}; give its bars, or leave it out",
-        )
 
 
 def member_mask(
@@ -177,6 +159,33 @@ def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     return raw.with_columns(own)
 
 
+def marked(bars: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """Add a column ``member`` to bars, unless every bar is of a member.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        With ``symbol`` and ``date``; the order stays.
+    members : polars.DataFrame
+        Of :func:`checked_members`.
+    """
+    spans = members.select(SPAN)
+    inside = (
+        bars.select("symbol", "date")
+        .unique()
+        .join(spans, on="symbol")
+        .filter(
+            pl.col("date") >= pl.col("valid_from"),
+            pl.col("valid_to").is_null() | (pl.col("date") <= pl.col("valid_to")),
+        )
+        .select("symbol", "date", pl.lit(value=True).alias("member"))
+        .unique()
+    )
+    told = bars.join(inside, on=["symbol", "date"], how="left", maintain_order="left")
+    told = told.with_columns(pl.col("member").fill_null(value=False))
+    return bars if told["member"].all() else told
+
+
 def membership_notes(bars: pl.DataFrame, members: pl.DataFrame | None) -> list[str]:
     """Say what the universe is not: the survivors of its last session, or wider than its table.
 
@@ -195,10 +204,13 @@ def membership_notes(bars: pl.DataFrame, members: pl.DataFrame | None) -> list[s
                 f"{ends[0]}, and no table of members says who left before"
             ]
         return []
-    absent = set(bars["symbol"].unique()) - set(members["symbol"])
-    if absent:
-        return [f"{len(absent)} symbols are no members at any time, first {min(absent)}"]
-    return []
+    there, named = set(bars["symbol"].unique()), set(members["symbol"])
+    notes = []
+    if strangers := there - named:
+        notes.append(f"{len(strangers)} symbols are no members at any time, first {min(strangers)}")
+    if absent := named - there:
+        notes.append(f"{len(absent)} members have no bars, first {min(absent)}: survivorship")
+    return notes
 
 
 def _day(table: pl.DataFrame, name: str) -> pl.Expr:

@@ -59,9 +59,25 @@ def fetch(
 
 
 def labels_of(settings: "Settings") -> "pl.DataFrame":
-    """Symbols to ask for, with the labels that are known of them."""
+    """Symbols to ask for, with the labels that are known of them: one row a symbol.
+
+    Those of the table of members, narrowed by ``data.symbols``; without a table, those named there.
+    """
     import polars as pl
 
-    schema = dict.fromkeys(("symbol", "exchange"), pl.String)
-    names = [(symbol, None) for symbol in settings.data.symbols]
-    return pl.DataFrame(names, schema=schema, orient="row")
+    from backtest.market.files import LABELS
+    from backtest.market.universe import read_members
+
+    names, path = settings.data.symbols, settings.data.members
+    if path is None:
+        text = dict.fromkeys(("symbol", "exchange"), pl.String)
+        return pl.DataFrame([(name, None) for name in names], schema=text, orient="row")
+    table = read_members(path)
+    wanted = table.filter(pl.col("symbol").is_in(list(names))) if names else table
+    labels = [name for name in LABELS if name in table.columns and name != "currency"]
+    exchange = [] if "exchange" in labels else [pl.lit(None, pl.String).alias("exchange")]
+    return (
+        wanted.group_by("symbol", maintain_order=True)
+        .agg(pl.col(labels).drop_nulls().first())
+        .with_columns(*exchange)
+    )

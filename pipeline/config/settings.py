@@ -49,6 +49,9 @@ class DataConfig(Section):
         File or folder of the provider ``files``.
     universe : str, optional
         Name under which bars and results are kept; made from provider and source if missing.
+    members : pathlib.Path, optional
+        Table of who belongs to the universe when: ``symbol, valid_from, valid_to`` and labels. A
+        feed is asked for its symbols.
     symbols : tuple of str
         The run uses only these; empty means all.
     first_session : date
@@ -62,6 +65,7 @@ class DataConfig(Section):
     provider: str = "synthetic"
     path: Path | None = None
     universe: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    members: Path | None = None
     symbols: tuple[str, ...] = ()
     first_session: date = FIRST_SESSION
     calendar: str | None = None
@@ -210,8 +214,23 @@ class Settings(Section):
         unread = dict.fromkeys(("profile", "tracking", "feed", "checks"), True)
         content = self.model_dump(mode="json", exclude=unread)
         content["data"].pop("path")
+        content["data"].pop("members")
+        if self.data.members is not None:
+            content["data"]["members"] = _sha256(self.data.members)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    """SHA-256 of a file that a setting names."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"a file cannot be read ({error.strerror or error})",
+            where=str(path),
+            fix="check the path in data.members",
+        ) from None
 
 
 def profile_names() -> tuple[str, ...]:
@@ -250,10 +269,13 @@ def load_settings(
     section = values.setdefault("data", {})
     if path is not None:
         section.update(provider="files", path=str(Path(path).resolve()))
-    elif isinstance(section, dict) and section.get("path"):
-        section["path"] = str((file.parent / section["path"]).resolve())
+    for name in ("path", "members"):
+        if isinstance(section, dict) and section.get(name):
+            section[name] = str((file.parent / section[name]).resolve())
     for override in overrides:
         _apply(values, override)
+    if isinstance(section, dict) and section.get("members"):
+        section["members"] = str(Path(section["members"]).expanduser().resolve())
     values["profile"] = file.stem
     _refuse_unknown(Settings, values, ())
     try:

@@ -13,10 +13,10 @@ from backtest.market.panel import Panel
 from backtest.market.universe import (
     checked_members,
     labelled,
+    marked,
     member_mask,
     membership_notes,
     read_members,
-    refuse_strangers,
 )
 from tests.backtest.markets import NoParams, ParamGrid, Scripted, panel_of
 
@@ -68,13 +68,6 @@ def test_csv_and_parquet_read_alike(tmp_path: Path) -> None:
         read_members(tmp_path / "m.csv")
     with pytest.raises(DataError, match="E_DATA_PATH"):
         read_members(tmp_path / "none.csv")
-
-
-def test_a_member_without_bars_is_refused() -> None:
-    table = checked_members(spans(("AAPL", DAY[0], None), ("MSFT", DAY[0], None)))
-    refuse_strangers(table, ["AAPL", "MSFT", "X"])
-    with pytest.raises(DataError, match=r"E_MEMBERS: no bars of member 'MSFT'.*MSTF"):
-        refuse_strangers(table, ["AAPL", "MSTF"])
 
 
 def test_labels_follow_the_spans_and_never_replace_those_of_the_bars() -> None:
@@ -149,3 +142,27 @@ def test_a_panel_of_bars_and_members() -> None:
     assert panel.tradable.all(), "bars outside the membership stay"
     assert panel.bars(0).size == 6
     assert panel.frame()["member"].sum() == 7
+
+
+def test_marking_says_which_bars_are_of_members():
+    bars = pl.DataFrame(
+        {"symbol": ["A", "A", "A", "B"], "date": [date(2024, 1, d) for d in (2, 3, 4, 3)]}
+    )
+    spans = checked_members(
+        pl.DataFrame(
+            {
+                "symbol": ["A", "A", "C"],
+                "valid_from": [date(2024, 1, 2), date(2024, 1, 4), date(2024, 1, 1)],
+                "valid_to": [date(2024, 1, 2), None, None],
+            }
+        )
+    )
+    told = marked(bars, spans)
+    assert told["member"].to_list() == [True, False, True, False]
+    assert told.drop("member").equals(bars)
+    inside = bars.filter((pl.col("symbol") == "A") & (pl.col("date") != date(2024, 1, 3)))
+    assert marked(inside, spans) is inside
+    assert membership_notes(bars, spans) == [
+        "1 symbols are no members at any time, first B",
+        "1 members have no bars, first C: survivorship",
+    ]

@@ -4,6 +4,7 @@ import dataclasses
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backtest.errors import DataError
@@ -91,3 +92,29 @@ def test_any_past_run_is_replayed_without_asking_anybody(server, tmp_path: Path)
     assert not server.asked
     assert Store(home, universe="yahoo").batches().filter(table_name="bars").height == 2
     assert before
+
+
+def test_a_table_of_members_says_whom_to_ask_and_who_counts_when(server, tmp_path: Path):
+    rows = [(symbol, "2022-01-01", "", "Energy") for symbol in SYMBOLS[:10]]
+    rows += [("S10", "2023-06-01", "", "Energy"), ("S11", "2022-01-01", "2024-01-31", "Utilities")]
+    rows += [("GONE", "2022-01-01", "2022-06-30", "Utilities")]
+    table = "symbol,valid_from,valid_to,sector\n" + "".join(",".join(r) + "\n" for r in rows)
+    (tmp_path / "members.csv").write_text(table)
+    told = f"data.members={tmp_path / 'members.csv'}"
+    settings, home = settings_of(server, told, "data.symbols=[]"), open_home(tmp_path / "home")
+    run_chain(settings, home, session=SESSION)
+    assert set(server.asked) == {*SYMBOLS, "GONE"}
+    files = Snapshots(home, settings)
+    seen, panel = files.current(), files.panel(files.current())
+    assert files.raw_facts()["collected"]["unknown"] == ["GONE"]
+    assert any("1 members have no bars, first GONE" in note for note in seen.notes)
+    sectors = dict(zip(panel.symbols, panel.sectors, strict=True))
+    assert (sectors["S00"], sectors["S11"]) == ("Energy", "Utilities")
+    joined = panel.dates >= np.datetime64("2023-06-01")
+    stayed = panel.dates <= np.datetime64("2024-01-31")
+    assert (panel.member[panel.symbols.index("S10")] == joined).all()
+    assert (panel.member[panel.symbols.index("S11")] == stayed).all()
+    assert panel.member[: len(SYMBOLS) - 2].all()
+    before = settings.hash()
+    (tmp_path / "members.csv").write_text(table.replace("2024-01-31", "2024-02-29"))
+    assert settings.hash() != before, "another table is another research"
