@@ -115,13 +115,8 @@ def run_chain(
     }
     try:
         with run_history(home.dagster) as instance, reporting(progress):
-            take_turn(
-                home,
-                settings.universe,
-                "",
-                ended=partial(is_over, instance),
-                tell=progress or logger.info,
-            )
+            ended, tell = partial(is_over, instance), progress or logger.info
+            take_turn(home, settings.universe, "", ended=ended, tell=tell)
             end_dead_runs(instance)
             ingested = _execute(instance, "ingest", told)
             day = _last_session(told, session)

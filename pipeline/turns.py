@@ -67,44 +67,52 @@ def take_turn(
     StoreError
         ``E_RUN_BUSY``: the other run did not end in time.
     """
-    from filelock import FileLock, Timeout
-
     path = home.store / f".turn-{universe}.lock"
-    note = path.with_suffix(".json")
     if path not in _HELD:
-        lock, deadline, told = FileLock(path), time.monotonic() + wait_s, False
-        while True:
-            try:
-                lock.acquire(timeout=POLL_S)
-                _HELD[path] = lock
-                break
-            except Timeout:
-                holder = _read(note)
-            run, pid = holder["run_id"], holder["pid"]
-            # A note of a process that is gone is its predecessor's: the holder is writing its own.
-            if run and psutil.pid_exists(pid) and ended(run):
-                logger.warning("run %s is over, process %s lives on", run, pid)
-                return
-            who = f"run {run} of process {pid}" if run else f"a run of process {pid}"
-            if time.monotonic() >= deadline:
-                raise StoreError(
-                    f"{who} is under way",
-                    where=f"universe {universe}, {home.store}",
-                    fix="wait until it ends, or end it, and run again",
-                    code="E_RUN_BUSY",
-                )
-            if not told:
-                tell(f"waiting for {who}")
-                told = True
+        lock = _waited(path, universe, ended=ended, tell=tell, wait_s=wait_s)
+        if lock is None:
+            return
+        _HELD[path] = lock
         if not run_id:
             _WHOLE.add(path)
     if path not in _WHOLE or not run_id:
-        _leave(note, run_id)
+        _note(path).write_text(json.dumps({"run_id": run_id, "pid": os.getpid()}), encoding="utf-8")
 
 
-def _leave(note: "Path", run_id: str) -> None:
-    """Leave the holder's name where others can read it."""
-    note.write_text(json.dumps({"run_id": run_id, "pid": os.getpid()}), encoding="utf-8")
+def _waited(
+    path: "Path",
+    universe: str,
+    *,
+    ended: Callable[[str], bool],
+    tell: Callable[[str], None],
+    wait_s: float,
+) -> "FileLock | None":
+    """Lock of a turn, once it is free; none where its holder is over and need not be waited for."""
+    from filelock import FileLock, Timeout
+
+    lock, deadline, told = FileLock(path), time.monotonic() + wait_s, False
+    while True:
+        try:
+            lock.acquire(timeout=POLL_S)
+            return lock
+        except Timeout:
+            holder = _read(path)
+        run, pid = holder["run_id"], holder["pid"]
+        # A note of a process that is gone is its predecessor's: the holder is writing its own.
+        if run and psutil.pid_exists(pid) and ended(run):
+            logger.warning("run %s is over, process %s lives on", run, pid)
+            return None
+        who = f"run {run} of process {pid}" if run else f"a run of process {pid}"
+        if time.monotonic() >= deadline:
+            raise StoreError(
+                f"{who} is under way",
+                where=f"universe {universe}, {path.parent}",
+                fix="wait until it ends, or end it, and run again",
+                code="E_RUN_BUSY",
+            )
+        if not told:
+            tell(f"waiting for {who}")
+            told = True
 
 
 def end_turn(home: "Home", universe: str) -> None:
@@ -116,9 +124,14 @@ def end_turn(home: "Home", universe: str) -> None:
         lock.release()
 
 
-def _read(note: "Path") -> dict[str, Any]:
+def _note(path: "Path") -> "Path":
+    """File beside a lock that says who holds it."""
+    return path.with_suffix(".json")
+
+
+def _read(path: "Path") -> dict[str, Any]:
     """Who has the turn; unknown while that is being written."""
     try:
-        return dict(json.loads(note.read_text(encoding="utf-8")))
+        return dict(json.loads(_note(path).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {"run_id": "", "pid": 0}

@@ -187,10 +187,9 @@ class Panel:
                 out[row, column] = values
             arrays[name] = out
         days = dates.to_numpy().astype("datetime64[D]")
-        member = None if members is None else member_mask(members, tuple(symbols), days)
-        if member is None and "member" in frame.columns:
-            member = np.ones(shape, dtype=bool)
-            member[row, column] = frame["member"].to_numpy()
+        member = _told(frame, (row, column), shape)
+        if members is not None:
+            member = member_mask(members, tuple(symbols), days)
         return cls(
             symbols=tuple(symbols),
             dates=days,
@@ -210,3 +209,14 @@ def _sectors(frame: pl.DataFrame, symbols: pl.Series) -> tuple[str, ...]:
     first = named.group_by("symbol", maintain_order=True).agg(pl.col("sector").first())
     known = dict(first.iter_rows())
     return tuple(known.get(s, "") for s in symbols)
+
+
+def _told(
+    frame: pl.DataFrame, cells: tuple[npt.NDArray, npt.NDArray], shape: tuple[int, int]
+) -> npt.NDArray[np.bool_] | None:
+    """Mask of members as the bars tell it, if they do; a cell without a bar counts nowhere."""
+    if "member" not in frame.columns:
+        return None
+    member = np.ones(shape, dtype=bool)
+    member[cells] = frame["member"].to_numpy()
+    return member

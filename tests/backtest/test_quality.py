@@ -50,6 +50,17 @@ def row_of(symbol: str, day: int) -> dict[str, float]:
     return CLEAN.filter(at(symbol, day)).row(0, named=True)
 
 
+def steady(symbol: str, day: int) -> int:
+    """First session from ``day`` on around which the close moves by less than 3 % a session.
+
+    What the price itself does meanwhile is not undone by the way back: on a wild day a spike of
+    some 60 % is told from a real move only with luck.
+    """
+    own = CLEAN.filter(pl.col("symbol") == symbol).sort("date")
+    moved = np.abs(np.diff(np.log(own["close"].to_numpy())))
+    return next(k for k in range(day, len(DAYS)) if moved[k - 1 : k + 2].max() < 0.03)
+
+
 def calm(symbol: str, day: int) -> int:
     """First session from ``day`` on that opens within 2 % of the close before, without a rush."""
     own = CLEAN.filter(pl.col("symbol") == symbol).sort("date")
@@ -61,6 +72,7 @@ def calm(symbol: str, day: int) -> int:
 
 def spike(factor: float, count: int = 1) -> Callable[[pl.DataFrame, str, int], tuple]:
     def plant(frame: pl.DataFrame, symbol: str, day: int) -> tuple[pl.DataFrame, Found]:
+        day = steady(symbol, day)
         rule = "spike_reverted" if 0.2 < factor < 5.0 else "jump_unconfirmed"
         found = {(symbol, DAYS[day + k], rule) for k in range(count)}
         return scaled(frame, at(symbol, day, count), factor), found

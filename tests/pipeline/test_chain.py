@@ -198,8 +198,8 @@ def test_a_run_history_that_cannot_be_used_ends_in_one_line(tmp_path: Path):
 
 
 def test_an_unknown_profile_is_the_settings_error():
-    with pytest.raises(ConfigError, match="E_CONFIG: unknown profile 'yahoo'"):
-        load_settings("yahoo")
+    with pytest.raises(ConfigError, match="E_CONFIG: unknown profile 'yaho'"):
+        load_settings("yaho")
 
 
 class Moody:
