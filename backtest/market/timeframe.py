@@ -20,7 +20,7 @@ import polars as pl
 
 from backtest.errors import DataError
 from backtest.market import calendar as calendars
-from backtest.market import quality
+from backtest.market import quality_rows
 from backtest.registry import closest
 
 DAILY = "1d"
@@ -50,7 +50,7 @@ class FinerBars(dy.Schema):
     @dy.rule()
     def high_not_below_low(cls) -> pl.Expr:
         """Keep the high at or above the low."""
-        return ~quality.high_below_low()
+        return ~quality_rows.high_below_low()
 
 
 def checked_timeframe(name: str) -> str:
