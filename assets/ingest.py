@@ -170,10 +170,12 @@ def _judge(
     Neither the raw nor the judged rows outlive this: a large market need not fit twice.
     """
     from backtest.market.bars import prepare
+    from backtest.market.universe import labelled
 
     came, told = files.raw_facts(), files.settings
+    raw, members = files.raw().raw, told.data.read_members()
     prepared = prepare(
-        files.raw().raw,
+        raw if members is None else labelled(raw, members),
         calendar=told.data.calendar,
         min_bars=told.data.min_bars,
         quality=told.quality,

@@ -150,10 +150,12 @@ class Panel:
         Parameters
         ----------
         frame : polars.DataFrame
-            Clean bars, at most one per symbol and date; optional column ``sector``.
+            Clean bars, at most one per symbol and date; optional columns ``sector`` and
+            ``member`` (bool).
         periods_per_year : int
         members : polars.DataFrame, optional
-            Of ``universe.checked_members``; everybody is a member without it.
+            Of ``universe.checked_members``, in place of the column ``member``; everybody is a
+            member without either.
 
         Raises
         ------
@@ -171,12 +173,7 @@ class Panel:
         tradable = np.zeros(shape, dtype=bool)
         tradable[row, column] = True
         if int(tradable.sum()) != frame.height:
-            twice = frame.filter(pl.struct("symbol", "date").is_duplicated()).row(0, named=True)
-            raise DataError(
-                "two bars for one session",
-                where=f"{twice['symbol']} {twice['date']}",
-                fix="keep one of them",
-            )
+            raise _twice(frame)
         arrays = {}
         for name in ("open", "high", "low", "close", "volume"):
             out = np.full(shape, np.nan)
@@ -185,16 +182,29 @@ class Panel:
                 out[row, column] = values
             arrays[name] = out
         days = dates.to_numpy().astype("datetime64[D]")
-        member = None if members is None else member_mask(members, tuple(symbols), days)
+        member = np.ones(shape, dtype=bool)
+        if "member" in frame.columns:
+            member[row, column] = frame["member"].to_numpy()
+        if members is not None:
+            member = member_mask(members, tuple(symbols), days)
         return cls(
             symbols=tuple(symbols),
             dates=days,
             tradable=tradable,
             sectors=_sectors(frame, symbols),
             periods_per_year=periods_per_year,
-            member=member,  # type: ignore[arg-type]
+            member=member,
             **arrays,
         )
+
+
+def _twice(frame: pl.DataFrame) -> DataError:
+    first = frame.filter(pl.struct("symbol", "date").is_duplicated()).row(0, named=True)
+    return DataError(
+        "two bars for one session",
+        where=f"{first['symbol']} {first['date']}",
+        fix="keep one of them",
+    )
 
 
 def _sectors(frame: pl.DataFrame, symbols: pl.Series) -> tuple[str, ...]:

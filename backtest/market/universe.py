@@ -7,7 +7,7 @@ its membership too, so that its indicators are warm when it joins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,24 +80,6 @@ def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFr
     _refuse_backwards(frame, where)
     _refuse_overlaps(frame, where)
     return frame
-
-
-def refuse_strangers(members: pl.DataFrame, symbols: Iterable[str]) -> None:
-    """Refuse a member of which no row of raw bars exists: its absence would be survivorship.
-
-    Raises
-    ------
-    DataError
-        ``E_MEMBERS`` with the closest symbols that there are.
-    """
-    known = set(symbols)
-    absent = [name for name in members["symbol"].unique().sort() if name not in known]
-    if absent:
-        raise _refused(
-            f"no bars of member {absent[0]!r}",
-            f"{len(absent)} such members",
-            f"{closest(absent[0], sorted(known)[:1000])}; give its bars, or leave it out",
-        )
 
 
 def member_mask(
@@ -177,8 +159,28 @@ def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     return raw.with_columns(own)
 
 
+def marked(bars: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """Say of each bar whether its symbol is a member on its date, in the column ``member``.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        With ``symbol`` and ``date``, in any order; the order stays.
+    members : polars.DataFrame
+        Of :func:`checked_members`, whose spans do not overlap.
+    """
+    spans = members.select("symbol", began="valid_from", ended="valid_to").sort("began")
+    rows = bars.select("symbol", "date").with_row_index("at_row").sort("date")
+    found = rows.join_asof(
+        spans, left_on="date", right_on="began", by="symbol", check_sortedness=False
+    ).sort("at_row")
+    going_on = pl.col("ended").is_null() | (pl.col("date") <= pl.col("ended"))
+    inside = found.select((pl.col("began").is_not_null() & going_on).alias("member"))
+    return bars.with_columns(inside["member"])
+
+
 def membership_notes(bars: pl.DataFrame, members: pl.DataFrame | None) -> list[str]:
-    """Say what the universe is not: the survivors of its last session, or wider than its table.
+    """Say what the universe is not: the survivors of its last session, or not its table.
 
     Parameters
     ----------
@@ -195,10 +197,15 @@ def membership_notes(bars: pl.DataFrame, members: pl.DataFrame | None) -> list[s
                 f"{ends[0]}, and no table of members says who left before"
             ]
         return []
-    absent = set(bars["symbol"].unique()) - set(members["symbol"])
-    if absent:
-        return [f"{len(absent)} symbols are no members at any time, first {min(absent)}"]
-    return []
+    there, named, notes = set(bars["symbol"].unique()), set(members["symbol"]), []
+    if unheld := named - there:
+        notes.append(
+            f"{len(unheld)} of {len(named)} members have no bars, first {min(unheld)}: "
+            "their absence is a bias of survivorship"
+        )
+    if strangers := there - named:
+        notes.append(f"{len(strangers)} symbols are no members at any time, first {min(strangers)}")
+    return notes
 
 
 def _day(table: pl.DataFrame, name: str) -> pl.Expr:

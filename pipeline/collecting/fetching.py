@@ -59,9 +59,19 @@ def fetch(
 
 
 def labels_of(settings: "Settings") -> "pl.DataFrame":
-    """Symbols to ask for, with the labels that are known of them."""
+    """Symbols to ask for, each with its exchange where that is known.
+
+    They are the members of the table, if there is one, and else those that are named. Other
+    labels depend on the date and are put on the bars where those are judged.
+    """
     import polars as pl
 
-    schema = dict.fromkeys(("symbol", "exchange"), pl.String)
-    names = [(symbol, None) for symbol in settings.data.symbols]
-    return pl.DataFrame(names, schema=schema, orient="row")
+    members = settings.data.read_members()
+    if members is None:
+        return pl.DataFrame(
+            {"symbol": settings.data.symbols, "exchange": None},
+            schema=dict.fromkeys(("symbol", "exchange"), pl.String),
+        )
+    latest = members.group_by("symbol", maintain_order=True).last()
+    exchange = pl.col("exchange") if "exchange" in members.columns else pl.lit(None, pl.String)
+    return latest.select("symbol", exchange.alias("exchange"))

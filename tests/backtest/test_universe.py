@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backtest.engine.sweep import sweep_book
 from backtest.errors import DataError
@@ -13,10 +15,10 @@ from backtest.market.panel import Panel
 from backtest.market.universe import (
     checked_members,
     labelled,
+    marked,
     member_mask,
     membership_notes,
     read_members,
-    refuse_strangers,
 )
 from tests.backtest.markets import NoParams, ParamGrid, Scripted, panel_of
 
@@ -70,11 +72,27 @@ def test_csv_and_parquet_read_alike(tmp_path: Path) -> None:
         read_members(tmp_path / "none.csv")
 
 
-def test_a_member_without_bars_is_refused() -> None:
-    table = checked_members(spans(("AAPL", DAY[0], None), ("MSFT", DAY[0], None)))
-    refuse_strangers(table, ["AAPL", "MSFT", "X"])
-    with pytest.raises(DataError, match=r"E_MEMBERS: no bars of member 'MSFT'.*MSTF"):
-        refuse_strangers(table, ["AAPL", "MSTF"])
+def test_members_without_bars_are_told_with_their_count() -> None:
+    bars = pl.DataFrame({"symbol": ["AAPL", "X"], "date": DAY[:2]})
+    table = checked_members(spans(*((s, DAY[0], None) for s in ("AAPL", "MSFT", "LEH"))))
+    assert membership_notes(bars, table) == [
+        "2 of 3 members have no bars, first LEH: their absence is a bias of survivorship",
+        "1 symbols are no members at any time, first X",
+    ]
+
+
+@given(seed=st.integers(0, 10_000))
+def test_a_mark_on_each_bar_is_the_mask(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cuts = [sorted(rng.choice(6, size=4, replace=False)) for _ in range(2)]
+    rows = [(s, DAY[a], DAY[b]) for s, c in zip("AB", cuts, strict=True) for a, b in (c[:2], c[2:])]
+    table = checked_members(spans(*rows))
+    bars = pl.DataFrame({"symbol": ["A"] * 6 + ["B"] * 6 + ["C"] * 6, "date": DAY * 3})
+    mask = member_mask(table, ["A", "B", "C"], np.array(DAY, dtype="datetime64[D]"))
+    mixed = bars.sample(fraction=1.0, shuffle=True, seed=seed)
+    assert marked(bars, table)["member"].to_list() == mask.ravel().tolist()
+    assert marked(mixed, table).drop("member").equals(mixed)
+    assert marked(mixed, table).sort("symbol", "date").equals(marked(bars, table))
 
 
 def test_labels_follow_the_spans_and_never_replace_those_of_the_bars() -> None:
@@ -149,3 +167,5 @@ def test_a_panel_of_bars_and_members() -> None:
     assert panel.tradable.all(), "bars outside the membership stay"
     assert panel.bars(0).size == 6
     assert panel.frame()["member"].sum() == 7
+    again = Panel.from_frame(panel.frame())
+    assert again.member.tolist() == panel.member.tolist(), "a frame carries its members"
