@@ -139,7 +139,6 @@ def judged_bars(
 ) -> tuple[dg.MaterializeResult, dg.MaterializeResult]:
     """Judge the raw bars, keep the good ones, quarantine the others by the rule they broke."""
     from backtest.market.calendar import missing_sessions
-    from backtest.market.universe import marked, membership_notes, read_members
 
     files, kept = snapshots.open(), store.open()
     account, facts = None, {}
@@ -148,9 +147,6 @@ def judged_bars(
     limits = {"until": settings.until(), "as_of": settings.known_by()}
     asked = settings.read().data
     bars, quarantined = kept.read_bars(**limits, symbols=asked.symbols), kept.quarantine(**limits)
-    members = None if asked.members is None else read_members(asked.members)
-    if members is not None:
-        bars = marked(bars, members)
     if account is None:
         absent = missing_sessions(bars, asked.calendar)
         facts = {
@@ -158,8 +154,6 @@ def judged_bars(
             "missing": absent.height,
             "notes": [f"as of {settings.as_of}, as this home kept it then; flags are not kept"],
         }
-    if not files.raw_facts()["synthetic"]:
-        facts = {**facts, "notes": [*facts["notes"], *membership_notes(bars, members)]}
     snapshot = files.take(files.raw_facts(), bars=bars, quarantined=quarantined, **facts)
     about = {**_about_bars(snapshot, account), "snapshots removed": len(files.retire(snapshot))}
     return (
@@ -176,10 +170,12 @@ def _judge(
     Neither the raw nor the judged rows outlive this: a large market need not fit twice.
     """
     from backtest.market.bars import prepare
+    from backtest.market.universe import labelled
 
     came, told = files.raw_facts(), files.settings
+    raw, members = files.raw().raw, told.data.read_members()
     prepared = prepare(
-        _raw_rows(files),
+        raw if members is None else labelled(raw, members),
         calendar=told.data.calendar,
         min_bars=told.data.min_bars,
         quality=told.quality,
@@ -194,14 +190,6 @@ def _judge(
     )
     facts = {"findings": prepared.findings, "missing": prepared.missing.height}
     return account, {**facts, "notes": prepared.notes}
-
-
-def _raw_rows(files: "Snapshots") -> "pl.DataFrame":
-    """Rows of the last answer, with the labels that the table of members has of them."""
-    from backtest.market.universe import labelled, read_members
-
-    raw, path = files.raw().raw, files.settings.data.members
-    return raw if path is None else labelled(raw, read_members(path))
 
 
 def _known_findings(quarantined: "pl.DataFrame", absent: "pl.DataFrame") -> "pl.DataFrame":

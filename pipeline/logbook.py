@@ -22,7 +22,7 @@ DAGSTER_PAGES = "http://127.0.0.1:3000"
 CURVE_STEP = 5
 """Sessions between two points of a curve; the report has all of them."""
 
-_KINDS = {"String": "string", "Date": "datetime", "Float64": "double"}
+_KINDS = {"String": "string", "Date": "datetime", "Float64": "double", "Boolean": "boolean"}
 
 
 @dataclass(frozen=True)

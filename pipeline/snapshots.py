@@ -121,12 +121,18 @@ class Snapshots:
         came : mapping
             As :meth:`raw_facts`: where they came from.
         bars : polars.DataFrame
+            Where the settings name a table of members, the snapshot's have a bool ``member``.
         **facts
             ``quarantined`` and ``findings`` (frames), ``missing`` and ``notes``.
         """
         from backtest.market.calendar import calendars_of
+        from backtest.market.universe import marked, membership_notes
         from pipeline.store import content_hash
 
+        members = self.settings.data.read_members()
+        said = [] if came["synthetic"] else membership_notes(bars, members)
+        if members is not None:
+            bars = marked(bars, members)
         names = list(calendars_of(bars, self.settings.data.calendar).values())
         rules = facts["quarantined"]["rule"].value_counts().sort("rule")
         taken = Snapshot(
@@ -141,7 +147,7 @@ class Snapshots:
             quarantined=facts["quarantined"].height,
             missing=facts["missing"],
             calendar=max(sorted(set(names)), key=names.count),
-            notes=tuple(facts["notes"]),
+            notes=(*facts["notes"], *said),
             reasons=dict(rules.iter_rows()),
         )
         self.publish(self.folder(taken) / "bars.parquet", bars)
@@ -216,7 +222,7 @@ class Snapshots:
         return self.frame(self._findings(snapshot))
 
     def panel(self, snapshot: Snapshot) -> "Panel":
-        """Bars of a snapshot, aligned."""
+        """Bars of a snapshot, aligned, with the members that they name."""
         from backtest.market.calendar import periods_per_year
         from backtest.market.panel import Panel
 

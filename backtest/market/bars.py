@@ -30,6 +30,7 @@ from backtest.market.quality import (
     findings_of,
     no_findings,
 )
+from backtest.market.universe import labelled
 from backtest.registry import closest
 
 QUARANTINE = ("symbol", "date", "rule", "detail", *PRICES, "volume")
@@ -171,6 +172,7 @@ def panel_of(
     *,
     symbols: Sequence[str] | None = None,
     calendar: str | None = None,
+    members: pl.DataFrame | None = None,
     min_bars: int = MIN_BARS,
     quality: QualityConfig = DEFAULTS,
 ) -> tuple[Panel, Prepared]:
@@ -182,6 +184,8 @@ def panel_of(
         As in :func:`read_bars`.
     symbols : sequence of str, optional
         Keep these alone.
+    members : polars.DataFrame, optional
+        Of ``universe.checked_members``: who is in the universe when, and labels of the bars.
     calendar, min_bars, quality
         As in :func:`prepare`.
 
@@ -202,11 +206,14 @@ def panel_of(
                     code="E_SYMBOL",
                 )
         raw = raw.filter(pl.col("symbol").is_in(list(symbols)))
+    if members is not None:
+        raw = labelled(raw, members)
     prepared = prepare(raw, calendar=calendar, min_bars=min_bars, quality=quality)
     names = list(calendars.calendars_of(prepared.bars, calendar).values())
     common = max(sorted(set(names)), key=names.count)
     periods = calendars.periods_per_year(common)
-    return Panel.from_frame(prepared.bars, periods_per_year=periods), prepared
+    panel = Panel.from_frame(prepared.bars, periods_per_year=periods, members=members)
+    return panel, prepared
 
 
 class _Stages:

@@ -151,11 +151,11 @@ class Panel:
         ----------
         frame : polars.DataFrame
             Clean bars, at most one per symbol and date; optional columns ``sector`` and
-            ``member``.
+            ``member`` (bool).
         periods_per_year : int
         members : polars.DataFrame, optional
-            Of ``universe.checked_members``; without it the column ``member`` counts, and without
-            that everybody is a member.
+            Of ``universe.checked_members``, in place of the column ``member``; everybody is a
+            member without either.
 
         Raises
         ------
@@ -173,12 +173,7 @@ class Panel:
         tradable = np.zeros(shape, dtype=bool)
         tradable[row, column] = True
         if int(tradable.sum()) != frame.height:
-            twice = frame.filter(pl.struct("symbol", "date").is_duplicated()).row(0, named=True)
-            raise DataError(
-                "two bars for one session",
-                where=f"{twice['symbol']} {twice['date']}",
-                fix="keep one of them",
-            )
+            raise _twice(frame)
         arrays = {}
         for name in ("open", "high", "low", "close", "volume"):
             out = np.full(shape, np.nan)
@@ -187,7 +182,9 @@ class Panel:
                 out[row, column] = values
             arrays[name] = out
         days = dates.to_numpy().astype("datetime64[D]")
-        member = _told(frame, (row, column), shape)
+        member = np.ones(shape, dtype=bool)
+        if "member" in frame.columns:
+            member[row, column] = frame["member"].to_numpy()
         if members is not None:
             member = member_mask(members, tuple(symbols), days)
         return cls(
@@ -196,9 +193,18 @@ class Panel:
             tradable=tradable,
             sectors=_sectors(frame, symbols),
             periods_per_year=periods_per_year,
-            member=member,  # type: ignore[arg-type]
+            member=member,
             **arrays,
         )
+
+
+def _twice(frame: pl.DataFrame) -> DataError:
+    first = frame.filter(pl.struct("symbol", "date").is_duplicated()).row(0, named=True)
+    return DataError(
+        "two bars for one session",
+        where=f"{first['symbol']} {first['date']}",
+        fix="keep one of them",
+    )
 
 
 def _sectors(frame: pl.DataFrame, symbols: pl.Series) -> tuple[str, ...]:
@@ -209,14 +215,3 @@ def _sectors(frame: pl.DataFrame, symbols: pl.Series) -> tuple[str, ...]:
     first = named.group_by("symbol", maintain_order=True).agg(pl.col("sector").first())
     known = dict(first.iter_rows())
     return tuple(known.get(s, "") for s in symbols)
-
-
-def _told(
-    frame: pl.DataFrame, cells: tuple[npt.NDArray, npt.NDArray], shape: tuple[int, int]
-) -> npt.NDArray[np.bool_] | None:
-    """Mask of members as the bars tell it, if they do; a cell without a bar counts nowhere."""
-    if "member" not in frame.columns:
-        return None
-    member = np.ones(shape, dtype=bool)
-    member[cells] = frame["member"].to_numpy()
-    return member

@@ -160,34 +160,27 @@ def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
 
 
 def marked(bars: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
-    """Add a column ``member`` to bars, unless every bar is of a member.
+    """Say of each bar whether its symbol is a member on its date, in the column ``member``.
 
     Parameters
     ----------
     bars : polars.DataFrame
-        With ``symbol`` and ``date``; the order stays.
+        With ``symbol`` and ``date``, in any order; the order stays.
     members : polars.DataFrame
-        Of :func:`checked_members`.
+        Of :func:`checked_members`, whose spans do not overlap.
     """
-    spans = members.select(SPAN)
-    inside = (
-        bars.select("symbol", "date")
-        .unique()
-        .join(spans, on="symbol")
-        .filter(
-            pl.col("date") >= pl.col("valid_from"),
-            pl.col("valid_to").is_null() | (pl.col("date") <= pl.col("valid_to")),
-        )
-        .select("symbol", "date", pl.lit(value=True).alias("member"))
-        .unique()
-    )
-    told = bars.join(inside, on=["symbol", "date"], how="left", maintain_order="left")
-    told = told.with_columns(pl.col("member").fill_null(value=False))
-    return bars if told["member"].all() else told
+    spans = members.select("symbol", began="valid_from", ended="valid_to").sort("began")
+    rows = bars.select("symbol", "date").with_row_index("at_row").sort("date")
+    found = rows.join_asof(
+        spans, left_on="date", right_on="began", by="symbol", check_sortedness=False
+    ).sort("at_row")
+    going_on = pl.col("ended").is_null() | (pl.col("date") <= pl.col("ended"))
+    inside = found.select((pl.col("began").is_not_null() & going_on).alias("member"))
+    return bars.with_columns(inside["member"])
 
 
 def membership_notes(bars: pl.DataFrame, members: pl.DataFrame | None) -> list[str]:
-    """Say what the universe is not: the survivors of its last session, or wider than its table.
+    """Say what the universe is not: the survivors of its last session, or not its table.
 
     Parameters
     ----------
@@ -204,12 +197,14 @@ def membership_notes(bars: pl.DataFrame, members: pl.DataFrame | None) -> list[s
                 f"{ends[0]}, and no table of members says who left before"
             ]
         return []
-    there, named = set(bars["symbol"].unique()), set(members["symbol"])
-    notes = []
+    there, named, notes = set(bars["symbol"].unique()), set(members["symbol"]), []
+    if unheld := named - there:
+        notes.append(
+            f"{len(unheld)} of {len(named)} members have no bars, first {min(unheld)}: "
+            "their absence is a bias of survivorship"
+        )
     if strangers := there - named:
         notes.append(f"{len(strangers)} symbols are no members at any time, first {min(strangers)}")
-    if absent := named - there:
-        notes.append(f"{len(absent)} members have no bars, first {min(absent)}: survivorship")
     return notes
 
 

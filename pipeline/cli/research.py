@@ -31,6 +31,9 @@ calendar_option = click.option(
     help="Exchange calendar of all symbols (XNYS, XETR, ...), or `data` for the dates present.",
 )
 path = click.Path(path_type=Path)
+members_option = click.option(
+    "--members", type=path, help="Table `symbol, valid_from, valid_to`: who belongs when."
+)
 
 
 @click.command()
@@ -76,6 +79,7 @@ _SHOWN = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown", "trade
 @bars_option
 @symbols_option
 @calendar_option
+@members_option
 @cost_option
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--book", type=BOOKS, help="Also one portfolio per set, of this kind.")
@@ -114,6 +118,7 @@ def sweep(
 @bars_option
 @symbols_option
 @calendar_option
+@members_option
 @click.option(
     "--strategies",
     default="rsi_swing",

@@ -59,25 +59,19 @@ def fetch(
 
 
 def labels_of(settings: "Settings") -> "pl.DataFrame":
-    """Symbols to ask for, with the labels that are known of them: one row a symbol.
+    """Symbols to ask for, each with its exchange where that is known.
 
-    Those of the table of members, narrowed by ``data.symbols``; without a table, those named there.
+    They are the members of the table, if there is one, and else those that are named. Other
+    labels depend on the date and are put on the bars where those are judged.
     """
     import polars as pl
 
-    from backtest.market.files import LABELS
-    from backtest.market.universe import read_members
-
-    names, path = settings.data.symbols, settings.data.members
-    if path is None:
-        text = dict.fromkeys(("symbol", "exchange"), pl.String)
-        return pl.DataFrame([(name, None) for name in names], schema=text, orient="row")
-    table = read_members(path)
-    wanted = table.filter(pl.col("symbol").is_in(list(names))) if names else table
-    labels = [name for name in LABELS if name in table.columns and name != "currency"]
-    exchange = [] if "exchange" in labels else [pl.lit(None, pl.String).alias("exchange")]
-    return (
-        wanted.group_by("symbol", maintain_order=True)
-        .agg(pl.col(labels).drop_nulls().first())
-        .with_columns(*exchange)
-    )
+    members = settings.data.read_members()
+    if members is None:
+        return pl.DataFrame(
+            {"symbol": settings.data.symbols, "exchange": None},
+            schema=dict.fromkeys(("symbol", "exchange"), pl.String),
+        )
+    latest = members.group_by("symbol", maintain_order=True).last()
+    exchange = pl.col("exchange") if "exchange" in members.columns else pl.lit(None, pl.String)
+    return latest.select("symbol", exchange.alias("exchange"))

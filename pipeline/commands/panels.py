@@ -30,10 +30,13 @@ class Loaded:
     panel : Panel
     prepared : Prepared
         Clean bars, and rows that were set aside with the name of the rule.
+    notes : tuple of str
+        What a reader of the results should know.
     """
 
     panel: "Panel"
     prepared: "Prepared"
+    notes: tuple[str, ...] = ()
 
     def about(self) -> dict[str, Any]:
         """Plain values for a result's description."""
@@ -44,6 +47,7 @@ class Loaded:
             "first": str(self.panel.dates[0]),
             "last": str(self.panel.dates[-1]),
             "rows": self.prepared.accounting(),
+            "notes": list(self.notes),
         }
 
     def write_quarantine(self, folder: Path) -> None:
@@ -59,16 +63,31 @@ class Loaded:
 
 
 def load_panel(
-    source: Path, *, symbols: Sequence[str] | None = None, calendar: str | None = None
+    source: Path,
+    *,
+    symbols: Sequence[str] | None = None,
+    calendar: str | None = None,
+    members: Path | None = None,
 ) -> Loaded:
     """Read, judge and align bars.
+
+    Parameters
+    ----------
+    members : pathlib.Path, optional
+        Table of who belongs to the universe from when to when.
 
     Raises
     ------
     DataError
-        Nothing that can be read as bars, or no such symbol.
+        Nothing that can be read as bars, no such symbol, or ``E_MEMBERS``.
     """
     from backtest.market.bars import panel_of
+    from backtest.market.universe import membership_notes, read_members
+    from backtest.market.world_files import is_synthetic
 
-    panel, prepared = panel_of(Path(source), symbols=symbols, calendar=calendar)
-    return Loaded(panel, prepared)
+    table = None if members is None else read_members(members)
+    if table is not None and symbols is not None:
+        table = table.filter(table["symbol"].is_in(list(symbols)))
+    panel, prepared = panel_of(Path(source), symbols=symbols, calendar=calendar, members=table)
+    said = [] if is_synthetic(Path(source)) else membership_notes(prepared.bars, table)
+    return Loaded(panel, prepared, (*prepared.notes, *said))

@@ -36,6 +36,10 @@ class Asked:
     samples: int | None = None
     seed: int = 0
 
+    def about(self) -> dict[str, Any]:
+        """Plain values for a result's description."""
+        return {"samples": self.samples, "seed": None if self.samples is None else self.seed}
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -65,6 +69,7 @@ def run_sweep(
     top: int | None = None,
     symbols: Sequence[str] | None = None,
     calendar: str | None = None,
+    members: Path | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
     """Backtest every set on every symbol and write the tables.
@@ -92,7 +97,7 @@ def run_sweep(
     rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     grid, infeasible = grid_of(rule, asked)
     _refuse(grid.size, device, book, top)
-    loaded = load_panel(source, symbols=symbols, calendar=calendar)
+    loaded = load_panel(source, symbols=symbols, calendar=calendar, members=members)
     columns = sweep_metrics(loaded.panel, rule, grid, cost=cost, progress=progress)
     sets, table = sweep_tables(loaded.panel, grid, columns)
     ranked, folder = ranking(sets, columns), results_folder(out)
@@ -101,8 +106,7 @@ def run_sweep(
     loaded.write_quarantine(folder)
     summary = {
         **{"strategy": strategy, "sets": grid.size, "infeasible": infeasible},
-        **{"cost_bps": cost_bps, "engine": "events", "device": device},
-        **{"samples": asked.samples, "seed": None if asked.samples is None else asked.seed},
+        **{"cost_bps": cost_bps, "engine": "events", "device": device, **asked.about()},
         **loaded.about(),
     }
     if book is not None:

@@ -58,6 +58,7 @@ def run_walk_forward(
     seed: int = 0,
     symbols: Sequence[str] | None = None,
     calendar: str | None = None,
+    members: Path | None = None,
     progress: Progress | None = None,
 ) -> Walked:
     """Fold the decision path over a panel and write tables, evidence and report.
@@ -66,6 +67,8 @@ def run_walk_forward(
     ----------
     incumbent : pathlib.Path, optional
         JSON: parameters by strategy, or those of the only strategy.
+    members : pathlib.Path, optional
+        Table of who belongs to the universe from when to when; all always do without it.
 
     Raises
     ------
@@ -92,7 +95,7 @@ def run_walk_forward(
         seed=seed,
         synthetic=is_synthetic(Path(source)),
     )
-    loaded = load_panel(source, symbols=symbols, calendar=calendar)
+    loaded = load_panel(source, symbols=symbols, calendar=calendar, members=members)
     walk = walk_forward(loaded.panel, names, spec, progress=progress)
     findings = findings_of(records_of(walk))
     evidence = evidence_of(walk, findings=findings).model_dump(mode="json")
@@ -161,7 +164,11 @@ def _write(
         regimes=tables["regimes"],
         prices=price_index(loaded.prepared.bars),
         quarantined=loaded.prepared.quarantined,
-        facts={"source": str(source), "panel": f"{symbols} symbols, {sessions} sessions"},
+        facts={
+            "source": str(source),
+            "panel": f"{symbols} symbols, {sessions} sessions",
+            **{f"note {i}": note for i, note in enumerate(loaded.notes, start=1)},
+        },
         robustness=robustness,
     )
     for name, content in report_files(story).items():

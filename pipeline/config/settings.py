@@ -12,11 +12,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from backtest.errors import ConfigError, UnknownNameError
+from backtest.errors import ConfigError, DataError, UnknownNameError
 from backtest.market.quality import MIN_BARS, QualityConfig
 from backtest.market.synthetic import FIRST_SESSION, WorldConfig
 from backtest.portfolio.book import BookKind
@@ -27,9 +27,14 @@ from ml.learner import LEARNERS
 from ml.policy import PolicyConfig
 from ml.regime import REGIMES
 
+if TYPE_CHECKING:
+    import polars as pl
+
 PROFILES = Path(__file__).parents[1] / "profiles"
 DEFAULT_PROFILE = "demo"
 FILES_PROFILE = "files"
+TABLES = ("members",)
+"""Settings of the section ``data`` that name a table beside the bars."""
 
 
 class Section(BaseModel):
@@ -49,11 +54,10 @@ class DataConfig(Section):
         File or folder of the provider ``files``.
     universe : str, optional
         Name under which bars and results are kept; made from provider and source if missing.
-    members : pathlib.Path, optional
-        Table of who belongs to the universe when: ``symbol, valid_from, valid_to`` and labels. A
-        feed is asked for its symbols.
     symbols : tuple of str
         The run uses only these; empty means all.
+    members : pathlib.Path, optional
+        Table of who belongs to the universe from when to when; everybody always does without it.
     first_session : date
         First session of a synthetic market.
     calendar : str, optional
@@ -65,11 +69,20 @@ class DataConfig(Section):
     provider: str = "synthetic"
     path: Path | None = None
     universe: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
-    members: Path | None = None
     symbols: tuple[str, ...] = ()
+    members: Path | None = None
     first_session: date = FIRST_SESSION
     calendar: str | None = None
     min_bars: Annotated[int, Field(ge=1)] = MIN_BARS
+
+    def read_members(self) -> "pl.DataFrame | None":
+        """Read the table of members, of ``symbols`` alone where some are named."""
+        from backtest.market.universe import read_members
+
+        if self.members is None:
+            return None
+        table = read_members(self.members)
+        return table.filter(table["symbol"].is_in(list(self.symbols))) if self.symbols else table
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
@@ -210,26 +223,27 @@ class Settings(Section):
         return f"{self.data.provider}-{world.world}-{world.symbols}-seed{world.seed}"
 
     def hash(self) -> str:
-        """SHA-256 of what can change a result: no tracker, no place, no manners, no patience."""
+        """SHA-256 of what can change a result: no tracker, no place, no manners, no patience.
+
+        A table that is set counts by its content; without the file that is ``E_DATA_PATH``.
+        """
         unread = dict.fromkeys(("profile", "tracking", "feed", "checks"), True)
         content = self.model_dump(mode="json", exclude=unread)
         content["data"].pop("path")
-        content["data"].pop("members")
-        if self.data.members is not None:
-            content["data"]["members"] = _sha256(self.data.members)
+        for name in TABLES:
+            place = content["data"].pop(name)
+            if place is not None:
+                content["data"][name] = _sha256(Path(place))
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:
-    """SHA-256 of a file that a setting names."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(
-            f"a file cannot be read ({error.strerror or error})",
-            where=str(path),
-            fix="check the path in data.members",
+    except OSError:
+        raise DataError(
+            "no such file", where=str(path), fix="check the path", code="E_DATA_PATH"
         ) from None
 
 
@@ -269,13 +283,12 @@ def load_settings(
     section = values.setdefault("data", {})
     if path is not None:
         section.update(provider="files", path=str(Path(path).resolve()))
-    for name in ("path", "members"):
-        if isinstance(section, dict) and section.get(name):
-            section[name] = str((file.parent / section[name]).resolve())
+        _place(section, file.parent, TABLES)
+    else:
+        _place(section, file.parent, ("path", *TABLES))
     for override in overrides:
         _apply(values, override)
-    if isinstance(section, dict) and section.get("members"):
-        section["members"] = str(Path(section["members"]).expanduser().resolve())
+    _place(values.get("data"), Path.cwd(), TABLES)
     values["profile"] = file.stem
     _refuse_unknown(Settings, values, ())
     try:
@@ -284,6 +297,13 @@ def load_settings(
         raise _explained(error, file) from None
     _refuse_unknown_parts(settings)
     return settings
+
+
+def _place(section: Any, folder: Path, names: Sequence[str]) -> None:
+    """Make the paths of a section absolute; those that are not are told from ``folder``."""
+    for name in names:
+        if isinstance(section, dict) and isinstance(section.get(name), str) and section[name]:
+            section[name] = str((folder / section[name]).resolve())
 
 
 def _profile_path(name: str) -> Path:

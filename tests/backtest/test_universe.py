@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backtest.engine.sweep import sweep_book
 from backtest.errors import DataError
@@ -68,6 +70,29 @@ def test_csv_and_parquet_read_alike(tmp_path: Path) -> None:
         read_members(tmp_path / "m.csv")
     with pytest.raises(DataError, match="E_DATA_PATH"):
         read_members(tmp_path / "none.csv")
+
+
+def test_members_without_bars_are_told_with_their_count() -> None:
+    bars = pl.DataFrame({"symbol": ["AAPL", "X"], "date": DAY[:2]})
+    table = checked_members(spans(*((s, DAY[0], None) for s in ("AAPL", "MSFT", "LEH"))))
+    assert membership_notes(bars, table) == [
+        "2 of 3 members have no bars, first LEH: their absence is a bias of survivorship",
+        "1 symbols are no members at any time, first X",
+    ]
+
+
+@given(seed=st.integers(0, 10_000))
+def test_a_mark_on_each_bar_is_the_mask(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cuts = [sorted(rng.choice(6, size=4, replace=False)) for _ in range(2)]
+    rows = [(s, DAY[a], DAY[b]) for s, c in zip("AB", cuts, strict=True) for a, b in (c[:2], c[2:])]
+    table = checked_members(spans(*rows))
+    bars = pl.DataFrame({"symbol": ["A"] * 6 + ["B"] * 6 + ["C"] * 6, "date": DAY * 3})
+    mask = member_mask(table, ["A", "B", "C"], np.array(DAY, dtype="datetime64[D]"))
+    mixed = bars.sample(fraction=1.0, shuffle=True, seed=seed)
+    assert marked(bars, table)["member"].to_list() == mask.ravel().tolist()
+    assert marked(mixed, table).drop("member").equals(mixed)
+    assert marked(mixed, table).sort("symbol", "date").equals(marked(bars, table))
 
 
 def test_labels_follow_the_spans_and_never_replace_those_of_the_bars() -> None:
@@ -142,27 +167,5 @@ def test_a_panel_of_bars_and_members() -> None:
     assert panel.tradable.all(), "bars outside the membership stay"
     assert panel.bars(0).size == 6
     assert panel.frame()["member"].sum() == 7
-
-
-def test_marking_says_which_bars_are_of_members():
-    bars = pl.DataFrame(
-        {"symbol": ["A", "A", "A", "B"], "date": [date(2024, 1, d) for d in (2, 3, 4, 3)]}
-    )
-    spans = checked_members(
-        pl.DataFrame(
-            {
-                "symbol": ["A", "A", "C"],
-                "valid_from": [date(2024, 1, 2), date(2024, 1, 4), date(2024, 1, 1)],
-                "valid_to": [date(2024, 1, 2), None, None],
-            }
-        )
-    )
-    told = marked(bars, spans)
-    assert told["member"].to_list() == [True, False, True, False]
-    assert told.drop("member").equals(bars)
-    inside = bars.filter((pl.col("symbol") == "A") & (pl.col("date") != date(2024, 1, 3)))
-    assert marked(inside, spans) is inside
-    assert membership_notes(bars, spans) == [
-        "1 symbols are no members at any time, first B",
-        "1 members have no bars, first C: survivorship",
-    ]
+    again = Panel.from_frame(panel.frame())
+    assert again.member.tolist() == panel.member.tolist(), "a frame carries its members"

@@ -1,18 +1,23 @@
 """The chain on files: a made-up market stays one, two data sets stay two."""
 
+import dataclasses
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from backtest.engine.sweep import sweep_book
 from backtest.errors import DataError, StoreError
 from backtest.market.calendar import sessions
 from backtest.market.synthetic import WorldConfig, generate
 from backtest.market.world_files import write_world
+from backtest.strategy import STRATEGIES
 from pipeline.chain import RunSummary, run_chain
 from pipeline.config import Home, Settings, load_settings, open_home
 from pipeline.exports import read_document
+from pipeline.snapshots import Snapshots
 from pipeline.store import Store
 from tests.pipeline.small_chain import OVERRIDES, SESSION, stamps
 
@@ -84,3 +89,35 @@ def test_too_little_history_is_said_before_anything_is_computed(market: Path, tm
     assert any(line.startswith("bars:") for line in lines), "the bars are kept"
     assert not any(line.startswith(("feature_panel", "regime_model")) for line in lines)
     assert not list(home.parameters.glob("*.json"))
+
+
+def test_a_symbol_that_left_the_universe_has_no_weight(market: Path, tmp_path: Path):
+    bars = pl.read_parquet(market / "bars.parquet")
+    gone, days = bars["symbol"].unique().sort()[0], bars["date"].unique().sort()
+    left = days[150]
+    table = (
+        bars.select("symbol")
+        .unique(maintain_order=True)
+        .with_columns(valid_from=days[0], valid_to=pl.when(pl.col("symbol") == gone).then(left))
+    )
+    table.write_csv(tmp_path / "members.csv")
+    told = [f"data.members={tmp_path / 'members.csv'}", 'strategies.names=["ma_cross"]']
+    settings = load_settings(path=market / "bars.parquet", overrides=[*SHORT, *told])
+    home = open_home(tmp_path / "home")
+    run_chain(settings, home, as_of=SESSION)
+    files = Snapshots(home, settings)
+    seen = files.current()
+    assert files.bars(seen).filter(~pl.col("member"))["symbol"].unique().to_list() == [gone]
+    panel, swept = files.panel(seen), files.workbench(seen).corpora()["ma_cross"]
+    after = panel.dates > np.datetime64(left) + np.timedelta64(5, "D")  # sold at the next open
+    close = panel.close.copy()
+    close[0, after] *= np.where(np.arange(after.sum()) % 2, 1.5, 1.0)
+    high = np.maximum(panel.high, close)
+    hurt = dataclasses.replace(panel, close=close, high=high)
+    book = dict(kind=settings.book.kind, cost=settings.costs.cost_bps / 1e4)
+    rule = STRATEGIES.get("ma_cross")
+    again = sweep_book(hurt, rule, swept.grid, **book).net_return
+    np.testing.assert_array_equal(again, swept.book.net_return)
+    everybody = dataclasses.replace(hurt, member=np.ones_like(panel.member))
+    held = sweep_book(everybody, rule, swept.grid, **book).net_return
+    assert np.abs(held - again)[:, after].max() > 0.01

@@ -192,3 +192,26 @@ def test_a_wrong_incumbent_is_one_line(text: str, said: str, market: Path, tmp_p
 def test_a_wrong_book_is_wrong_usage(market: Path, tmp_path: Path):
     ran = weathervane("walk-forward", "--data", market, "--book", "net-long", "--out", tmp_path)
     assert ran.code == 2
+
+
+def test_members_are_told_of_and_weighed(market: Path, walked: Path, tmp_path: Path):
+    bars = pl.read_parquet(market / "bars.parquet")
+    first, days = bars["symbol"].min(), bars["date"].unique().sort()
+    rows = [f"{first},{days[0]},{days[100]}\n"]
+    rows += [f"{s},{days[0]},\n" for s in bars["symbol"].unique().sort()[1:]]
+    (tmp_path / "m.csv").write_text("symbol,valid_from,valid_to\n" + "".join(rows))
+    ran = weathervane(
+        *("walk-forward", "--data", market, "--strategies", "rsi_swing", *SHORT),
+        *("--members", tmp_path / "m.csv", "--out", tmp_path / "out"),
+    )
+    assert ran.code == 0, ran.err
+    narrow, wide = frame(tmp_path / "out", "returns"), frame(walked, "returns")
+    told = {"strategy": "rsi_swing", "variant": "default"}
+    assert not narrow.filter(**told)["net_return"].equals(wide.filter(**told)["net_return"])
+    (tmp_path / "m.csv").write_text("symbol,valid_from\nA,2020-01-02\n")
+    ran = weathervane(
+        *("walk-forward", "--data", market, *SHORT, "--members", tmp_path / "m.csv"),
+        *("--out", tmp_path / "out"),
+    )
+    assert ran.code != 0
+    assert "E_MEMBERS: no column 'valid_to'" in ran.err

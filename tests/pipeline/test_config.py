@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import pipeline.config
-from backtest.errors import ConfigError, StoreError
+from backtest.errors import ConfigError, DataError, StoreError
+from pipeline.collecting.fetching import labels_of
 from pipeline.config import Home, Settings, home_of, load_settings, open_home, profile_names
 
 
@@ -145,6 +146,44 @@ def test_the_hash_moves_with_what_changes_results_only(tmp_path):
     assert plain.hash() != load_settings("demo", overrides=["costs.cost_bps=4"]).hash()
     here, there = load_settings(path=tmp_path / "a"), load_settings(path=tmp_path / "b" / "a")
     assert here.hash() == there.hash()
+
+
+def test_a_table_of_members_counts_by_its_content(tmp_path):
+    text = "symbol,valid_from,valid_to\nA,2024-01-02,\nB,2024-01-02,\n"
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "members.csv").write_text(text)
+    (tmp_path / "a" / "mine.toml").write_text('[data]\nmembers = "members.csv"\n')
+    beside = load_settings(str(tmp_path / "a" / "mine.toml"))
+    assert beside.data.members == tmp_path / "a" / "members.csv"
+    assert beside.data.read_members()["symbol"].to_list() == ["A", "B"]
+    one, two = (
+        load_settings("demo", overrides=[f"data.members={tmp_path / folder / 'members.csv'}"])
+        for folder in ("a", "b")
+    )
+    plain, known = load_settings("demo").hash(), one.hash()
+    assert known == two.hash() != plain
+    (tmp_path / "b" / "members.csv").write_text(text.replace("B", "C"))
+    assert two.hash() != known
+    (tmp_path / "b" / "members.csv").unlink()
+    with pytest.raises(DataError, match=r"^E_DATA_PATH: no such file, .*members\.csv"):
+        two.hash()
+
+
+def test_a_feed_is_asked_for_the_members_that_are_named(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "symbol,valid_from,valid_to,exchange\n"
+        "A,2020-01-02,2020-03-02,XNYS\nA,2021-01-04,,XETR\nB,2020-01-02,2020-03-02,\n"
+    )
+    told = [f"data.members={tmp_path / 'm.csv'}"]
+    asked = labels_of(load_settings("demo", overrides=told))
+    assert asked.rows() == [("A", "XETR"), ("B", None)]
+    assert labels_of(load_settings("demo", overrides=[*told, 'data.symbols=["B"]'])).rows() == [
+        ("B", None)
+    ]
+    assert labels_of(load_settings("demo", overrides=['data.symbols=["X"]'])).rows() == [
+        ("X", None)
+    ]
 
 
 def test_settings_survive_json():
