@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pipeline.config import Home, Settings
     from pipeline.progress import Report
 
-# A run of this process is not the daemon's to try again; the label puts it on its job's page.
 logger = logging.getLogger(__name__)
 
 PROCESS_TAG = "weathervane/process"
+# A run of this process is not the daemon's to try again; the label puts it on its job's page.
 TAGS = {"dagster/max_retries": "0", ".dagster/repository": "__repository__@weathervane"}
 
 
@@ -101,7 +101,7 @@ def run_chain(
         Whatever an asset raised, or ``E_CHECK`` for a promise that a blocking check refused.
         Earlier exports are untouched.
     """
-    from pipeline.instance import run_history
+    from pipeline.instance import is_over, run_history
     from pipeline.partitions import add_sessions, partition_of
     from pipeline.progress import reporting
     from pipeline.turns import end_turn, take_turn
@@ -127,12 +127,6 @@ def run_chain(
     summary = _summary(home, settings, day)
     runs = (ingested.run_id, exported.run_id)
     return dataclasses.replace(summary, run_ids=runs, seconds=time.monotonic() - started)
-
-
-def is_over(instance: "dg.DagsterInstance", run_id: str) -> bool:
-    """Say whether a run is known to be over, whatever its process does."""
-    run = instance.get_run_by_id(run_id)
-    return run is not None and run.is_finished
 
 
 def end_dead_runs(instance: "dg.DagsterInstance") -> list[str]:

@@ -153,6 +153,12 @@ def run_history(folder: Path) -> Iterator["dg.DagsterInstance"]:
         ) from error
 
 
+def is_over(instance: "dg.DagsterInstance", run_id: str) -> bool:
+    """Say whether a run is known to be over, whatever its process does."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
+
+
 if __name__ == "__main__":
     Path(__file__).parents[1].joinpath("dagster.yaml").write_text(
         instance_settings(ROOT_BASE), encoding="utf-8"

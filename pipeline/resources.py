@@ -143,8 +143,9 @@ class StoreResource(dg.ConfigurableResource):
 
     def ended(self, run_id: str) -> bool:
         """Say whether a run is known to be over, whatever its process does."""
-        run = self._instance.get_run_by_id(run_id) if self._instance is not None else None
-        return run is not None and run.is_finished
+        from pipeline.instance import is_over
+
+        return self._instance is not None and is_over(self._instance, run_id)
 
 
 class SnapshotsResource(dg.ConfigurableResource):

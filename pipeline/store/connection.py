@@ -61,7 +61,9 @@ def reading(path: Path, *, wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     for behind in (not path.exists(), True):
         if behind:
             with held(path.parent, writing=True, wait_s=wait_s):
-                _prepare(path, wait_s=wait_s)
+                _ledger_of(path)
+                with opened(path, wait_s=wait_s) as made:
+                    _bring_up_to_date(made, path)
         with (
             held(path.parent, writing=False, wait_s=wait_s),
             opened(path, read_only=True, wait_s=wait_s) as found,
@@ -93,9 +95,10 @@ def writing(
     """
     folder = path.parent
     with held(folder, writing=True, wait_s=wait_s):
-        ledger = _prepare(path, wait_s=wait_s)
+        ledger = _ledger_of(path)
         claim = admit_writer(ledger, writer, folder)
         with opened(path, read_only=False, wait_s=wait_s) as made:
+            _bring_up_to_date(made, path)
             if missing := verify(ledger, made, path):
                 ledger = add_lines(folder, ledger, missing)
             made.execute("begin transaction")
@@ -118,24 +121,27 @@ def settled(path: Path, *, wait_s: float) -> int:
     int
         Its last commit; 0 before the first.
     """
-    ledger = _prepare(path, wait_s=wait_s)
+    ledger = _ledger_of(path)
     with opened(path, wait_s=wait_s) as made:
+        _bring_up_to_date(made, path)
         if missing := verify(ledger, made, path):
             add_lines(path.parent, ledger, missing)
         made.execute("checkpoint")
         return last_commit(made)[0]
 
 
-def _prepare(path: Path, *, wait_s: float) -> Journal:
-    """Make the database or bring it up to date where needed, unless it was there and is gone."""
+def _ledger_of(path: Path) -> Journal:
+    """Read the ledger beside the database; refuse a database that was there and is gone."""
     ledger = read_commits(path.parent)
     number, _ = last_confirmed(ledger)
     if number and not path.exists():
         raise lost(f"the database with {number} confirmed commits is gone", path)
-    with opened(path, read_only=False, wait_s=wait_s) as made:
-        if not _current(made, path):
-            migrate(made)
     return ledger
+
+
+def _bring_up_to_date(made: duckdb.DuckDBPyConnection, path: Path) -> None:
+    if not _current(made, path):
+        migrate(made)
 
 
 @contextmanager

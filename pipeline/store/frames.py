@@ -122,11 +122,10 @@ def changed_rows(open_store: duckdb.DuckDBPyConnection, database: Path) -> list[
     """One line for every commit whose rows are not those that it wrote."""
     found = []
     for table in VERSIONED:
-        names = ", ".join((*table.key, *table.values, "vintage", "known_at"))
         # A digest of another way of hashing cannot be compared.
         differ = open_store.execute(
             "select b.commit_number from batches b left join (select universe, ingested_at,"
-            f" bit_xor(hash({names})) as found from {table.name} group by all) t"
+            f" bit_xor(hash({table.digested})) as found from {table.name} group by all) t"
             " on t.universe = b.universe and t.ingested_at = b.ingested_at"
             f" where b.table_name = '{table.name}'"
             " and starts_with(b.digest, format('{:x}-', hash('weathervane')))"

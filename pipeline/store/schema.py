@@ -29,6 +29,11 @@ class Table:
     values: tuple[str, ...]
     session: str = "date"
 
+    @property
+    def digested(self) -> str:
+        """Columns that the digest of a commit covers, as SQL."""
+        return ", ".join((*self.key, *self.values, "vintage", "known_at"))
+
 
 _KNOWN = """
     vintage varchar not null check (vintage in ('live', 'backfill', 'restated', 'withdrawn')),

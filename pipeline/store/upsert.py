@@ -282,10 +282,9 @@ def digest_of(connection: duckdb.DuckDBPyConnection, table: Table, part: Slice) 
     It opens with the database's own hash of a fixed word, because a later version of the database
     may hash in another way; digests of different ways cannot be compared.
     """
-    names = ", ".join((*table.key, *table.values, "vintage", "known_at"))
     found = connection.execute(
-        f"select hash('weathervane'), coalesce(bit_xor(hash({names})), 0) from {table.name}"
-        " where universe = $universe and ingested_at = $arrived",
+        f"select hash('weathervane'), coalesce(bit_xor(hash({table.digested})), 0)"
+        f" from {table.name} where universe = $universe and ingested_at = $arrived",
         {"universe": part.universe, "arrived": part.arrived},
     ).fetchall()
     return f"{found[0][0]:x}-{found[0][1]:x}"
