@@ -152,6 +152,7 @@ def judged_bars(
         facts = {
             "findings": _known_findings(quarantined, absent),
             "missing": absent.height,
+            "folded": 0,
             "notes": [f"as of {settings.as_of}, as this home kept it then; flags are not kept"],
         }
     snapshot = files.take(files.raw_facts(), bars=bars, quarantined=quarantined, **facts)
@@ -189,7 +190,7 @@ def _judge(
         place=came["place"],
     )
     facts = {"findings": prepared.findings, "missing": prepared.missing.height}
-    return account, {**facts, "notes": prepared.notes}
+    return account, {**facts, "notes": prepared.notes, "folded": prepared.folded}
 
 
 def _known_findings(quarantined: "pl.DataFrame", absent: "pl.DataFrame") -> "pl.DataFrame":

@@ -55,6 +55,8 @@ class Snapshot:
         What a reader of the report should know.
     reasons : dict of str to int
         Quarantined rows by rule.
+    folded : int
+        Rows finer than a session beyond the one bar that was made of them, or in none.
     """
 
     snapshot: str
@@ -70,6 +72,7 @@ class Snapshot:
     calendar: str
     notes: tuple[str, ...] = ()
     reasons: dict[str, int] | None = None
+    folded: int = 0
 
     def facts(self) -> dict[str, str]:
         """Say where the bars came from, for the head of a page."""
@@ -123,7 +126,7 @@ class Snapshots:
         bars : polars.DataFrame
             Where the settings name a table of members, the snapshot's have a bool ``member``.
         **facts
-            ``quarantined`` and ``findings`` (frames), ``missing`` and ``notes``.
+            ``quarantined`` and ``findings`` (frames), ``missing``, ``notes`` and ``folded``.
         """
         from backtest.market.calendar import calendars_of
         from backtest.market.universe import marked, membership_notes
@@ -149,6 +152,7 @@ class Snapshots:
             calendar=max(sorted(set(names)), key=names.count),
             notes=(*facts["notes"], *said),
             reasons=dict(rules.iter_rows()),
+            folded=facts["folded"],
         )
         self.publish(self.folder(taken) / "bars.parquet", bars)
         found = facts["findings"]

@@ -17,7 +17,7 @@ import polars as pl
 
 from backtest.errors import DataError
 from backtest.market import calendar as calendars
-from backtest.market import quality_levels, quality_rows, quality_series
+from backtest.market import intraday, quality_levels, quality_rows, quality_series
 from backtest.market.files import LABELS, require_columns, typed
 from backtest.market.files import read_bars as read_bars
 from backtest.market.panel import Panel
@@ -81,6 +81,9 @@ class Prepared:
     notes : tuple of str
         What a reader of the report should know.
     rows_in : int
+        Rows that were judged; good bars finer than a session count as the one made of them.
+    folded : int
+        Further rows: finer bars beyond that one, and those that are in none.
     findings : polars.DataFrame
         ``symbol, date, rule, severity, detail, value``: every quarantined row, every flag and every
         missing session, sorted.
@@ -91,6 +94,7 @@ class Prepared:
     missing: pl.DataFrame
     notes: tuple[str, ...]
     rows_in: int
+    folded: int = 0
     findings: pl.DataFrame = field(default_factory=no_findings)
 
     def accounting(self) -> dict[str, int]:
@@ -140,6 +144,7 @@ def prepare(
     stages.drop(quality_rows.first_broken(quality_rows.row_rules(frame.columns, quality)))
     stages.drop(quality_rows.duplicates(stages.good))
     notes = _order_note(stages.good)
+    notes += stages.fold(calendar)
     stages.good = stages.good.sort("symbol", "date")
     stages.drop_where(quality_rows.currency_changed(stages.good), "currency_changed")
     stages.flag(quality_rows.slightly_outside(stages.good))
@@ -152,7 +157,8 @@ def prepare(
         raise _nothing_left(quarantined)
     _stand_still(stages, calendar, quality)
     bars = _labelled(stages.good, frame.columns)
-    missing = calendars.session_grid(bars, calendar).join(frame, on=["symbol", "date"], how="anti")
+    grid = calendars.session_grid(bars, calendar)
+    missing = grid.join(stages.frame, on=["symbol", "date"], how="anti")
     notes += _bar_notes(bars, missing, quality)
     stages.flag(missing, "session_missing")
     prepared = Prepared(
@@ -160,8 +166,9 @@ def prepare(
         quarantined.select(QUARANTINE),
         missing,
         tuple(notes),
-        raw.height,
-        stages.findings(quarantined),
+        rows_in=stages.frame.height,
+        folded=raw.height - stages.frame.height,
+        findings=stages.findings(quarantined),
     )
     prepared.accounting()
     return prepared
@@ -194,7 +201,7 @@ def panel_of(
     DataError
         As in :func:`read_bars` and :func:`prepare`, or a symbol that the files do not hold.
     """
-    raw = read_bars(path)
+    raw = read_bars(path, calendar=calendar)
     if symbols is not None:
         present = raw["symbol"].drop_nulls().unique().to_list()
         for symbol in symbols:
@@ -248,6 +255,16 @@ class _Stages:
         """List rows that stay."""
         if rows.height:
             self.flagged.append(findings_of(rows, rule=rule, verdict="flag"))
+
+    def fold(self, calendar: str | None) -> list[str]:
+        """Make one bar a session of good rows that are finer; say what became of them."""
+        if "ts" not in self.good.columns:
+            return []
+        columns = self.good.drop("ts").columns
+        self.good, notes = intraday.one_a_session(self.good, calendar)
+        left = [self.frame.join(part, on="row", how="semi").select(columns) for part in self.left]
+        self.frame = pl.concat([*left, self.good])
+        return notes
 
     def quarantined(self) -> pl.DataFrame:
         """Rows that left, with their raw values."""

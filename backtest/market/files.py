@@ -1,7 +1,8 @@
 """Reading bars from Parquet and CSV, as a person has them on disk.
 
 For: turning files into raw rows of known columns and types, with one clear line for a path, a
-file or a column that cannot be used. Not for: judging values, which is ``bars.prepare``.
+file or a column that cannot be used. Not for: judging values or making one bar a session of finer
+ones, which is ``bars.prepare``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from backtest.errors import DataError
+from backtest.market import intraday
 from backtest.registry import closest
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ _NUMBERS = ("open", "high", "low", "close", "volume", "adj_close")
 _NEARLY = 2
 
 
-def read_bars(path: Path) -> pl.DataFrame:
+def read_bars(path: Path, *, calendar: str | None = None) -> pl.DataFrame:
     """Read raw bars from one file, or from those files of a folder that carry the bar columns.
 
     Parameters
@@ -34,18 +36,20 @@ def read_bars(path: Path) -> pl.DataFrame:
     path : Path
         Parquet or CSV with ``symbol, date`` (or ``ts``), ``open, high, low, close`` and
         optionally ``volume, adj_close, sector, region, currency, asset_class, exchange``.
+    calendar : str, optional
+        Whose sessions finer bars belong to, of all symbols; each symbol's own if missing.
 
     Returns
     -------
     polars.DataFrame
         Known columns only, in the types of ``Bars``; values are not judged yet, and what cannot
-        be read as a number or a date is null.
+        be read as a number or a date is null. Bars finer than a session carry ``ts``, their close
+        in UTC, and the session it lies in as ``date``.
 
     Raises
     ------
     DataError
-        Nothing there, a file that cannot be read, a missing column (with the closest name), or
-        more than one bar a session.
+        Nothing there, a file that cannot be read, or a missing column (with the closest name).
     """
     path = Path(path)
     if not path.exists():
@@ -66,7 +70,7 @@ def read_bars(path: Path) -> pl.DataFrame:
         raise DataError(
             "no rows", where=str(path), fix="give at least one bar", code="E_DATA_EMPTY"
         )
-    return frame
+    return intraday.in_sessions(frame, calendar) if "ts" in frame.columns else frame
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -127,16 +131,12 @@ def require_columns(columns: Sequence[str], where: str) -> None:
 def typed(raw: pl.DataFrame) -> pl.DataFrame:
     """Keep the known columns, cast; what is no number or date becomes null, NaN volume too.
 
-    A frame without volume gets the column, all null.
-
-    Raises
-    ------
-    DataError
-        More than one ``ts`` for a symbol and date.
+    A frame without volume gets the column, all null. ``ts`` stays where bars are finer than a
+    session, and gives the date where there is none.
     """
     if "ts" in raw.columns:
-        raw = _session_bars(raw)
-    kept = raw.select(name for name in (*REQUIRED, *OPTIONAL) if name in raw.columns)
+        raw = _stamped(raw)
+    kept = raw.select(name for name in (*REQUIRED, *OPTIONAL, "ts") if name in raw.columns)
     casts = [pl.col("symbol").cast(pl.String).str.strip_chars(), _date(kept.schema["date"])]
     for name in kept.columns:
         if name in _NUMBERS:
@@ -166,21 +166,14 @@ def _date(dtype: pl.DataType) -> pl.Expr:
     return day.str.replace_all("-", "").str.to_date("%Y%m%d", strict=False).alias("date")
 
 
-def _session_bars(raw: pl.DataFrame) -> pl.DataFrame:
-    """Give bars with ``ts`` their date, and refuse more than one close a session."""
+def _stamped(raw: pl.DataFrame) -> pl.DataFrame:
+    """Give bars with ``ts`` their date; keep the moments where a session has several."""
     if "date" not in raw.columns:
         raw = raw.with_columns(date=pl.col("ts"))
         raw = raw.with_columns(_date(raw.schema["date"]))
-    finer = raw.group_by("symbol", "date").agg(pl.col("ts").n_unique()).filter(pl.col("ts") > 1)
-    if finer.height:
-        symbol, day, count = finer.sort("symbol", "date").row(0)
-        raise DataError(
-            f"{count} bars in one session",
-            where=f"{symbol} {day}",
-            fix="give one bar a session",
-            code="E_DATA_FINER",
-        )
-    return raw
+    moments = raw.with_columns(intraday.stamps("ts", raw.schema["ts"]))
+    days = moments.with_columns(_date(raw.schema["date"]))
+    return moments if intraday.are_finer(days) else raw.drop("ts")
 
 
 def _files(path: Path) -> list[Path]:
@@ -225,9 +218,10 @@ def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
         frame = typed(raw)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(file, error) from None
-    if "date" in raw.columns and frame.height and frame["date"].null_count() == frame.height:
+    if frame.height and frame["date"].null_count() == frame.height:
+        named = "date" if "date" in raw.columns else "ts"
         raise DataError(
-            f"no date can be read, the first is {raw['date'][0]!r}",
+            f"no date can be read, the first is {raw[named][0]!r}",
             where=str(file),
             fix="write dates as YYYY-MM-DD",
         )

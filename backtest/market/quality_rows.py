@@ -7,7 +7,7 @@ names and thresholds of the rules (``quality``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -136,7 +136,8 @@ def with_detail(broken: pl.DataFrame) -> pl.DataFrame:
     }
     if "currency" in broken.columns:
         said["currency_changed"] = pl.format("in {}", "currency")
-    said["duplicate_conflicting"] = _conflict([n for n in (*PRICES, *_REST) if n in broken.columns])
+    compared = [n for n in (*PRICES, *_REST) if n in broken.columns]
+    said["duplicate_conflicting"] = _conflict(compared, _key(broken))
     parts = [
         rows.with_columns(said.get(str(name), pl.lit("")).alias("detail"))
         for (name,), rows in broken.group_by("rule", maintain_order=True)
@@ -144,26 +145,32 @@ def with_detail(broken: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _conflict(columns: list[str]) -> pl.Expr:
+def _conflict(columns: list[str], key: Sequence[str]) -> pl.Expr:
     """Name the columns in which rows of one key differ, with their values."""
     parts = []
     for name in columns:
         values = pl.col(name).cast(pl.String).fill_null("absent").unique(maintain_order=True)
-        text = pl.format(f"{name} {{}}", values.str.join(" and ").over(KEY))
-        parts.append(pl.when(pl.col(name).n_unique().over(KEY) > 1).then(text))
+        text = pl.format(f"{name} {{}}", values.str.join(" and ").over(key))
+        parts.append(pl.when(pl.col(name).n_unique().over(key) > 1).then(text))
     return pl.concat_str(parts, separator=", ", ignore_nulls=True)
 
 
+def _key(frame: pl.DataFrame) -> tuple[str, ...]:
+    """Columns that name a bar: its moment too where bars are finer than a session."""
+    return (*KEY, "ts") if "ts" in frame.columns else KEY
+
+
 def duplicates(frame: pl.DataFrame) -> pl.Series:
-    """Rule broken by rows whose symbol and date stand more than once, null elsewhere.
+    """Rule broken by rows whose symbol and date (and ``ts``) stand more than once, else null.
 
     Of equal rows the first is kept; of rows that differ none can be trusted.
     """
     rest = [n for n in (*PRICES, *_REST) if n in frame.columns]
-    twice = frame.filter(pl.struct(KEY).is_duplicated())
+    key = _key(frame)
+    twice = frame.filter(pl.struct(key).is_duplicated())
     found = twice.with_columns(
-        (pl.struct(rest).n_unique().over(KEY) == 1).alias("agree"),
-        (pl.col("row") == pl.col("row").min().over(KEY)).alias("kept"),
+        (pl.struct(rest).n_unique().over(key) == 1).alias("agree"),
+        (pl.col("row") == pl.col("row").min().over(key)).alias("kept"),
     ).select(
         "row",
         pl.when(~pl.col("agree"))

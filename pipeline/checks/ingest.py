@@ -23,12 +23,14 @@ def rows_are_accounted_for(
     until, kept = settings.until(), store.open()
     if settings.replays(kept):
         return dg.AssetCheckResult(passed=True, description="a replay: no rows came in")
-    came = snapshots.open().raw().raw.height
+    files = snapshots.open()
+    came, folded = files.raw().raw.height, files.current().folded
     good, bad = kept.read_bars(until=until).height, kept.quarantine(until=until).height
+    said = f", {folded:,} finer than a session folded into them" if folded else ""
     return dg.AssetCheckResult(
-        passed=came == good + bad,
-        description=f"{came:,} in, {good:,} out, {bad:,} quarantined",
-        metadata={"rows in": came, "rows out": good, "quarantined": bad},
+        passed=came == good + bad + folded,
+        description=f"{came:,} in, {good:,} out, {bad:,} quarantined{said}",
+        metadata={"rows in": came, "rows out": good, "quarantined": bad, "folded": folded},
     )
 
 

@@ -58,9 +58,10 @@ def judge_quality(
     from pipeline.config import load_settings
 
     settings = load_settings(path=source, overrides=overrides)
+    calendar = calendar or settings.data.calendar
     prepared = prepare(
-        read_bars(Path(source)),
-        calendar=calendar or settings.data.calendar,
+        read_bars(Path(source), calendar=calendar),
+        calendar=calendar,
         min_bars=settings.data.min_bars,
         quality=settings.quality,
     )

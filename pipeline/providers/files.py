@@ -33,7 +33,7 @@ class FilesProvider:
                 where="data.path",
                 fix="give one by --data PATH",
             )
-        raw = read_bars(path)
+        raw = read_bars(path, calendar=settings.data.calendar)
         known = raw.filter(pl.col("date").is_null() | (pl.col("date") <= until))
         if known.is_empty():
             raise DataError(

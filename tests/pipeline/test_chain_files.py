@@ -10,7 +10,7 @@ import pytest
 
 from backtest.engine.sweep import sweep_book
 from backtest.errors import DataError, StoreError
-from backtest.market.calendar import sessions
+from backtest.market.calendar import closes, sessions
 from backtest.market.synthetic import WorldConfig, generate
 from backtest.market.world_files import write_world
 from backtest.strategy import STRATEGIES
@@ -89,6 +89,30 @@ def test_too_little_history_is_said_before_anything_is_computed(market: Path, tm
     assert any(line.startswith("bars:") for line in lines), "the bars are kept"
     assert not any(line.startswith(("feature_panel", "regime_model")) for line in lines)
     assert not list(home.parameters.glob("*.json"))
+
+
+def test_halves_of_sessions_are_seen_as_the_sessions(market: Path, ran: tuple, tmp_path: Path):
+    days = pl.read_parquet(market / "bars.parquet")
+    morning = pl.col("date").cast(pl.Datetime("us", "UTC")) + pl.duration(hours=16)
+    ends = closes("XNYS", days["date"].min(), days["date"].max())
+    halves = [
+        days.with_columns(ts=morning, close=pl.col("open"), high=pl.col("open"), volume=0.0),
+        days.with_columns(ts=pl.col("date").replace_strict(ends), low=pl.col("close")).with_columns(
+            open=pl.col("close")
+        ),
+    ]
+    pl.concat([h.select("symbol", "ts", *days.columns[2:]) for h in halves]).write_parquet(
+        tmp_path / "halves.parquet"
+    )
+    settings = load_settings(path=tmp_path / "halves.parquet")
+    home = open_home(tmp_path / "home")
+    with pytest.raises(DataError, match=r"^E_TOO_SHORT"):
+        run_chain(settings, home, session=SESSION)
+    seen = Snapshots(home, settings).current()
+    of_days = Snapshots(ran[0], settings_of(market / "bars.parquet")).current()
+    assert seen.folded == seen.rows == of_days.rows, "rows in are accounted for, and one is left"
+    assert seen.snapshot == of_days.snapshot
+    assert any(note.endswith("one a session of XNYS") for note in seen.notes)
 
 
 def test_a_symbol_that_left_the_universe_has_no_weight(market: Path, tmp_path: Path):

@@ -130,3 +130,25 @@ def test_files_of_the_future_only_are_one_line(tmp_path):
     fetch(date(2020, 3, 2)).raw.write_csv(tmp_path / "bars.csv")
     with pytest.raises(DataError, match=r"^E_DATA_EMPTY: no bars up to 2019-06-03"):
         PROVIDERS.get("files").fetch(load_settings(path=tmp_path), date(2019, 6, 3))
+
+
+def test_finer_bars_are_cut_by_session_not_by_day(tmp_path):
+    """Sydney's first hour lies on the UTC day before: it is of tomorrow, and not known yet."""
+    hours = pl.DataFrame(
+        {
+            "symbol": "BHP",
+            "exchange": "XASX",
+            "ts": [f"2024-11-{day:02d}T{hour}:00:00Z" for day in (26, 27) for hour in ("00", "05")]
+            + ["2024-11-26T23:30:00Z", "2024-11-27T23:30:00Z"],
+            "close": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        }
+    ).with_columns(pl.col("close").alias(name) for name in ("open", "high", "low"))
+    hours.write_csv(tmp_path / "hours.csv")
+    settings = load_settings(path=tmp_path / "hours.csv")
+    raw = PROVIDERS.get("files").fetch(settings, date(2024, 11, 27)).raw
+    assert raw["close"].to_list() == [1.0, 2.0, 3.0, 4.0, 5.0], "6 is of the 28th"
+    made = prepare(raw).bars
+    assert made.select("date", "open", "close").rows() == [
+        (date(2024, 11, 26), 1.0, 2.0),
+        (date(2024, 11, 27), 5.0, 4.0),
+    ]

@@ -31,7 +31,7 @@ def taken(files: Snapshots, level: float) -> tuple[Snapshot, list[str]]:
     bars = bars_of(level)
     came = {"source": "test", "synthetic": True}
     seen = files.take(
-        came, bars=bars, quarantined=NOTHING, findings=no_findings(), missing=0, notes=()
+        came, bars=bars, quarantined=NOTHING, findings=no_findings(), missing=0, notes=(), folded=0
     )
     return seen, files.retire(seen)
 
