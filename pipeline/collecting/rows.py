@@ -3,6 +3,7 @@
 For: the shapes between a feed, the store and ``backtest.market.bars``. Not for: asking or judging.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -22,30 +23,43 @@ def keyed(answer: feed.Answer, timeframe: str) -> "pl.DataFrame":
     import polars as pl
 
     quotes = answer.quotes
-    if "ts" not in quotes.columns:
-        quotes = quotes.with_columns(ts=midnight("date"))
-    return quotes.with_columns(
-        pl.lit(answer.symbol).alias("symbol"),
+    at = pl.col("ts") if "ts" in quotes.columns else midnight("date").alias("ts")
+    symbol, money = pl.lit(answer.symbol), pl.lit(answer.currency, dtype=pl.String)
+    return quotes.select(
+        symbol.alias("symbol"),
         pl.lit(timeframe).alias("timeframe"),
-        pl.lit(answer.currency, dtype=pl.String).alias("currency"),
-    ).select(*COLUMNS, "adj_close", "currency")
+        at,
+        *COLUMNS[3:],
+        "adj_close",
+        money.alias("currency"),
+    )
 
 
-def finished(quotes: "pl.DataFrame", last: date) -> tuple["pl.DataFrame", str]:
-    """Quotes of finished sessions, and why the newest is not among them, if so.
+def finished(
+    quotes: "pl.DataFrame", last: Mapping[str, date]
+) -> tuple["pl.DataFrame", dict[str, str]]:
+    """Quotes of finished sessions, and why a symbol's newest is not among them, where it is not.
 
-    A bar after ``last`` is of a session under way. A newest one without prices has not been filled
-    in yet; one further back is a hole, and stays to be judged.
+    A bar after ``last``, told by symbol, is of a session under way. A newest one without prices
+    has not been filled in yet; one further back is a hole, and stays to be judged.
     """
     import polars as pl
 
-    rows = quotes.filter(pl.col("date") <= last).sort("ts")
-    priced = rows.filter(pl.col("close").is_not_null())
-    if priced.is_empty():
-        return rows.clear(), f"no bar with a price up to {last}"
-    newest = priced["date"].max()
-    rows = rows.filter(pl.col("date") <= newest)
-    return rows, "" if newest == last else f"no bar of {last} yet, the last is of {newest}"
+    ends = pl.DataFrame(list(last.items()), {"symbol": pl.String, "_last": pl.Date}, orient="row")
+    rows = quotes.join(ends, on="symbol", maintain_order="left").filter(
+        pl.col("date") <= pl.col("_last")
+    )
+    priced = pl.col("date").filter(pl.col("close").is_not_null()).max()
+    rows = rows.with_columns(_newest=priced.over("symbol"))
+    rows = rows.filter(pl.col("date") <= pl.col("_newest")).sort("symbol", "ts")
+    newest = dict(rows.select("symbol", "_newest").unique().iter_rows())
+    pending = {}
+    for symbol, day in last.items():
+        if symbol not in newest:
+            pending[symbol] = f"no bar with a price up to {day}"
+        elif newest[symbol] != day:
+            pending[symbol] = f"no bar of {day} yet, the last is of {newest[symbol]}"
+    return rows.select(quotes.columns), pending
 
 
 def no_quotes() -> "pl.DataFrame":
