@@ -20,7 +20,7 @@ from backtest.market.calendar import calendar_of, last_finished_session
 from pipeline.collecting.asking import Asker
 from pipeline.collecting.compare import carry_back, compare
 from pipeline.collecting.patience import Clock
-from pipeline.collecting.rows import finished, keyed, no_actions, no_quotes
+from pipeline.collecting.rows import finished, keyed, no_actions, no_quotes, single
 from pipeline.feed import Answer, Feed, Limits, Line, Question, SymbolUnknown
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Symbols that are kept in one transaction."""
-_NOTHING = {"thinned": False, "moved": 0}
+_NOTHING = {"thinned": False, "moved": 0, "apart": False}
 
 Report = Callable[[str, int, int], None]
 
@@ -48,6 +48,9 @@ class Collected:
         Symbols that were not known up to the session yet.
     restated, unknown, delisted : list of str
         Symbols with a new vintage; those that the source does not know; those of them that it knew.
+    apart : list of str
+        Symbols whose answer has no bar in common with what was known: a restatement in between
+        cannot be seen.
     pending, failed : dict of str to str
         Symbols whose newest bar is not there yet, and those without an answer, with the reason.
     new, changed, withdrawn : int
@@ -59,6 +62,7 @@ class Collected:
     restated: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     delisted: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
     pending: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     new: int = 0
@@ -279,19 +283,21 @@ class _Pass:
         parts = [keyed(answer, self._timeframe) for _, answer in self.taken.values()]
         last = {symbol: question.last for symbol, (question, _) in self.taken.items()}
         rows, pending = finished(pl.concat([no_quotes(), *parts]), last)
+        rows, torn = single(rows)
         found = compare(rows, known, tolerance=self.told.tolerance)
         state = {row["symbol"]: row for row in found.symbols.iter_rows(named=True)}
         believed = []
         for symbol, (question, _) in self.taken.items():
             told = state.get(symbol, _NOTHING)
-            if told["thinned"]:
-                self._fail(question, _thin(told["gone"], told["span"]))
+            if symbol in torn or told["thinned"]:
+                self._fail(question, _doubted(torn.get(symbol) or _thin(told)))
             elif told["moved"] and question.first > self.told.first:
                 self.restated.append(symbol)
             else:
                 believed.append(symbol)
                 self.done.restated += [symbol] if told["moved"] else []
                 self.done.pending |= {symbol: pending[symbol]} if symbol in pending else {}
+                self.done.apart += [symbol] if told["apart"] else []
                 why = pending.get(symbol)
                 self._note(question, "pending" if why else "complete", why)
         ours = pl.col("symbol").is_in(believed)
@@ -320,13 +326,12 @@ class _Kept:
     gone: "pl.DataFrame"
 
 
-def _thin(gone: int, span: int) -> str:
-    return str(
-        ProviderUnavailable(
-            f"the answer lacks {gone} of {span} sessions that are known",
-            fix="try again later; what is known stays",
-        )
-    )
+def _thin(told: Mapping[str, Any]) -> str:
+    return f"the answer lacks {told['gone']} of {told['span']} sessions that are known"
+
+
+def _doubted(why: str) -> str:
+    return str(ProviderUnavailable(why, fix="try again later; what is known stays"))
 
 
 def _staged(report: Report | None, stage: str) -> Callable[[int, int], None]:

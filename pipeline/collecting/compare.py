@@ -29,7 +29,8 @@ class Compared:
         Of each answered symbol: ``first`` (date of its answer), ``span`` (quotes known within it),
         ``gone``, ``moved`` (known quotes whose close or adjustment moved by more than the
         tolerance), ``factor`` (new over old ratio of adjusted to traded close at the first common
-        bar), and ``thinned``: more than ``MOST_GONE`` of the span is gone, do not believe it.
+        bar), ``thinned`` (more than ``MOST_GONE`` of the span is gone: do not believe it) and
+        ``apart`` (known, but no bar is common: what moved in between cannot be seen).
     """
 
     rows: "pl.DataFrame"
@@ -67,19 +68,23 @@ def compare(answers: "pl.DataFrame", known: "pl.DataFrame", *, tolerance: float)
     judged = both.with_columns(
         _kept=pl.col("_met") & same, _moved=pl.col("_met") & ~stays, _factor=ratio / was
     )
+    held = known["symbol"].unique().implode()
     symbols = (
         judged.group_by("symbol", maintain_order=True)
         .agg(
             pl.col("date").min().alias("first"),
             pl.col("_moved").sum().alias("moved"),
+            pl.col("_met").any().alias("common"),
             pl.col("_factor").filter("_met").drop_nulls().first().fill_null(1.0).alias("factor"),
         )
         .join(span.group_by("symbol").agg(pl.len().alias("span")), on="symbol", how="left")
         .join(gone.group_by("symbol").agg(pl.len().alias("gone")), on="symbol", how="left")
         .with_columns(pl.col("span", "gone").fill_null(0))
         .with_columns(
-            thinned=pl.col("gone") > pl.max_horizontal(pl.lit(1.0), MOST_GONE * pl.col("span"))
+            apart=~pl.col("common") & pl.col("symbol").is_in(held),
+            thinned=pl.col("gone") > pl.max_horizontal(pl.lit(1.0), MOST_GONE * pl.col("span")),
         )
+        .drop("common")
     )
     kept = [pl.when("_kept").then(f"{n}_known").otherwise(n).alias(n) for n in values]
     return Compared(judged.with_columns(kept).select(answers.columns), gone, symbols)

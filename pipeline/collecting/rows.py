@@ -62,6 +62,23 @@ def finished(
     return rows.select(quotes.columns), pending
 
 
+def single(quotes: "pl.DataFrame") -> tuple["pl.DataFrame", dict[str, str]]:
+    """Quotes with each bar once, and the symbols whose rows of one bar differ, with the reason.
+
+    Of those nobody can tell which row holds, so none is returned.
+    """
+    import polars as pl
+
+    found = quotes.unique(maintain_order=True)
+    twins = found.filter(pl.struct("symbol", "ts").is_duplicated())
+    told = twins.group_by("symbol", maintain_order=True).agg(pl.len(), pl.col("date").min())
+    reasons = {
+        symbol: f"the answer has {count} rows that share their bar and differ, the first of {day}"
+        for symbol, count, day in told.iter_rows()
+    }
+    return found.filter(~pl.col("symbol").is_in(list(reasons))), reasons
+
+
 def no_quotes() -> "pl.DataFrame":
     """Rows of the table of quotes, none."""
     import polars as pl

@@ -250,6 +250,21 @@ def test_a_thinned_answer_is_not_believed(tmp_path):
     assert store.read_quotes(symbols=["A"]).equals(known)
 
 
+def test_a_session_that_is_listed_twice_and_differently_fails_its_symbol_alone(tmp_path):
+    feed, store = PaperFeed(NAMES), fresh(tmp_path)
+    go(feed, store, day=days_before(LAST, 1))
+    known = store.read_quotes(symbols=["B"])
+    feed.edits["A"] = lambda rows: pl.concat([rows, rows.tail(2)])
+    feed.edits["B"] = lambda rows: pl.concat(
+        [rows, rows.tail(1).with_columns(pl.col("adj_close") * 0.99)]
+    )
+    done = go(feed, store)
+    assert list(done.failed) == ["B"]
+    assert f"2 rows that share their bar and differ, the first of {LAST}" in done.failed["B"]
+    assert done.new == 3, "A, listed twice alike, is kept once"
+    assert store.read_quotes(symbols=["B"]).equals(known)
+
+
 def test_a_quote_that_the_source_takes_back_is_withdrawn_and_can_be_read_as_of_then(tmp_path):
     feed, store = PaperFeed(NAMES), fresh(tmp_path)
     go(feed, store, day=days_before(LAST, 1))
@@ -272,6 +287,17 @@ def test_a_source_with_two_sessions_only_carries_its_restatement_back(tmp_path):
     assert go(feed, store, run="later").restated == ["B"]
     b = store.read_quotes(symbols=["B"])
     assert (b["adj_close"] / b["close"]).round(9).to_list() == [0.98] * 60 + [1.0]
+
+
+def test_an_answer_without_a_session_in_common_is_named(tmp_path):
+    feed, store = PaperFeed(NAMES, actions={"B": [(LAST, "dividend", 2.0)]}), fresh(tmp_path)
+    go(feed, store, day=days_before(LAST, 3))
+    feed.edits["B"] = lambda rows: rows.filter(pl.col("date") >= days_before(LAST, 1))
+    done = go(feed, store, run="later")
+    assert (done.apart, done.restated, done.failed) == (["B"], [], {})
+    b = store.read_quotes(symbols=["B"])
+    ratio = (b["adj_close"] / b["close"]).round(9).to_list()
+    assert ratio == [1.0] * 58 + [0.98, 1.0], "what was known stays, the gap is not bridged"
 
 
 def test_no_symbols_are_a_users_mistake(tmp_path):
@@ -297,7 +323,7 @@ def test_comparing_keeps_what_stands_and_counts_what_moved():
     assert found.symbols.rows(named=True) == [
         {
             **{"symbol": "A", "first": a, "moved": 1, "factor": pytest.approx(0.9)},
-            **{"span": 2, "gone": 0, "thinned": False},
+            **{"span": 2, "gone": 0, "apart": False, "thinned": False},
         }
     ]
     assert found.rows.sort("date")["close"].to_list() == [10.0, 11.0, 12.0]
