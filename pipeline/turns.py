@@ -130,8 +130,9 @@ def _note(path: "Path") -> "Path":
 
 
 def _read(path: "Path") -> dict[str, Any]:
-    """Who has the turn; unknown while that is being written."""
+    """Who has the turn; unknown while that is being written, or where it is damaged."""
+    unknown = {"run_id": "", "pid": 0}
     try:
-        return dict(json.loads(_note(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {"run_id": "", "pid": 0}
+        return unknown | json.loads(_note(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return unknown
