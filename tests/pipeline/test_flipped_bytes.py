@@ -26,6 +26,7 @@ from tests.pipeline.small_chain import OVERRIDES, SESSION
 ROOT = Path(__file__).parents[2]
 FILES = "delete what is damaged with its .sha256 and run `weathervane run`"
 RESTORE = "weathervane restore"
+AGAIN = ("--session", str(SESSION), *(p for told in OVERRIDES for p in ("--set", told)))
 
 
 @dataclass(frozen=True)
@@ -197,8 +198,7 @@ def run_again(home: Path) -> Ran:
     In a process of its own: MLflow remembers for a process where the files of a run are, and a
     copied home has runs of the same name.
     """
-    told = [part for given in OVERRIDES for part in ("--set", given)]
-    command = ["-m", "pipeline", "run", "--home", str(home), "--session", str(SESSION), *told]
+    command = ["-m", "pipeline", "run", "--home", str(home), *AGAIN]
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -246,6 +246,7 @@ def test_moving_a_damaged_ledger_and_databases_away_and_running_heals(home: Path
     ):
         assert "away" in look(own, name).heal
         folder.rename(tmp_path / folder.name)
-    ran = run_again(own)
+    # Here, because without its history nobody knows that this process's run is over.
+    ran = weathervane("run", "--home", own, *AGAIN)
     assert ran.code == 0, ran.err
     assert [check for check in examine(own) if not check.ok] == []
