@@ -1,8 +1,8 @@
 """A disk that fills up at the n-th write of a run, for real: from then on no file can grow.
 
-For: a process of its own (``python -m tests.pipeline.full_disk run|rooms feed|files FOLDER STEP``) that
-answers in JSON lines what a person sees at each of a run's writes, and what a re-run with room
-makes of it. Not for: asserts. ``RLIMIT_FSIZE`` needs no rights, and holds for all libraries.
+For: a process of its own (``... full_disk run|rooms feed|files FOLDER STEP``), which answers in
+JSON lines what a person sees at each of a run's writes, and what a re-run with room makes of it.
+Not for: asserts. ``RLIMIT_FSIZE`` needs no rights, and holds for all libraries.
 
 The market is too short for research on purpose: a run ends after ingestion, in ``E_TOO_SHORT``.
 """

@@ -54,7 +54,7 @@ def in_rooms(kind: str, folder: Path, step: int) -> set[str]:
 
 @pytest.mark.timeout(200)
 def test_a_full_disk_at_some_writes_of_ingestion(tmp_path: Path):
-    in_rooms("feed", tmp_path, 16)
+    in_rooms("files", tmp_path, 20)
 
 
 @pytest.mark.slow
