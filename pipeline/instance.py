@@ -22,6 +22,9 @@ ROOT_BASE = ".weathervane/dagster"
 # What SQLite says of a full disk, and of a size limit.
 _FULL = ("SQLITE_FULL", *(f"SQLITE_IOERR_{name}" for name in ("WRITE", "SHMSIZE", "SHMOPEN")))
 
+_LAST_MADE = "storage/schedules/schedules.db"
+"""Database that the last of the questions to a new folder makes."""
+
 _TEMPLATE = """\
 # Written by `python -m pipeline.instance`; change it there. Dagster's own storage and manners.
 telemetry:
@@ -126,9 +129,10 @@ def open_instance(folder: Path) -> "dg.DagsterInstance":
     # Two processes that make the tables of one new folder at once would trip over each other.
     with FileLock(prepare_instance(folder) / ".opening.lock"):
         instance = dg.DagsterInstance.from_config(str(folder.resolve()))
-        instance.get_runs_count()
-        instance.all_asset_keys()
-        instance.all_instigator_state()
+        if not (folder / _LAST_MADE).is_file():
+            instance.get_runs_count()
+            instance.all_asset_keys()
+            instance.all_instigator_state()
         return instance
 
 
