@@ -20,7 +20,7 @@ from backtest.market.calendar import calendar_of, last_finished_session
 from pipeline.collecting.asking import Asker
 from pipeline.collecting.compare import carry_back, compare
 from pipeline.collecting.patience import Clock
-from pipeline.collecting.rows import finished, keyed, no_actions, no_quotes
+from pipeline.collecting.rows import finished, keyed, no_actions, no_quotes, single
 from pipeline.feed import Answer, Feed, Limits, Line, Question, SymbolUnknown
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class _Pass:
         rows, pending = finished(keyed(answer, self._timeframe), question.last)
         before = known if known is not None else rows.clear()
         try:
-            found = compare(rows, before, tolerance=self.told.tolerance)
+            found = compare(single(rows), before, tolerance=self.told.tolerance)
         except ProviderUnavailable as error:
             self._fail(question, str(error))
             return False

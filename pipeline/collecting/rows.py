@@ -6,6 +6,7 @@ For: the shapes between a feed, the store and ``backtest.market.bars``. Not for:
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from backtest.errors import ProviderUnavailable
 from pipeline import feed
 from pipeline.store.quotes import midnight
 
@@ -46,6 +47,29 @@ def finished(quotes: "pl.DataFrame", last: date) -> tuple["pl.DataFrame", str]:
     newest = priced["date"].max()
     rows = rows.filter(pl.col("date") <= newest)
     return rows, "" if newest == last else f"no bar of {last} yet, the last is of {newest}"
+
+
+def single(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """Quotes with each bar once, where a source lists some of them twice.
+
+    Raises
+    ------
+    ProviderUnavailable
+        Two rows of one bar differ: nobody can tell which of them holds.
+    """
+    import polars as pl
+
+    if rows["ts"].n_unique() == rows.height:
+        return rows
+    found = rows.unique(maintain_order=True)
+    twins = found.filter(pl.col("ts").is_duplicated())
+    if twins.is_empty():
+        return found
+    raise ProviderUnavailable(
+        f"the answer has {twins.height} rows that share their bar and differ, the first of "
+        f"{twins['date'].min()}",
+        fix="try again later; what is known stays",
+    )
 
 
 def no_quotes() -> "pl.DataFrame":

@@ -250,6 +250,21 @@ def test_a_thinned_answer_is_not_believed(tmp_path):
     assert store.read_quotes(symbols=["A"]).equals(known)
 
 
+def test_a_session_that_is_listed_twice_and_differently_fails_its_symbol_alone(tmp_path):
+    feed, store = PaperFeed(NAMES), fresh(tmp_path)
+    go(feed, store, day=days_before(LAST, 1))
+    known = store.read_quotes(symbols=["B"])
+    feed.edits["A"] = lambda rows: pl.concat([rows, rows.tail(2)])
+    feed.edits["B"] = lambda rows: pl.concat(
+        [rows, rows.tail(1).with_columns(pl.col("adj_close") * 0.99)]
+    )
+    done = go(feed, store)
+    assert list(done.failed) == ["B"]
+    assert f"2 rows that share their bar and differ, the first of {LAST}" in done.failed["B"]
+    assert done.new == 3, "A, listed twice alike, is kept once"
+    assert store.read_quotes(symbols=["B"]).equals(known)
+
+
 def test_a_quote_that_the_source_takes_back_is_withdrawn_and_can_be_read_as_of_then(tmp_path):
     feed, store = PaperFeed(NAMES), fresh(tmp_path)
     go(feed, store, day=days_before(LAST, 1))
