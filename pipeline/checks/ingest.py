@@ -41,7 +41,7 @@ def rows_are_accounted_for(
 def symbols_were_answered(
     context: dg.AssetCheckExecutionContext, snapshots: SnapshotsResource
 ) -> dg.AssetCheckResult:
-    """Warn of symbols without an answer, or that the source forgot; refuse too many of them."""
+    """Warn of symbols without an answer, forgotten, or not comparable; refuse too many lacking."""
     files = snapshots.open()
     told = files.raw_facts().get("collected")
     if told is None:
@@ -50,12 +50,22 @@ def symbols_were_answered(
     lacking = {**told["failed"], **dict.fromkeys(told["delisted"], "no longer known")}
     share = len(lacking) / max(told["symbols"], 1)
     example = f", first {min(lacking)}: {lacking[min(lacking)]}" if lacking else ""
+    apart = told["apart"]
+    unseen = (
+        f"; {len(apart)} have no session in common with what was known, first {apart[0]}: a"
+        " restatement in between is not seen"
+        if apart
+        else ""
+    )
     return dg.AssetCheckResult(
-        passed=not lacking,
+        passed=not lacking and not apart,
         severity=grade(share, most=most),
         description=f"{len(lacking)} of {told['symbols']} symbols without an answer{example}"
-        + (" (above feed.most_failed; run again to ask for them alone)" if share > most else ""),
-        metadata={n: dg.MetadataValue.json(told[n]) for n in ("failed", "delisted", "pending")},
+        + (" (above feed.most_failed; run again to ask for them alone)" if share > most else "")
+        + unseen,
+        metadata={
+            n: dg.MetadataValue.json(told[n]) for n in ("failed", "delisted", "pending", "apart")
+        },
     )
 
 

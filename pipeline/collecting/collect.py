@@ -47,6 +47,9 @@ class Collected:
         Symbols that were not known up to the session yet.
     restated, unknown, delisted : list of str
         Symbols with a new vintage; those that the source does not know; those of them that it knew.
+    apart : list of str
+        Symbols whose answer has no bar in common with what was known: a restatement in between
+        cannot be seen.
     pending, failed : dict of str to str
         Symbols whose newest bar is not there yet, and those without an answer, with the reason.
     new, changed, withdrawn : int
@@ -58,6 +61,7 @@ class Collected:
     restated: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     delisted: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
     pending: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     new: int = 0
@@ -246,6 +250,8 @@ class _Pass:
                 before, rows["date"].min(), found.factor, tolerance=self.told.tolerance
             )
             self.parts["quotes"].append(earlier.select(rows.columns))
+        if found.apart:
+            self.done.apart.append(symbol)
         self.parts["quotes"].append(found.rows)
         self.parts["gone"].append(
             found.gone.select(pl.lit(symbol).alias("symbol"), self._timeframe_of(), "ts")

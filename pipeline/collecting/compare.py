@@ -33,12 +33,15 @@ class Compared:
         Known quotes whose close or adjustment moved by more than the tolerance.
     factor : float
         New over old ratio of adjusted to traded close at the first common bar.
+    apart : bool
+        No bar is common: what moved in between cannot be seen.
     """
 
     rows: "pl.DataFrame"
     gone: "pl.DataFrame"
     moved: int
     factor: float = 1.0
+    apart: bool = False
 
 
 def compare(answer: "pl.DataFrame", known: "pl.DataFrame", *, tolerance: float) -> Compared:
@@ -84,9 +87,10 @@ def compare(answer: "pl.DataFrame", known: "pl.DataFrame", *, tolerance: float) 
             for n in values
         ),
     ).select(answer.columns)
-    factors = judged.filter(met).select(ratio / was).to_series().drop_nulls()
+    common = judged.filter(met)
+    factors = common.select(ratio / was).to_series().drop_nulls()
     factor = factors[0] if factors.len() else 1.0
-    return Compared(rows, gone, int(judged["_moved"].sum()), factor)
+    return Compared(rows, gone, int(judged["_moved"].sum()), factor, common.is_empty())
 
 
 def carry_back(

@@ -116,6 +116,18 @@ def test_quarantined_rows_warn_when_few_and_block_when_many(home: Path, bad: int
     assert result.severity == severity
 
 
+def test_answers_that_cannot_be_compared_with_what_was_known_are_named(home: Path):
+    raw = next((Home(home).snapshots / "raw").glob("*.parquet")).with_suffix(".json")
+    fine = {"symbols": 6, "failed": {}, "delisted": [], "pending": {}, "apart": []}
+    for apart, passed in (([], True), (["S1"], False)):
+        facts = json.loads(raw.read_text(encoding="utf-8")) | {"collected": fine | {"apart": apart}}
+        publish_bytes(raw, json.dumps(facts).encode())
+        result = run_check(checks.symbols_were_answered, home)
+        assert result.passed is passed
+        assert result.severity == dg.AssetCheckSeverity.WARN
+    assert "1 have no session in common with what was known, first S1" in result.description
+
+
 def test_one_empty_session_warns_and_many_block(home: Path):
     days = pl.read_parquet(next(Home(home).snapshots.glob("*/bars.parquet")))["date"].unique()
     rewrite(home, lambda bars: bars.filter(pl.col("date") != days.sort()[50]))

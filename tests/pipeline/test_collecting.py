@@ -289,6 +289,17 @@ def test_a_source_with_two_sessions_only_carries_its_restatement_back(tmp_path):
     assert (b["adj_close"] / b["close"]).round(9).to_list() == [0.98] * 60 + [1.0]
 
 
+def test_an_answer_without_a_session_in_common_is_named(tmp_path):
+    feed, store = PaperFeed(NAMES, actions={"B": [(LAST, "dividend", 2.0)]}), fresh(tmp_path)
+    go(feed, store, day=days_before(LAST, 3))
+    feed.edits["B"] = lambda rows: rows.filter(pl.col("date") >= days_before(LAST, 1))
+    done = go(feed, store, run="later")
+    assert (done.apart, done.restated, done.failed) == (["B"], [], {})
+    b = store.read_quotes(symbols=["B"])
+    ratio = (b["adj_close"] / b["close"]).round(9).to_list()
+    assert ratio == [1.0] * 58 + [0.98, 1.0], "what was known stays, the gap is not bridged"
+
+
 def test_no_symbols_are_a_users_mistake(tmp_path):
     with pytest.raises(ConfigError, match=r"^E_CONFIG: no symbols to ask for"):
         go(PaperFeed(NAMES), fresh(tmp_path), names=[])
