@@ -124,20 +124,33 @@ class Snapshots:
         came : mapping
             As :meth:`raw_facts`: where they came from.
         bars : polars.DataFrame
-            Where the settings name a table of members, the snapshot's have a bool ``member``.
+            Where the settings name a base currency, the snapshot's are in it; where they name a
+            table of members, the snapshot's have a bool ``member``.
         **facts
             ``quarantined`` and ``findings`` (frames), ``missing``, ``notes`` and ``folded``.
         """
+        import polars as pl
+
         from backtest.market.calendar import calendars_of
+        from backtest.market.currency import convert, currency_notes
+        from backtest.market.quality import findings_of
         from backtest.market.universe import marked, membership_notes
         from pipeline.store import content_hash
 
-        members = self.settings.data.read_members()
+        told, out, found = self.settings.data, facts["quarantined"], facts["findings"]
+        members = told.read_members()
         said = [] if came["synthetic"] else membership_notes(bars, members)
+        if told.base_currency is None:
+            said += currency_notes(bars)
+        else:
+            done = convert(bars, told.read_rates(), base=told.base_currency)
+            bars, said = done.bars, [*said, *done.notes]
+            out = pl.concat([out, done.unrated.select(out.columns)])
+            found = pl.concat([found, findings_of(done.unrated, verdict="quarantine")])
         if members is not None:
             bars = marked(bars, members)
         names = list(calendars_of(bars, self.settings.data.calendar).values())
-        rules = facts["quarantined"]["rule"].value_counts().sort("rule")
+        rules = out["rule"].value_counts().sort("rule")
         taken = Snapshot(
             snapshot=content_hash(bars),
             universe=self.settings.universe,
@@ -147,7 +160,7 @@ class Snapshots:
             last=str(bars["date"].max()),
             symbols=bars["symbol"].n_unique(),
             rows=bars.height,
-            quarantined=facts["quarantined"].height,
+            quarantined=out.height,
             missing=facts["missing"],
             calendar=max(sorted(set(names)), key=names.count),
             notes=(*facts["notes"], *said),
@@ -155,7 +168,6 @@ class Snapshots:
             folded=facts["folded"],
         )
         self.publish(self.folder(taken) / "bars.parquet", bars)
-        found = facts["findings"]
         if self.settings.data.symbols:
             found = found.filter(found["symbol"].is_in(list(self.settings.data.symbols)))
         self.publish(self._findings(taken), found)

@@ -8,7 +8,7 @@ sessions are reported) or mending a wrong row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dataframely as dy
@@ -17,9 +17,10 @@ import polars as pl
 
 from backtest.errors import DataError
 from backtest.market import calendar as calendars
-from backtest.market import intraday, quality_levels, quality_rows, quality_series
+from backtest.market import currency, intraday, quality_levels, quality_rows, quality_series
 from backtest.market.files import LABELS, require_columns, typed
 from backtest.market.files import read_bars as read_bars
+from backtest.market.notes import bar_notes, level_notes, order_notes
 from backtest.market.panel import Panel
 from backtest.market.quality import (
     DEFAULTS,
@@ -143,7 +144,7 @@ def prepare(
     frame = stages.frame
     stages.drop(quality_rows.first_broken(quality_rows.row_rules(frame.columns, quality)))
     stages.drop(quality_rows.duplicates(stages.good))
-    notes = _order_note(stages.good)
+    notes = order_notes(stages.good)
     notes += stages.fold(calendar)
     stages.good = stages.good.sort("symbol", "date")
     stages.drop_where(quality_rows.currency_changed(stages.good), "currency_changed")
@@ -159,7 +160,7 @@ def prepare(
     bars = _labelled(stages.good, frame.columns)
     grid = calendars.session_grid(bars, calendar)
     missing = grid.join(stages.frame, on=["symbol", "date"], how="anti")
-    notes += _bar_notes(bars, missing, quality)
+    notes += bar_notes(bars, missing, quality)
     stages.flag(missing, "session_missing")
     prepared = Prepared(
         bars,
@@ -180,6 +181,8 @@ def panel_of(
     symbols: Sequence[str] | None = None,
     calendar: str | None = None,
     members: pl.DataFrame | None = None,
+    base_currency: str | None = None,
+    rates: pl.DataFrame | None = None,
     min_bars: int = MIN_BARS,
     quality: QualityConfig = DEFAULTS,
 ) -> tuple[Panel, Prepared]:
@@ -193,13 +196,16 @@ def panel_of(
         Keep these alone.
     members : polars.DataFrame, optional
         Of ``universe.checked_members``: who is in the universe when, and labels of the bars.
+    base_currency, rates : optional
+        As in ``currency.convert``; without the first every price stays as it is quoted.
     calendar, min_bars, quality
         As in :func:`prepare`.
 
     Raises
     ------
     DataError
-        As in :func:`read_bars` and :func:`prepare`, or a symbol that the files do not hold.
+        As in :func:`read_bars`, :func:`prepare` and ``currency.convert``, or a symbol that the
+        files do not hold.
     """
     raw = read_bars(path, calendar=calendar)
     if symbols is not None:
@@ -216,11 +222,36 @@ def panel_of(
     if members is not None:
         raw = labelled(raw, members)
     prepared = prepare(raw, calendar=calendar, min_bars=min_bars, quality=quality)
+    prepared = in_currency(prepared, base_currency, rates)
     names = list(calendars.calendars_of(prepared.bars, calendar).values())
     common = max(sorted(set(names)), key=names.count)
     periods = calendars.periods_per_year(common)
     panel = Panel.from_frame(prepared.bars, periods_per_year=periods, members=members)
     return panel, prepared
+
+
+def in_currency(prepared: Prepared, base: str | None, rates: pl.DataFrame | None) -> Prepared:
+    """Turn clean bars into one currency, or note that they are in several.
+
+    Raises
+    ------
+    DataError
+        As in ``currency.convert``, or no bar is left.
+    """
+    if base is None:
+        return replace(prepared, notes=(*prepared.notes, *currency.currency_notes(prepared.bars)))
+    done = currency.convert(prepared.bars, rates, base=base)
+    left = pl.concat([prepared.quarantined, done.unrated.select(QUARANTINE)])
+    if done.bars.is_empty():
+        raise _nothing_left(left)
+    found = pl.concat([prepared.findings, findings_of(done.unrated, verdict="quarantine")])
+    return replace(
+        prepared,
+        bars=done.bars,
+        quarantined=left.sort("symbol", "date", maintain_order=True),
+        findings=found.sort("symbol", "date", "rule", maintain_order=True),
+        notes=(*prepared.notes, *done.notes),
+    )
 
 
 class _Stages:
@@ -310,7 +341,7 @@ def _off_level(stages: _Stages, calendar: str | None, config: QualityConfig) -> 
     """Take out prices that leave their level; note and flag levels that moved."""
     stages.flag(quality_levels.splits(stages.good, config), "split_unadjusted")
     jumps = quality_levels.jumps(stages.good, config)
-    notes = _level_notes(stages.good.filter(pl.Series(jumps.confirming)))
+    notes = level_notes(stages.good.filter(pl.Series(jumps.confirming)))
     if jumps.held.any():
         stages.drop_where(pl.Series(jumps.held), "jump_unconfirmed", pl.Series(jumps.ratio))
     named = calendars.calendars_of(stages.good, calendar)
@@ -327,38 +358,6 @@ def _stand_still(stages: _Stages, calendar: str | None, config: QualityConfig) -
     stages.flag(quality_series.zero_volumes(good, named, config), "volume_zero")
     stages.flag(quality_series.repeated(good), "session_repeated")
     stages.flag(quality_series.adjustments(good, config), "adjustment_unmatched")
-
-
-def _order_note(frame: pl.DataFrame) -> list[str]:
-    backwards = frame.select(pl.col("date").diff().over("symbol") < pl.duration(days=0))
-    count = backwards.sum().item()
-    return [f"{count} rows stood before an earlier date and were sorted"] if count else []
-
-
-def _level_notes(confirming: pl.DataFrame) -> list[str]:
-    return [
-        f"{symbol} moved to a new price level by {day}: an unadjusted split, or a real move"
-        for symbol, day in confirming.select("symbol", "date").head(20).iter_rows()
-    ]
-
-
-def _bar_notes(bars: pl.DataFrame, missing: pl.DataFrame, config: QualityConfig) -> list[str]:
-    notes = []
-    if missing.height:
-        first = missing.row(0, named=True)
-        notes.append(
-            f"{missing.height} sessions without a bar in {missing['symbol'].n_unique()} symbols, "
-            f"not filled, first {first['symbol']} {first['date']}"
-        )
-    if unknown := bars["volume"].null_count():
-        notes.append(f"{unknown} bars without a volume")
-    slightly = quality_rows.outside_range("open", 0.0) | quality_rows.outside_range("close", 0.0)
-    if count := bars.filter(slightly).height:
-        notes.append(
-            f"{count} bars with the open or close outside low to high by at most "
-            f"{config.range_tolerance:.0%} were kept"
-        )
-    return notes
 
 
 def _labelled(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

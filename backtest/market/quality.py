@@ -145,6 +145,7 @@ RULES: dict[str, Rule] = {
     "duplicate_agreeing": Rule("duplicates", "nothing: one of the equal rows was kept"),
     "duplicate_conflicting": Rule("duplicates", "keep one row for each symbol and date"),
     "currency_changed": Rule("currency", "give all rows of a symbol in one currency and unit"),
+    "rate_missing": Rule("currency", "give an exchange rate of that date in data.rates"),
     "closed_exchange_filler": Rule("fillers", "leave out days on which the exchange was closed"),
     "jump_unconfirmed": Rule(
         "jumps",

@@ -50,7 +50,7 @@ def symbols_were_answered(
     lacking = {**told["failed"], **dict.fromkeys(told["delisted"], "no longer known")}
     share = len(lacking) / max(told["symbols"], 1)
     example = f", first {min(lacking)}: {lacking[min(lacking)]}" if lacking else ""
-    apart = told["apart"]
+    apart = told.get("apart", [])
     unseen = (
         f"; {len(apart)} have no session in common with what was known, first {apart[0]}: a"
         " restatement in between is not seen"

@@ -34,6 +34,12 @@ path = click.Path(path_type=Path)
 members_option = click.option(
     "--members", type=path, help="Table `symbol, valid_from, valid_to`: who belongs when."
 )
+base_option = click.option(
+    "--base-currency", help="Convert prices to it, as `USD`; each stays as it is quoted otherwise."
+)
+rates_option = click.option(
+    "--rates", type=path, help="Exchange rates: bars of pairs (`EURUSD`), `symbol, date, close`."
+)
 
 
 @click.command()
@@ -80,6 +86,8 @@ _SHOWN = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown", "trade
 @symbols_option
 @calendar_option
 @members_option
+@base_option
+@rates_option
 @cost_option
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--book", type=BOOKS, help="Also one portfolio per set, of this kind.")
@@ -119,6 +127,8 @@ def sweep(
 @symbols_option
 @calendar_option
 @members_option
+@base_option
+@rates_option
 @click.option(
     "--strategies",
     default="rsi_swing",

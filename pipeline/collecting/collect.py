@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pipeline.config import FeedConfig, Settings
     from pipeline.store import Store
 
-AT_ONCE = 32
+AT_ONCE = 64
 """Symbols that are kept in one transaction."""
+_NOTHING = {"thinned": False, "moved": 0, "apart": False}
 
 Report = Callable[[str, int, int], None]
 
@@ -161,34 +162,36 @@ class _Pass:
         self.line, self.settings, self.store, self.run_id = line, settings, store, run_id
         self.exchanges, self.limits, self.told = exchanges, limits, settings.feed
         self.done = Collected(symbols=len(exchanges))
-        self.parts: dict[str, list[pl.DataFrame]] = {"quotes": [], "actions": [], "gone": []}
+        self.taken: dict[str, tuple[Question, Answer]] = {}
         self.answers: list[dict[str, Any]] = []
+        self.restated: list[str] = []
 
     def go(self, until: date, now: datetime, clock: Clock, report: Report | None) -> Collected:
         """Ask for the overlap first, then for the whole history of what was restated."""
+        import polars as pl
+
         closed = {name: last_finished_session(name, now) for name in set(self._calendars())}
         last = {s: closed[c] for s, c in zip(self.exchanges, self._calendars(), strict=True)}
         edge = self.store.newest_quotes(self.told.overlap, timeframe=self._timeframe)
-        known = {str(s): rows for (s,), rows in edge.group_by("symbol")}
-        wanted = self._wanted({s: min(until, day) for s, day in last.items()}, known)
+        spans = edge.group_by("symbol").agg(first=pl.col("date").min(), last=pl.col("date").max())
+        known = {symbol: (start, end) for symbol, start, end in spans.iter_rows()}
+        reached = {symbol: end for symbol, (_, end) in known.items()}
+        wanted = self._wanted({s: min(until, day) for s, day in last.items()}, reached)
         self.done.asked = len(wanted)
-        first = {s: _first(known.get(s), self.told.first) for s in wanted}
+        first = {
+            s: max(self.told.first, known[s][0]) if s in known else self.told.first for s in wanted
+        }
         questions = [Question(s, first[s], last[s], self._timeframe) for s in wanted]
         asker = Asker(self.line, self.told, self.limits, clock)
-        restated = []
         for question, answer in asker.ask(questions, _staged(report, "symbols")):
-            if self._take(question, answer, known.get(question.symbol)):
-                restated.append(question.symbol)
-        self._keep()
-        if restated:
+            self._take(question, answer, edge)
+        self._keep(edge)
+        if restated := sorted(self.restated):
             whole = self.store.read_quotes(symbols=restated, timeframe=self._timeframe)
-            known = {str(s): rows for (s,), rows in whole.group_by("symbol")}
-            again = [
-                Question(s, self.told.first, last[s], self._timeframe) for s in sorted(restated)
-            ]
+            again = [Question(s, self.told.first, last[s], self._timeframe) for s in restated]
             for question, answer in asker.ask(again, _staged(report, "restated symbols")):
-                self._take(question, answer, known[question.symbol], whole=True)
-            self._keep()
+                self._take(question, answer, whole)
+            self._keep(whole)
         if asker.breaker.open:
             example = next(iter(sorted(self.done.failed.values())), "")
             raise ProviderUnavailable(
@@ -206,9 +209,9 @@ class _Pass:
         own = self.store.calendar
         return [own or calendar_of(symbol, name) for symbol, name in self.exchanges.items()]
 
-    def _wanted(self, needed: Mapping[str, date], known: Mapping[str, "pl.DataFrame"]) -> list[str]:
+    def _wanted(self, needed: Mapping[str, date], reached: Mapping[str, date]) -> list[str]:
         """Symbols that are not known up to the session that is needed of them."""
-        reached = {s: rows["date"].max() for s, rows in known.items()}
+        reached = dict(reached)
         states = self.store.read_answers(timeframe=self._timeframe)
         for row in states.iter_rows(named=True):
             if row["outcome"] in ("complete", "unknown"):
@@ -217,59 +220,19 @@ class _Pass:
         return [s for s, day in needed.items() if s not in reached or reached[s] < day]
 
     def _take(
-        self,
-        question: Question,
-        answer: Answer | WeathervaneError,
-        known: "pl.DataFrame | None",
-        *,
-        whole: bool = False,
-    ) -> bool:
-        """Add an answer to what will be kept; true if the symbol must be asked for all of it."""
-        import polars as pl
-
-        symbol = question.symbol
-        if isinstance(answer, SymbolUnknown):
-            (self.done.unknown if known is None else self.done.delisted).append(symbol)
+        self, question: Question, answer: Answer | WeathervaneError, known: "pl.DataFrame"
+    ) -> None:
+        """Add an answer to what will be kept with the next ones."""
+        if isinstance(answer, Answer):
+            self.taken[question.symbol] = question, answer
+        elif isinstance(answer, SymbolUnknown):
+            held = question.symbol in known["symbol"]
+            (self.done.delisted if held else self.done.unknown).append(question.symbol)
             self._note(question, "unknown", answer.what)
-            return False
-        if isinstance(answer, WeathervaneError):
+        else:
             self._fail(question, str(answer))
-            return False
-        rows, pending = finished(keyed(answer, self._timeframe), question.last)
-        before = known if known is not None else rows.clear()
-        try:
-            found = compare(single(rows), before, tolerance=self.told.tolerance)
-        except ProviderUnavailable as error:
-            self._fail(question, str(error))
-            return False
-        if found.moved and not whole and question.first > self.told.first:
-            return True
-        if found.moved:
-            self.done.restated.append(symbol)
-            earlier = carry_back(
-                before, rows["date"].min(), found.factor, tolerance=self.told.tolerance
-            )
-            self.parts["quotes"].append(earlier.select(rows.columns))
-        if found.apart:
-            self.done.apart.append(symbol)
-        self.parts["quotes"].append(found.rows)
-        self.parts["gone"].append(
-            found.gone.select(pl.lit(symbol).alias("symbol"), self._timeframe_of(), "ts")
-        )
-        self.parts["actions"].append(
-            answer.actions.select(pl.lit(symbol).alias("symbol"), "date", "kind", "value")
-        )
-        if pending:
-            self.done.pending[symbol] = pending
-        self._note(question, "pending" if pending else "complete", pending)
-        if len(self.answers) >= AT_ONCE:
-            self._keep()
-        return False
-
-    def _timeframe_of(self) -> "pl.Expr":
-        import polars as pl
-
-        return pl.lit(self._timeframe).alias("timeframe")
+        if len(self.taken) + len(self.answers) >= AT_ONCE:
+            self._keep(known)
 
     def _fail(self, question: Question, why: str) -> None:
         self.done.failed[question.symbol] = why
@@ -286,21 +249,21 @@ class _Pass:
             }
         )
 
-    def _keep(self) -> None:
-        """Write what was taken so far, in one transaction."""
+    def _keep(self, known: "pl.DataFrame") -> None:
+        """Judge what was taken so far, and write it in one transaction."""
         import polars as pl
 
+        if not self.taken and not self.answers:
+            return
+        kept, self.taken = self._judged(known), {}
         if not self.answers:
             return
-        nothing = no_quotes()
-        schema = {"detail": pl.String}
+        timeframe = pl.lit(self._timeframe).alias("timeframe")
         account = self.store.write_answers(
-            pl.concat([nothing, *self.parts["quotes"]]),
-            pl.concat([no_actions(), *self.parts["actions"]]).unique(
-                ["symbol", "date", "kind"], keep="last", maintain_order=True
-            ),
-            pl.DataFrame(self.answers, schema_overrides=schema),
-            gone=pl.concat([nothing.select("symbol", "timeframe", "ts"), *self.parts["gone"]]),
+            kept.quotes,
+            kept.actions,
+            pl.DataFrame(self.answers, schema_overrides={"detail": pl.String}),
+            gone=kept.gone.select("symbol", timeframe, "ts"),
             run_id=self.run_id,
             source=self.line.place,
             exchanges={s: name for s, name in self.exchanges.items() if name},
@@ -308,15 +271,68 @@ class _Pass:
         self.done.new += account.new
         self.done.changed += account.restated
         self.done.withdrawn += account.withdrawn
-        self.parts = {name: [] for name in self.parts}
         self.answers = []
+
+    def _judged(self, known: "pl.DataFrame") -> "_Kept":
+        """Lay the answers over what is known; note what became of each symbol.
+
+        One that moved is set aside until its whole history was asked for.
+        """
+        import polars as pl
+
+        parts = [keyed(answer, self._timeframe) for _, answer in self.taken.values()]
+        last = {symbol: question.last for symbol, (question, _) in self.taken.items()}
+        rows, pending = finished(pl.concat([no_quotes(), *parts]), last)
+        rows, torn = single(rows)
+        found = compare(rows, known, tolerance=self.told.tolerance)
+        state = {row["symbol"]: row for row in found.symbols.iter_rows(named=True)}
+        believed = []
+        for symbol, (question, _) in self.taken.items():
+            told = state.get(symbol, _NOTHING)
+            if symbol in torn or told["thinned"]:
+                self._fail(question, _doubted(torn.get(symbol) or _thin(told)))
+            elif told["moved"] and question.first > self.told.first:
+                self.restated.append(symbol)
+            else:
+                believed.append(symbol)
+                self.done.restated += [symbol] if told["moved"] else []
+                self.done.pending |= {symbol: pending[symbol]} if symbol in pending else {}
+                self.done.apart += [symbol] if told["apart"] else []
+                why = pending.get(symbol)
+                self._note(question, "pending" if why else "complete", why)
+        ours = pl.col("symbol").is_in(believed)
+        moved = found.symbols.filter(ours & (pl.col("moved") > 0))
+        earlier = carry_back(known, moved, tolerance=self.told.tolerance)
+        told = [
+            answer.actions.select(pl.lit(symbol).alias("symbol"), "date", "kind", "value")
+            for symbol, (_, answer) in self.taken.items()
+            if answer.actions.height and symbol in set(believed)
+        ]
+        return _Kept(
+            pl.concat([earlier.select(rows.columns), found.rows.filter(ours)]),
+            pl.concat([no_actions(), *told]).unique(
+                ["symbol", "date", "kind"], keep="last", maintain_order=True
+            ),
+            found.gone.filter(ours),
+        )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What answers change: quotes, actions, and keys of quotes that the source no longer has."""
+
+    quotes: "pl.DataFrame"
+    actions: "pl.DataFrame"
+    gone: "pl.DataFrame"
+
+
+def _thin(told: Mapping[str, Any]) -> str:
+    return f"the answer lacks {told['gone']} of {told['span']} sessions that are known"
+
+
+def _doubted(why: str) -> str:
+    return str(ProviderUnavailable(why, fix="try again later; what is known stays"))
 
 
 def _staged(report: Report | None, stage: str) -> Callable[[int, int], None]:
     return (lambda *_: None) if report is None else partial(report, stage)
-
-
-def _first(known: "pl.DataFrame | None", start: date) -> date:
-    """First session to ask for: the start of the overlap, or of everything."""
-    found = None if known is None else known["date"].min()
-    return start if found is None else max(start, found)

@@ -7,11 +7,7 @@ or keeping. Everything here is a pure function of frames.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backtest.errors import ProviderUnavailable
-
 if TYPE_CHECKING:
-    from datetime import date
-
     import polars as pl
 
 PRICES = ("open", "high", "low", "close")
@@ -21,80 +17,81 @@ MOST_GONE = 0.2
 
 @dataclass(frozen=True)
 class Compared:
-    """An answer beside what was known of its span.
+    """Answers beside what was known of their spans.
 
     Parameters
     ----------
     rows : polars.DataFrame
-        The answer's quotes; those that moved by no more than the tolerance as they were known.
+        The answers' quotes; those that moved by no more than the tolerance as they were known.
     gone : polars.DataFrame
-        ``ts`` of known quotes that the answer lacks.
-    moved : int
-        Known quotes whose close or adjustment moved by more than the tolerance.
-    factor : float
-        New over old ratio of adjusted to traded close at the first common bar.
-    apart : bool
-        No bar is common: what moved in between cannot be seen.
+        ``symbol, ts`` of known quotes that the answers lack.
+    symbols : polars.DataFrame
+        Of each answered symbol: ``first`` (date of its answer), ``span`` (quotes known within it),
+        ``gone``, ``moved`` (known quotes whose close or adjustment moved by more than the
+        tolerance), ``factor`` (new over old ratio of adjusted to traded close at the first common
+        bar), ``thinned`` (more than ``MOST_GONE`` of the span is gone: do not believe it) and
+        ``apart`` (known, but no bar is common: what moved in between cannot be seen).
     """
 
     rows: "pl.DataFrame"
     gone: "pl.DataFrame"
-    moved: int
-    factor: float = 1.0
-    apart: bool = False
+    symbols: "pl.DataFrame"
 
 
-def compare(answer: "pl.DataFrame", known: "pl.DataFrame", *, tolerance: float) -> Compared:
-    """Lay an answer over what is known of one symbol.
+def compare(answers: "pl.DataFrame", known: "pl.DataFrame", *, tolerance: float) -> Compared:
+    """Lay answers over what is known of their symbols.
 
     Parameters
     ----------
-    answer : polars.DataFrame
-        ``ts, date, open, high, low, close, volume, adj_close``, one row a bar.
+    answers : polars.DataFrame
+        ``symbol, ts, date, open, high, low, close, volume, adj_close``, one row a bar.
     known : polars.DataFrame
-        The same columns, of any span.
+        The same columns, of any span and any symbols.
     tolerance : float
         Share by which a price, the volume, or the ratio of adjusted to traded close must move.
-
-    Raises
-    ------
-    ProviderUnavailable
-        The answer lacks more than ``MOST_GONE`` of the sessions that are known in its span.
     """
     import polars as pl
 
-    if answer.is_empty() or known.is_empty():
-        return Compared(answer, known.select("ts").clear(), 0)
-    span = known.filter(pl.col("date").is_between(answer["date"].min(), answer["date"].max()))
-    gone = span.join(answer, on="ts", how="anti").select("ts")
-    if gone.height > max(1.0, MOST_GONE * span.height):
-        raise ProviderUnavailable(
-            f"the answer lacks {gone.height} of {span.height} sessions that are known",
-            fix="try again later; what is known stays",
-        )
-    values = (*PRICES, "volume", "adj_close")
-    both = answer.join(span.select("ts", *values), on="ts", how="left", suffix="_known")
-    met = pl.col("ts").is_in(span["ts"].implode())
+    values, key = (*PRICES, "volume", "adj_close"), ["symbol", "ts"]
+    reach = answers.group_by("symbol").agg(
+        pl.col("date").min().alias("first"), pl.col("date").max().alias("last")
+    )
+    span = known.join(reach, on="symbol").filter(pl.col("date").is_between("first", "last"))
+    gone = span.join(answers, on=key, how="anti").select(key)
+    met = span.select(*key, *(pl.col(n).alias(f"{n}_known") for n in values), _met=pl.lit(True))
+    both = answers.join(met, on=key, how="left", maintain_order="left")
+    both = both.with_columns(pl.col("_met").fill_null(value=False))
     same = pl.all_horizontal(_near(pl.col(n), pl.col(f"{n}_known"), tolerance) for n in values)
     ratio = pl.col("adj_close") / pl.col("close")
     was = pl.col("adj_close_known") / pl.col("close_known")
     stays = _near(pl.col("close"), pl.col("close_known"), tolerance) & _near(ratio, was, tolerance)
-    judged = both.with_columns(_kept=met & same, _moved=met & ~stays)
-    rows = judged.select(
-        *(name for name in answer.columns if name not in values),
-        *(
-            pl.when("_kept").then(pl.col(f"{n}_known")).otherwise(pl.col(n)).alias(n)
-            for n in values
-        ),
-    ).select(answer.columns)
-    common = judged.filter(met)
-    factors = common.select(ratio / was).to_series().drop_nulls()
-    factor = factors[0] if factors.len() else 1.0
-    return Compared(rows, gone, int(judged["_moved"].sum()), factor, common.is_empty())
+    judged = both.with_columns(
+        _kept=pl.col("_met") & same, _moved=pl.col("_met") & ~stays, _factor=ratio / was
+    )
+    held = known["symbol"].unique().implode()
+    symbols = (
+        judged.group_by("symbol", maintain_order=True)
+        .agg(
+            pl.col("date").min().alias("first"),
+            pl.col("_moved").sum().alias("moved"),
+            pl.col("_met").any().alias("common"),
+            pl.col("_factor").filter("_met").drop_nulls().first().fill_null(1.0).alias("factor"),
+        )
+        .join(span.group_by("symbol").agg(pl.len().alias("span")), on="symbol", how="left")
+        .join(gone.group_by("symbol").agg(pl.len().alias("gone")), on="symbol", how="left")
+        .with_columns(pl.col("span", "gone").fill_null(0))
+        .with_columns(
+            apart=~pl.col("common") & pl.col("symbol").is_in(held),
+            thinned=pl.col("gone") > pl.max_horizontal(pl.lit(1.0), MOST_GONE * pl.col("span")),
+        )
+        .drop("common")
+    )
+    kept = [pl.when("_kept").then(f"{n}_known").otherwise(n).alias(n) for n in values]
+    return Compared(judged.with_columns(kept).select(answers.columns), gone, symbols)
 
 
 def carry_back(
-    known: "pl.DataFrame", before: "date", factor: float, *, tolerance: float
+    known: "pl.DataFrame", restated: "pl.DataFrame", *, tolerance: float
 ) -> "pl.DataFrame":
     """Restate the adjusted closes that a source can no longer be asked for.
 
@@ -104,24 +101,24 @@ def carry_back(
     Parameters
     ----------
     known : polars.DataFrame
-        Quotes of one symbol.
-    before : date
-        First session of the answer.
-    factor : float
-        As in ``Compared``.
+        Quotes of any symbols.
+    restated : polars.DataFrame
+        ``symbol, first, factor`` as in ``Compared.symbols``.
     tolerance : float
+        A factor nearer to one restates nothing.
 
     Returns
     -------
     polars.DataFrame
-        The restated quotes, none if the factor is within the tolerance.
+        The restated quotes before the first bar of their symbol's answer.
     """
     import polars as pl
 
-    if abs(factor - 1.0) <= tolerance:
-        return known.clear()
-    earlier = known.filter(pl.col("date") < before)
-    return earlier.with_columns(pl.col("adj_close") * factor)
+    told = restated.select("symbol", "first", "factor")
+    earlier = known.join(told, on="symbol", maintain_order="left").filter(
+        (pl.col("date") < pl.col("first")) & ((pl.col("factor") - 1.0).abs() > tolerance)
+    )
+    return earlier.with_columns(pl.col("adj_close") * pl.col("factor")).select(known.columns)
 
 
 def _near(one: "pl.Expr", other: "pl.Expr", tolerance: float) -> "pl.Expr":

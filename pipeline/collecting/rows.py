@@ -3,10 +3,10 @@
 For: the shapes between a feed, the store and ``backtest.market.bars``. Not for: asking or judging.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from backtest.errors import ProviderUnavailable
 from pipeline import feed
 from pipeline.store.quotes import midnight
 
@@ -23,53 +23,60 @@ def keyed(answer: feed.Answer, timeframe: str) -> "pl.DataFrame":
     import polars as pl
 
     quotes = answer.quotes
-    if "ts" not in quotes.columns:
-        quotes = quotes.with_columns(ts=midnight("date"))
-    return quotes.with_columns(
-        pl.lit(answer.symbol).alias("symbol"),
+    at = pl.col("ts") if "ts" in quotes.columns else midnight("date").alias("ts")
+    symbol, money = pl.lit(answer.symbol), pl.lit(answer.currency, dtype=pl.String)
+    return quotes.select(
+        symbol.alias("symbol"),
         pl.lit(timeframe).alias("timeframe"),
-        pl.lit(answer.currency, dtype=pl.String).alias("currency"),
-    ).select(*COLUMNS, "adj_close", "currency")
-
-
-def finished(quotes: "pl.DataFrame", last: date) -> tuple["pl.DataFrame", str]:
-    """Quotes of finished sessions, and why the newest is not among them, if so.
-
-    A bar after ``last`` is of a session under way. A newest one without prices has not been filled
-    in yet; one further back is a hole, and stays to be judged.
-    """
-    import polars as pl
-
-    rows = quotes.filter(pl.col("date") <= last).sort("ts")
-    priced = rows.filter(pl.col("close").is_not_null())
-    if priced.is_empty():
-        return rows.clear(), f"no bar with a price up to {last}"
-    newest = priced["date"].max()
-    rows = rows.filter(pl.col("date") <= newest)
-    return rows, "" if newest == last else f"no bar of {last} yet, the last is of {newest}"
-
-
-def single(rows: "pl.DataFrame") -> "pl.DataFrame":
-    """Quotes with each bar once, where a source lists some of them twice.
-
-    Raises
-    ------
-    ProviderUnavailable
-        Two rows of one bar differ: nobody can tell which of them holds.
-    """
-    import polars as pl
-
-    if rows["ts"].n_unique() == rows.height:
-        return rows
-    found = rows.unique(maintain_order=True)
-    twins = found.filter(pl.col("ts").is_duplicated())
-    if twins.is_empty():
-        return found
-    raise ProviderUnavailable(
-        f"the answer has {twins.height} rows that share their bar and differ, the first of "
-        f"{twins['date'].min()}",
-        fix="try again later; what is known stays",
+        at,
+        *COLUMNS[3:],
+        "adj_close",
+        money.alias("currency"),
     )
+
+
+def finished(
+    quotes: "pl.DataFrame", last: Mapping[str, date]
+) -> tuple["pl.DataFrame", dict[str, str]]:
+    """Quotes of finished sessions, and why a symbol's newest is not among them, where it is not.
+
+    A bar after ``last``, told by symbol, is of a session under way. A newest one without prices
+    has not been filled in yet; one further back is a hole, and stays to be judged.
+    """
+    import polars as pl
+
+    ends = pl.DataFrame(list(last.items()), {"symbol": pl.String, "_last": pl.Date}, orient="row")
+    rows = quotes.join(ends, on="symbol", maintain_order="left").filter(
+        pl.col("date") <= pl.col("_last")
+    )
+    priced = pl.col("date").filter(pl.col("close").is_not_null()).max()
+    rows = rows.with_columns(_newest=priced.over("symbol"))
+    rows = rows.filter(pl.col("date") <= pl.col("_newest")).sort("symbol", "ts")
+    newest = dict(rows.select("symbol", "_newest").unique().iter_rows())
+    pending = {}
+    for symbol, day in last.items():
+        if symbol not in newest:
+            pending[symbol] = f"no bar with a price up to {day}"
+        elif newest[symbol] != day:
+            pending[symbol] = f"no bar of {day} yet, the last is of {newest[symbol]}"
+    return rows.select(quotes.columns), pending
+
+
+def single(quotes: "pl.DataFrame") -> tuple["pl.DataFrame", dict[str, str]]:
+    """Quotes with each bar once, and the symbols whose rows of one bar differ, with the reason.
+
+    Of those nobody can tell which row holds, so none is returned.
+    """
+    import polars as pl
+
+    found = quotes.unique(maintain_order=True)
+    twins = found.filter(pl.struct("symbol", "ts").is_duplicated())
+    told = twins.group_by("symbol", maintain_order=True).agg(pl.len(), pl.col("date").min())
+    reasons = {
+        symbol: f"the answer has {count} rows that share their bar and differ, the first of {day}"
+        for symbol, count, day in told.iter_rows()
+    }
+    return found.filter(~pl.col("symbol").is_in(list(reasons))), reasons
 
 
 def no_quotes() -> "pl.DataFrame":

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from pipeline.commands.files import write_csv
 
@@ -62,32 +62,53 @@ class Loaded:
         logger.warning("%d rows set aside (%s): %s", set_aside.height, said, QUARANTINE)
 
 
-def load_panel(
-    source: Path,
-    *,
-    symbols: Sequence[str] | None = None,
-    calendar: str | None = None,
-    members: Path | None = None,
-) -> Loaded:
+class PanelOptions(TypedDict, total=False):
+    """How bars of a source become a panel, beside the source itself.
+
+    ``symbols`` are kept alone; ``calendar`` is that of all symbols; ``members`` is a table of who
+    belongs to the universe from when to when; prices are converted to ``base_currency`` by the
+    table ``rates``, and stay as they are quoted without it.
+    """
+
+    symbols: Sequence[str] | None
+    calendar: str | None
+    members: Path | None
+    base_currency: str | None
+    rates: Path | None
+
+
+def load_panel(source: Path, **options: Unpack[PanelOptions]) -> Loaded:
     """Read, judge and align bars.
 
     Parameters
     ----------
-    members : pathlib.Path, optional
-        Table of who belongs to the universe from when to when.
+    source : pathlib.Path
+        File or folder of bars.
+    **options
+        As in :class:`PanelOptions`.
 
     Raises
     ------
     DataError
-        Nothing that can be read as bars, no such symbol, or ``E_MEMBERS``.
+        Nothing that can be read as bars, no such symbol, ``E_MEMBERS`` or ``E_RATES``.
     """
     from backtest.market.bars import panel_of
+    from backtest.market.currency import read_rates
     from backtest.market.universe import membership_notes, read_members
     from backtest.market.world_files import is_synthetic
 
+    symbols, members = options.get("symbols"), options.get("members")
+    rates = options.get("rates")
     table = None if members is None else read_members(members)
     if table is not None and symbols is not None:
         table = table.filter(table["symbol"].is_in(list(symbols)))
-    panel, prepared = panel_of(Path(source), symbols=symbols, calendar=calendar, members=table)
+    panel, prepared = panel_of(
+        Path(source),
+        symbols=symbols,
+        calendar=options.get("calendar"),
+        members=table,
+        base_currency=options.get("base_currency"),
+        rates=None if rates is None else read_rates(rates),
+    )
     said = [] if is_synthetic(Path(source)) else membership_notes(prepared.bars, table)
     return Loaded(panel, prepared, (*prepared.notes, *said))

@@ -5,14 +5,14 @@ For: ``weathervane sweep``. Not for: choosing a set, which is the business of th
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from backtest.errors import EngineUnavailable, ParameterError
 from pipeline.commands.files import read_json, results_folder, write_json, write_parquet
-from pipeline.commands.panels import load_panel
+from pipeline.commands.panels import PanelOptions, load_panel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,10 +67,8 @@ def run_sweep(
     device: str = "cpu",
     book: str | None = None,
     top: int | None = None,
-    symbols: Sequence[str] | None = None,
-    calendar: str | None = None,
-    members: Path | None = None,
     progress: Progress | None = None,
+    **options: Unpack[PanelOptions],
 ) -> Sweep:
     """Backtest every set on every symbol and write the tables.
 
@@ -97,7 +95,7 @@ def run_sweep(
     rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     grid, infeasible = grid_of(rule, asked)
     _refuse(grid.size, device, book, top)
-    loaded = load_panel(source, symbols=symbols, calendar=calendar, members=members)
+    loaded = load_panel(source, **options)
     columns = sweep_metrics(loaded.panel, rule, grid, cost=cost, progress=progress)
     sets, table = sweep_tables(loaded.panel, grid, columns)
     ranked, folder = ranking(sets, columns), results_folder(out)

@@ -7,7 +7,7 @@ over what the store holds.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from backtest.errors import ConfigError
 from pipeline.commands.files import (
@@ -17,7 +17,7 @@ from pipeline.commands.files import (
     write_json,
     write_parquet,
 )
-from pipeline.commands.panels import Loaded, load_panel
+from pipeline.commands.panels import Loaded, PanelOptions, load_panel
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,10 +56,8 @@ def run_walk_forward(
     cost_bps: float = 5.0,
     incumbent: Path | None = None,
     seed: int = 0,
-    symbols: Sequence[str] | None = None,
-    calendar: str | None = None,
-    members: Path | None = None,
     progress: Progress | None = None,
+    **options: Unpack[PanelOptions],
 ) -> Walked:
     """Fold the decision path over a panel and write tables, evidence and report.
 
@@ -67,8 +65,8 @@ def run_walk_forward(
     ----------
     incumbent : pathlib.Path, optional
         JSON: parameters by strategy, or those of the only strategy.
-    members : pathlib.Path, optional
-        Table of who belongs to the universe from when to when; all always do without it.
+    **options
+        As in ``panels.PanelOptions``.
 
     Raises
     ------
@@ -95,7 +93,7 @@ def run_walk_forward(
         seed=seed,
         synthetic=is_synthetic(Path(source)),
     )
-    loaded = load_panel(source, symbols=symbols, calendar=calendar, members=members)
+    loaded = load_panel(source, **options)
     walk = walk_forward(loaded.panel, names, spec, progress=progress)
     findings = findings_of(records_of(walk))
     evidence = evidence_of(walk, findings=findings).model_dump(mode="json")

@@ -145,3 +145,31 @@ def test_a_symbol_that_left_the_universe_has_no_weight(market: Path, tmp_path: P
     everybody = dataclasses.replace(hurt, member=np.ones_like(panel.member))
     held = sweep_book(everybody, rule, swept.grid, **book).net_return
     assert np.abs(held - again)[:, after].max() > 0.01
+
+
+def test_the_snapshot_is_in_the_base_currency_and_the_store_is_not(market: Path, tmp_path: Path):
+    bars = pl.read_parquet(market / "bars.parquet")
+    names, days = bars["symbol"].unique().sort(), bars["date"].unique().sort()
+    pence = pl.col("symbol") == names[0]
+    money = pl.when(pence).then(pl.lit("GBp")).otherwise(pl.lit("USD"))
+    bars.with_columns(currency=money).write_parquet(tmp_path / "bars.parquet")
+    rates = pl.DataFrame({"symbol": "GBPUSD", "date": days, "close": 1.25})
+    rates.filter(pl.col("date") != days[0]).write_csv(tmp_path / "rates.csv")
+    told = ["data.base_currency=USD", f"data.rates={tmp_path / 'rates.csv'}"]
+    settings = load_settings(path=tmp_path / "bars.parquet", overrides=told)
+    home = open_home(tmp_path / "home")
+    with pytest.raises(DataError, match=r"^E_TOO_SHORT"):
+        run_chain(settings, home, session=SESSION)
+    files = Snapshots(home, settings)
+    seen = files.current()
+    assert (seen.quarantined, seen.reasons) == (1, {"rate_missing": 1})
+    assert seen.rows == bars.height - 1
+    kept = Store(home, universe=settings.universe).read_bars()
+    assert kept.height == bars.height, "the store keeps the listing's currency"
+    in_pence = kept.filter(pence & (pl.col("date") > days[0]))["close"]
+    in_dollars = files.bars(seen).filter(pence)["close"]
+    np.testing.assert_allclose(in_dollars, in_pence / 100 * 1.25, rtol=1e-12)
+    assert any("converted to USD" in note for note in seen.notes)
+    other = load_settings(path=tmp_path / "bars.parquet", overrides=told[:1])
+    with pytest.raises(DataError, match=r"^E_RATES: no rate leads from GBP to USD"):
+        run_chain(other, open_home(tmp_path / "other"), session=SESSION)

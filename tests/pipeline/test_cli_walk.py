@@ -215,3 +215,18 @@ def test_members_are_told_of_and_weighed(market: Path, walked: Path, tmp_path: P
     )
     assert ran.code != 0
     assert "E_MEMBERS: no column 'valid_to'" in ran.err
+
+
+def test_a_walk_in_another_currency(market: Path, tmp_path: Path):
+    days = pl.read_parquet(market / "bars.parquet").select("date").unique().sort("date")["date"]
+    rates = pl.DataFrame({"symbol": "USDEUR", "date": days, "close": 0.5})
+    rates.write_parquet(tmp_path / "rates.parquet")
+    walk = ("walk-forward", "--data", market, "--strategies", "rsi_swing", *SHORT)
+    told = ("--base-currency", "EUR", "--rates", tmp_path / "rates.parquet")
+    ran = weathervane(*walk, *told, "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "prices in USD were converted to EUR" in report
+    ran = weathervane(*walk, *told[:2], "--out", tmp_path / "other")
+    assert ran.code == 1
+    assert "E_RATES: no rate leads from USD to EUR" in ran.err

@@ -305,25 +305,53 @@ def test_no_symbols_are_a_users_mistake(tmp_path):
         go(PaperFeed(NAMES), fresh(tmp_path), names=[])
 
 
-def quotes(rows: list[tuple[date, float, float]]) -> pl.DataFrame:
+def quotes(rows: list[tuple[date, float, float]], symbol: str = "A") -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=["date", "close", "adj_close"], orient="row")
     same = {n: pl.col("close") for n in ("open", "high", "low")}
-    return frame.with_columns(**same, volume=pl.lit(1.0), ts=midnight("date"))
+    return frame.with_columns(
+        **same, symbol=pl.lit(symbol), volume=pl.lit(1.0), ts=midnight("date")
+    )
 
 
 def test_comparing_keeps_what_stands_and_counts_what_moved():
     a, b, c = (FIRST + timedelta(days=i) for i in range(3))
-    known = quotes([(a, 10.0, 10.0), (b, 11.0, 11.0)])
+    known = pl.concat(
+        [quotes([(a, 10.0, 10.0), (b, 11.0, 11.0)]), quotes([(a, 5.0, 5.0), (b, 6.0, 6.0)], "B")]
+    )
     answer = quotes([(a, 10.0, 9.0), (b, 11.0005, 11.0005), (c, 12.0, 12.0)])
     found = compare(answer, known, tolerance=1e-4)
-    assert found.moved == 1
-    assert found.factor == pytest.approx(0.9)
+    assert found.symbols.rows(named=True) == [
+        {
+            **{"symbol": "A", "first": a, "moved": 1, "factor": pytest.approx(0.9)},
+            **{"span": 2, "gone": 0, "apart": False, "thinned": False},
+        }
+    ]
     assert found.rows.sort("date")["close"].to_list() == [10.0, 11.0, 12.0]
     assert found.rows.sort("date")["adj_close"].to_list() == [9.0, 11.0, 12.0]
-    assert found.gone.is_empty()
-    back = carry_back(known, b, 0.9, tolerance=1e-4)
-    assert back["adj_close"].to_list() == [9.0]
-    assert carry_back(known, b, 1.00005, tolerance=1e-4).is_empty()
+    assert found.gone.is_empty(), "B was not asked for"
+    told = pl.DataFrame({"symbol": ["A"], "first": [b], "factor": [0.9]})
+    back = carry_back(known, told, tolerance=1e-4)
+    assert back.select("symbol", "date", "adj_close").rows() == [("A", a, 9.0)]
+    close = told.with_columns(factor=pl.lit(1.00005))
+    assert carry_back(known, close, tolerance=1e-4).is_empty()
+
+
+def test_each_symbol_is_compared_with_itself():
+    days = [FIRST + timedelta(days=i) for i in range(10)]
+    known = pl.concat(
+        [quotes([(day, 10.0, 10.0) for day in days], symbol) for symbol in ("A", "B", "C")]
+    )
+    answer = pl.concat(
+        [
+            quotes([(day, 10.0, 10.0) for day in days[:8]], "A"),
+            quotes([(day, 10.0, 10.0) for day in (days[0], *days[4:])], "B"),
+            quotes([(day, 10.0, 10.0) for day in (days[0], *days[2:])], "C"),
+        ]
+    )
+    found = compare(answer, known, tolerance=1e-4)
+    told = found.symbols.select("symbol", "span", "gone", "thinned").rows()
+    assert told == [("A", 8, 0, False), ("B", 10, 3, True), ("C", 10, 1, False)]
+    assert found.gone.select("symbol").to_series().to_list() == ["B"] * 3 + ["C"]
 
 
 def test_a_bucket_lets_the_burst_out_and_then_keeps_the_rate():

@@ -1,0 +1,262 @@
+"""Several currencies in one panel: prices in one of them, by the rate of the same close.
+
+For: exchange rates by pair, and clean bars turned into a base currency. Not for: what the store
+keeps, which stays in the currency of the listing, pence as pence; nor for volumes, which count
+shares.
+
+A rate is never younger than the bar it converts. Where the bar's date has none, because one market
+was open and the other was not, the last one of at most three days before stands in, and a note
+says how often; a bar without any leaves under the rule ``rate_missing``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from backtest.errors import DataError
+from backtest.market.files import read_table
+from backtest.market.quality import PRICES
+from backtest.registry import closest
+
+MINOR = {"GBp": ("GBP", 100.0), "GBX": ("GBP", 100.0), "ZAc": ("ZAR", 100.0), "ILA": ("ILS", 100.0)}
+"""Units that exchanges quote in: their currency, and how many make one of it."""
+MAX_AGE_DAYS = 3
+_COLUMNS = ("symbol", "date", "close")
+_PAIR = r"^([A-Z]{3})/?([A-Z]{3})(?:=X)?$"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Bars in the base currency.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        As they came, with prices and ``currency`` in the base.
+    unrated : polars.DataFrame
+        Bars without a rate as they came, with ``rule``, ``detail`` and ``value`` (null).
+    notes : tuple of str
+        What a reader of the report should know.
+    """
+
+    bars: pl.DataFrame
+    unrated: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def read_rates(path: Path) -> pl.DataFrame:
+    """Read exchange rates from Parquet or CSV.
+
+    Parameters
+    ----------
+    path : Path
+        Bars of pairs: ``symbol`` (``EURUSD``, ``EUR/USD`` or ``EURUSD=X``: one euro in dollars),
+        ``date`` and ``close``.
+
+    Returns
+    -------
+    polars.DataFrame
+        As :func:`checked_rates` returns.
+
+    Raises
+    ------
+    DataError
+        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``, and as in :func:`checked_rates`.
+    """
+    return checked_rates(read_table(Path(path)), where=str(path))
+
+
+def checked_rates(table: pl.DataFrame, *, where: str = "rates") -> pl.DataFrame:
+    """Refuse rates that cannot be meant.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``of, into, date, rate``: units of ``into`` for one of ``of``; sorted, each date once.
+
+    Raises
+    ------
+    DataError
+        ``E_RATES``: a missing column, no rows, a symbol that is no pair, a date that cannot be
+        read, a rate that is no positive number, or two of one pair and date.
+    """
+    for name in _COLUMNS:
+        if name not in table.columns:
+            raise _refused(f"no column {name!r}", where, closest(name, table.columns))
+    if table.is_empty():
+        raise _refused("no rows", where, "give a rate for each date and pair")
+    pair = pl.col("symbol").cast(pl.String).str.strip_chars().str.extract_groups(_PAIR).struct
+    day = pl.col("date")
+    if table.schema["date"].base_type() not in (pl.Date, pl.Datetime):
+        day = day.cast(pl.String).str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
+    frame = table.select(
+        pl.col("symbol").cast(pl.String),
+        pair.field("1").alias("of"),
+        pair.field("2").alias("into"),
+        day.cast(pl.Date).alias("date"),
+        pl.col("close").cast(pl.Float64, strict=False).alias("rate"),
+    )
+    good = (pl.col("rate").is_finite() & (pl.col("rate") > 0.0)).fill_null(value=False)
+    for broken, what, fix in (
+        (pl.col("of").is_null(), "a symbol that is no pair of currencies", "write EURUSD"),
+        (pl.col("of") == pl.col("into"), "a pair of one currency", "leave it out"),
+        (pl.col("date").is_null(), "a date that cannot be read", "write dates as YYYY-MM-DD"),
+        (~good, "a rate that is no positive number", "mend it, or leave the row out"),
+    ):
+        wrong = frame.filter(broken)
+        if wrong.height:
+            symbol, at, rate = wrong.select("symbol", "date", "rate").row(0)
+            raise _refused(f"{what}: {symbol} {at} {rate}", where, fix)
+    rates = frame.drop("symbol").unique().sort("of", "into", "date", "rate")
+    twice = rates.filter(pl.struct("of", "into", "date").is_duplicated())
+    if twice.height:
+        of, into, at = twice.select("of", "into", "date").row(0)
+        raise _refused(f"two rates of {of}{into} on {at}", where, "keep one for each date")
+    return rates
+
+
+def convert(
+    bars: pl.DataFrame,
+    rates: pl.DataFrame | None,
+    *,
+    base: str,
+    max_age_days: int = MAX_AGE_DAYS,
+) -> Converted:
+    """Turn clean bars into the base currency.
+
+    A pair is taken as it stands, turned round, or crossed through one third currency whose two
+    rates are of the same date, in this order. Bars in the base itself stay bit for bit.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        As ``bars.Bars``; ``currency`` in every row.
+    rates : polars.DataFrame, optional
+        Of :func:`checked_rates`; none is needed where all bars are in the base or its minor unit.
+    base : str
+        ISO code, as ``USD``.
+    max_age_days : int
+        Days by which the last earlier rate may be older than the bar.
+
+    Raises
+    ------
+    DataError
+        ``E_RATES``: no pair leads from a currency of the bars to the base.
+    """
+    named = bars["currency"].unique().sort().to_list()
+    if set(named) <= {base}:
+        return Converted(bars, _unrated(bars.clear()))
+    major = {name: MINOR.get(name, (name, 1.0)) for name in named}
+    table = _table(rates, sorted({money for money, _ in major.values()}), base)
+    found = _rated(bars, table, major, base, max_age_days)
+    factor, prices = found["factor"], [*PRICES, "close_raw"]
+    changed = bars.with_columns(
+        *((pl.col(name) * factor).alias(name) for name in prices), currency=pl.lit(base)
+    ).filter(factor.is_not_null())
+    unrated = _unrated(bars.filter(factor.is_null()))
+    others = ", ".join(name for name in named if name != base)
+    notes = [f"prices in {others} were converted to {base} by the rate of the same date"]
+    older = found.filter(pl.col("rated") < pl.col("date"))["date"]
+    if older.len():
+        notes.append(
+            f"{older.len()} bars had no rate of their date: the last one before, at most "
+            f"{max_age_days} days old, was taken, first on {older.sort()[0]}"
+        )
+    if unrated.height:
+        notes.append(f"{unrated.height} bars without a rate to {base} were set aside")
+    return Converted(changed, unrated, tuple(notes))
+
+
+def currency_notes(bars: pl.DataFrame) -> list[str]:
+    """Say of bars in several currencies what adding up their returns leaves out."""
+    named = bars["currency"].unique().sort().to_list()
+    if len({MINOR.get(name, (name, 1.0))[0] for name in named}) < 2:
+        return []
+    return [
+        f"prices in {', '.join(named)}: returns are local and leave exchange rates out; "
+        "data.base_currency and data.rates convert them"
+    ]
+
+
+def _rated(
+    bars: pl.DataFrame,
+    table: pl.DataFrame,
+    major: dict[str, tuple[str, float]],
+    base: str,
+    max_age_days: int,
+) -> pl.DataFrame:
+    """Beside each bar, in order, ``date``, the date ``rated`` and the ``factor`` of its prices."""
+    keys = bars.select(
+        pl.col("currency").replace_strict({n: m for n, (m, _) in major.items()}).alias("of"),
+        pl.col("currency").replace_strict({n: u for n, (_, u) in major.items()}).alias("units"),
+        "date",
+    ).with_row_index("at_row")
+    return (
+        keys.sort("date")
+        .join_asof(
+            table.with_columns(rated=pl.col("date")).sort("date"),
+            on="date",
+            by="of",
+            tolerance=f"{max_age_days}d",
+            check_sortedness=False,
+        )
+        .sort("at_row")
+        .with_columns(pl.when(pl.col("of") == base).then(1.0).otherwise("rate").alias("rate"))
+        .with_columns(factor=pl.col("rate") / pl.col("units"))
+    )
+
+
+def _table(rates: pl.DataFrame | None, majors: list[str], base: str) -> pl.DataFrame:
+    """Rates of each currency into the base: ``of, date, rate``."""
+    empty = pl.DataFrame(schema={"of": pl.String, "date": pl.Date, "rate": pl.Float64})
+    wanted = [name for name in majors if name != base]
+    if not wanted:
+        return empty
+    schema = {"of": pl.String, "into": pl.String, "date": pl.Date, "rate": pl.Float64}
+    given = pl.DataFrame(schema=schema) if rates is None else rates
+    turned = given.select(of="into", into="of", date="date", rate=1.0 / pl.col("rate"))
+    known = pl.concat(
+        [given.with_columns(given=pl.lit(True)), turned.with_columns(given=pl.lit(False))]
+    ).unique(["of", "into", "date"], keep="first", maintain_order=True)
+    parts = [empty]
+    for name in wanted:
+        own = _into(known, name, base)
+        if own.is_empty():
+            held = sorted(set(known.filter("given").select(pl.col("of") + pl.col("into"))["of"]))
+            raise _refused(
+                f"no rate leads from {name} to {base}",
+                f"pairs there are: {', '.join(held) or 'none'}",
+                f"give {name}{base} in data.rates, or leave those symbols out",
+            )
+        parts.append(own.select(pl.lit(name).alias("of"), "date", "rate"))
+    return pl.concat(parts)
+
+
+def _into(known: pl.DataFrame, name: str, base: str) -> pl.DataFrame:
+    """Rates of one currency by date: its own pair, or else the first cross by name."""
+    own = known.filter((pl.col("of") == name) & (pl.col("into") == base))
+    if own.height:
+        return own.select("date", "rate")
+    here = known.filter(pl.col("of") == name)
+    for third in here["into"].unique().sort():
+        first = here.filter(pl.col("into") == third)
+        second = known.filter((pl.col("of") == third) & (pl.col("into") == base))
+        crossed = first.join(second, on="date", suffix="_second").sort("date")
+        if crossed.height:
+            return crossed.select("date", rate=pl.col("rate") * pl.col("rate_second"))
+    return own.select("date", "rate")
+
+
+def _unrated(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(
+        rule=pl.lit("rate_missing"),
+        detail=pl.format("in {}", "currency"),
+        value=pl.lit(None, pl.Float64),
+    )
+
+
+def _refused(what: str, where: str, fix: str) -> DataError:
+    return DataError(what, where=where, fix=fix, code="E_RATES")
