@@ -65,7 +65,7 @@ def test_every_restatement_of_the_file_is_detected_and_no_other(crawls, run):
     before = pl.col("adj_close").shift(1).over("symbol", "date", order_by="as_of")
     moved = crawls.filter((pl.col("adj_close") / before - 1.0).abs() > TOLERANCE)
     counted = set(moved.select("symbol", "as_of").iter_rows())
-    assert len(counted) == 22
+    assert len(counted) == 10
     assert ("LNT", SPLIT[2]) in counted
     assert {(name, one.day) for one in passes for name in one.done.restated} == counted
 
