@@ -208,20 +208,21 @@ def _execute(
     from pipeline.definitions import defs
     from pipeline.jobs import INGEST
     from pipeline.partitions import partition_of
-    from pipeline.progress import QUIET
+    from pipeline.progress import QUIET, without_echoes
     from pipeline.store.commits import this_process
 
     made, run_id = defs.resolve_job_def(job), str(uuid.uuid4())
     left_out = set() if key is None else INGEST.resolve(defs.resolve_asset_graph())
     try:
-        return made.execute_in_process(
-            run_config={"resources": {"settings": {"config": told}}, **QUIET},
-            instance=instance,
-            partition_key=None if key is None else partition_of(key),
-            asset_selection=sorted(made.asset_layer.executable_asset_keys - left_out),
-            tags={**TAGS, PROCESS_TAG: json.dumps(this_process())},
-            run_id=run_id,
-        )
+        with without_echoes():
+            return made.execute_in_process(
+                run_config={"resources": {"settings": {"config": told}}, **QUIET},
+                instance=instance,
+                partition_key=None if key is None else partition_of(key),
+                asset_selection=sorted(made.asset_layer.executable_asset_keys - left_out),
+                tags={**TAGS, PROCESS_TAG: json.dumps(this_process())},
+                run_id=run_id,
+            )
     except dg.Failure as failure:
         if isinstance(failure.__cause__, WeathervaneError):
             raise failure.__cause__ from None

@@ -6,8 +6,10 @@ limits, what is known already or what changed since (``pipeline.collecting`` doe
 feed alike), and not for sources that hand over everything at once (``provider.Provider``).
 """
 
+import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from backtest.errors import DataError, ProviderUnavailable
@@ -150,6 +152,32 @@ class RateLimited(ProviderUnavailable):
     def __init__(self, what: str, *, where: str = "", fix: str = "", after_s: float | None = None):
         super().__init__(what, where=where, fix=fix or "wait, or lower the rate of questions")
         self.after_s = after_s
+
+
+def retry_after_s(header: str | None, now: datetime) -> float | None:
+    """Seconds that a ``Retry-After`` asks for; nothing if it is neither a number nor a moment.
+
+    Parameters
+    ----------
+    header : str, optional
+        Seconds, or a moment as HTTP writes it; one that is past asks for no wait.
+    now : datetime
+        With a time zone.
+
+    Examples
+    --------
+    >>> retry_after_s("30", datetime(2024, 1, 1, tzinfo=UTC))
+    30.0
+    """
+    text = (header or "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+        return max(0.0, (moment - now).total_seconds())
+    except (ValueError, OverflowError):
+        return None
 
 
 def no_actions() -> "pl.DataFrame":

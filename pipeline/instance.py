@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 ROOT_BASE = ".weathervane/dagster"
 """Where a plain ``dg dev`` in the project's folder keeps its history: the default home."""
 
+# What SQLite says of a full disk, and of a size limit.
+_FULL = ("SQLITE_FULL", *(f"SQLITE_IOERR_{name}" for name in ("WRITE", "SHMSIZE", "SHMOPEN")))
+
+_LAST_MADE = "storage/schedules/schedules.db"
+"""Database that the last of the questions to a new folder makes."""
+
 _TEMPLATE = """\
 # Written by `python -m pipeline.instance`; change it there. Dagster's own storage and manners.
 telemetry:
@@ -123,9 +129,10 @@ def open_instance(folder: Path) -> "dg.DagsterInstance":
     # Two processes that make the tables of one new folder at once would trip over each other.
     with FileLock(prepare_instance(folder) / ".opening.lock"):
         instance = dg.DagsterInstance.from_config(str(folder.resolve()))
-        instance.get_runs_count()
-        instance.all_asset_keys()
-        instance.all_instigator_state()
+        if not (folder / _LAST_MADE).is_file():
+            instance.get_runs_count()
+            instance.all_asset_keys()
+            instance.all_instigator_state()
         return instance
 
 
@@ -136,7 +143,7 @@ def run_history(folder: Path) -> Iterator["dg.DagsterInstance"]:
     Raises
     ------
     StoreError
-        ``E_HOME``: its database cannot be written or read.
+        ``E_STORE_FULL``: no room to write its database. ``E_HOME``: it cannot be written or read.
     """
     from sqlalchemy.exc import DatabaseError
 
@@ -144,12 +151,15 @@ def run_history(folder: Path) -> Iterator["dg.DagsterInstance"]:
         with open_instance(folder) as instance:
             yield instance
     except DatabaseError as error:
+        # A name of SQLite's; other databases have none.
+        full = getattr(error.orig, "sqlite_errorname", "") in _FULL
         raise StoreError(
-            f"the run history cannot be used ({error.orig})",
+            f"the run history cannot be {'written' if full else 'used'} ({error.orig})",
             where=str(folder),
-            fix="make room, or move the folder away (it holds only the history of runs), then "
-            "run again",
-            code="E_HOME",
+            fix="make room or give a writable folder by --home, then run again"
+            if full
+            else "move the folder away (it holds only the history of runs), then run again",
+            code="E_STORE_FULL" if full else "E_HOME",
         ) from error
 
 

@@ -87,7 +87,10 @@ def log_research(
 
 
 def _log(run: "Research", work: "Workbench", dagster_run: str) -> None:
-    """Everything but the models."""
+    """Everything but the models; in a run that was found, files that are gone come back."""
+    page = work.report_folder()
+    run.figures({path.stem: path.read_bytes() for path in sorted(page.glob("*.png"))})
+    run.files({"report.html": page / "report.html", "evidence.json": work.text("evidence")})
     if run.reused:
         return
     seen, settings, evidence = work.snapshot, work.files.settings, work.values("evidence")
@@ -95,9 +98,6 @@ def _log(run: "Research", work: "Workbench", dagster_run: str) -> None:
     run.params(settings.model_dump(mode="json"))
     run.metrics(metrics_of(evidence))
     run.curves(*curves_of(work.frame("returns")))
-    page = work.report_folder()
-    run.figures({path.stem: path.read_bytes() for path in sorted(page.glob("*.png"))})
-    run.files({"report.html": page / "report.html", "evidence.json": work.text("evidence")})
     run.dataset(
         seen.universe,
         snapshot=seen.snapshot,

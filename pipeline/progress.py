@@ -5,10 +5,12 @@ own log, which Dagster keeps.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from contextvars import ContextVar
+from typing import Any
 
 import dagster as dg
 
@@ -29,6 +31,29 @@ def reporting(report: Report | None) -> Iterator[None]:
         yield
     finally:
         _REPORT.reset(token)
+
+
+@contextmanager
+def without_echoes() -> Iterator[None]:
+    """Keep Dagster from printing an error, with its SQL, beside raising it."""
+    with redirect_stderr(_Unechoed(sys.stderr)):
+        yield
+
+
+class _Unechoed:
+    """A stream that leaves out what Dagster says of an event that it could not write."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text, unless it is such an echo."""
+        if text.startswith("Exception while writing logger call to event log"):
+            return len(text)
+        return int(self._stream.write(text))
 
 
 class _Lines(logging.Handler):

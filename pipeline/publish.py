@@ -11,6 +11,7 @@ Nor can both be read in one step: what does not fit is read again, until the sid
 import hashlib
 import io
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,15 +128,18 @@ def _record(path: Path, *digests: str) -> None:
 def _recorded(path: Path) -> tuple[str, ...]:
     """Read what was recorded for ``path``."""
     try:
-        lines = sidecar_of(path).read_text(encoding="ascii").splitlines()
-        return tuple(line.split()[0] for line in (lines or [""]))
-    except (OSError, UnicodeDecodeError, IndexError):
+        text = sidecar_of(path).read_bytes().decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    line = rf"([0-9a-f]{{64}})  {re.escape(path.name)}\n"
+    if not re.fullmatch(f"({line})+", text):
         raise StoreError(
             "no SHA-256 stands beside the file",
             where=str(path),
-            fix="run again to publish it anew",
+            fix="delete it with its .sha256 and run again",
             code="E_CORRUPT",
-        ) from None
+        )
+    return tuple(re.findall(line, text))
 
 
 def read_published(path: Path) -> bytes:

@@ -129,24 +129,21 @@ class Snapshots:
         **facts
             ``quarantined`` and ``findings`` (frames), ``missing``, ``notes`` and ``folded``.
         """
-        import polars as pl
-
         from backtest.market.calendar import calendars_of
-        from backtest.market.currency import convert, currency_notes
-        from backtest.market.quality import findings_of
+        from backtest.market.currency import in_currency
         from backtest.market.universe import marked, membership_notes
         from pipeline.store import content_hash
 
-        told, out, found = self.settings.data, facts["quarantined"], facts["findings"]
+        told = self.settings.data
         members = told.read_members()
         said = [] if came["synthetic"] else membership_notes(bars, members)
-        if told.base_currency is None:
-            said += currency_notes(bars)
-        else:
-            done = convert(bars, told.read_rates(), base=told.base_currency)
-            bars, said = done.bars, [*said, *done.notes]
-            out = pl.concat([out, done.unrated.select(out.columns)])
-            found = pl.concat([found, findings_of(done.unrated, verdict="quarantine")])
+        bars, out, found, money = in_currency(
+            bars,
+            facts["quarantined"],
+            facts["findings"],
+            base=told.base_currency,
+            rates=told.read_rates(),
+        )
         if members is not None:
             bars = marked(bars, members)
         names = list(calendars_of(bars, self.settings.data.calendar).values())
@@ -163,7 +160,7 @@ class Snapshots:
             quarantined=out.height,
             missing=facts["missing"],
             calendar=max(sorted(set(names)), key=names.count),
-            notes=(*facts["notes"], *said),
+            notes=(*facts["notes"], *said, *money),
             reasons=dict(rules.iter_rows()),
             folded=facts["folded"],
         )

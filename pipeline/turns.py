@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from backtest.errors import StoreError
+from pipeline.journal import unwritable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,8 @@ def take_turn(
     Raises
     ------
     StoreError
-        ``E_RUN_BUSY``: the other run did not end in time.
+        ``E_RUN_BUSY``: the other run did not end in time. ``E_STORE_FULL`` or ``E_HOME``: nothing
+        can be written.
     """
     path = home.store / f".turn-{universe}.lock"
     if path not in _HELD:
@@ -76,7 +78,11 @@ def take_turn(
         if not run_id:
             _WHOLE.add(path)
     if path not in _WHOLE or not run_id:
-        _note(path).write_text(json.dumps({"run_id": run_id, "pid": os.getpid()}), encoding="utf-8")
+        told = json.dumps({"run_id": run_id, "pid": os.getpid()})
+        try:
+            _note(path).write_text(told, encoding="utf-8")
+        except OSError as error:
+            raise unwritable(_note(path), error, name="note of whose turn it is") from None
 
 
 def _waited(
@@ -130,8 +136,9 @@ def _note(path: "Path") -> "Path":
 
 
 def _read(path: "Path") -> dict[str, Any]:
-    """Who has the turn; unknown while that is being written."""
+    """Who has the turn; unknown while that is being written, or where it is damaged."""
+    unknown = {"run_id": "", "pid": 0}
     try:
-        return dict(json.loads(_note(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {"run_id": "", "pid": 0}
+        return unknown | json.loads(_note(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return unknown

@@ -17,7 +17,8 @@ import polars as pl
 
 from backtest.errors import DataError
 from backtest.market import calendar as calendars
-from backtest.market import currency, intraday, quality_levels, quality_rows, quality_series
+from backtest.market import intraday, quality_levels, quality_rows, quality_series
+from backtest.market.currency import in_currency
 from backtest.market.files import LABELS, require_columns, typed
 from backtest.market.files import read_bars as read_bars
 from backtest.market.notes import bar_notes, level_notes, order_notes
@@ -26,10 +27,10 @@ from backtest.market.quality import (
     DEFAULTS,
     MIN_BARS,
     PRICES,
-    RULES,
     QualityConfig,
     findings_of,
     no_findings,
+    nothing_left,
 )
 from backtest.market.universe import labelled
 from backtest.registry import closest
@@ -155,7 +156,7 @@ def prepare(
     stages.drop_where(quality_rows.too_short(stages.good, min_bars), "too_short")
     quarantined = stages.quarantined()
     if stages.good.is_empty():
-        raise _nothing_left(quarantined)
+        raise nothing_left(quarantined)
     _stand_still(stages, calendar, quality)
     bars = _labelled(stages.good, frame.columns)
     grid = calendars.session_grid(bars, calendar)
@@ -222,36 +223,16 @@ def panel_of(
     if members is not None:
         raw = labelled(raw, members)
     prepared = prepare(raw, calendar=calendar, min_bars=min_bars, quality=quality)
-    prepared = in_currency(prepared, base_currency, rates)
+    bars, out, found, notes = in_currency(
+        prepared.bars, prepared.quarantined, prepared.findings, base=base_currency, rates=rates
+    )
+    notes = (*prepared.notes, *notes)
+    prepared = replace(prepared, bars=bars, quarantined=out, findings=found, notes=notes)
     names = list(calendars.calendars_of(prepared.bars, calendar).values())
     common = max(sorted(set(names)), key=names.count)
     periods = calendars.periods_per_year(common)
     panel = Panel.from_frame(prepared.bars, periods_per_year=periods, members=members)
     return panel, prepared
-
-
-def in_currency(prepared: Prepared, base: str | None, rates: pl.DataFrame | None) -> Prepared:
-    """Turn clean bars into one currency, or note that they are in several.
-
-    Raises
-    ------
-    DataError
-        As in ``currency.convert``, or no bar is left.
-    """
-    if base is None:
-        return replace(prepared, notes=(*prepared.notes, *currency.currency_notes(prepared.bars)))
-    done = currency.convert(prepared.bars, rates, base=base)
-    left = pl.concat([prepared.quarantined, done.unrated.select(QUARANTINE)])
-    if done.bars.is_empty():
-        raise _nothing_left(left)
-    found = pl.concat([prepared.findings, findings_of(done.unrated, verdict="quarantine")])
-    return replace(
-        prepared,
-        bars=done.bars,
-        quarantined=left.sort("symbol", "date", maintain_order=True),
-        findings=found.sort("symbol", "date", "rule", maintain_order=True),
-        notes=(*prepared.notes, *done.notes),
-    )
 
 
 class _Stages:
@@ -369,15 +350,3 @@ def _labelled(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     frame = frame.with_columns(currency=pl.coalesce(known, default))
     labels = [name for name in LABELS if name in columns and name != "currency"]
     return frame.select(*Bars.column_names(), *labels)
-
-
-def _nothing_left(quarantined: pl.DataFrame) -> DataError:
-    counts = quarantined["rule"].value_counts(sort=True)
-    reasons = ", ".join(f"{rows} rows {rule}" for rule, rows in counts.iter_rows())
-    first = quarantined.row(0, named=True)
-    return DataError(
-        f"no bar is left ({reasons})",
-        where=f"first {first['symbol']} {first['date']} {first['detail']}".rstrip(),
-        fix=RULES[counts["rule"][0]].fix,
-        code="E_DATA_QUARANTINED",
-    )

@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from backtest.errors import DataError
-from backtest.market.files import read_table
-from backtest.market.quality import PRICES
+from backtest.market.files import day_of, read_table
+from backtest.market.quality import PRICES, findings_of, nothing_left
 from backtest.registry import closest
 
 MINOR = {"GBp": ("GBP", 100.0), "GBX": ("GBP", 100.0), "ZAc": ("ZAR", 100.0), "ILA": ("ILS", 100.0)}
@@ -89,14 +89,11 @@ def checked_rates(table: pl.DataFrame, *, where: str = "rates") -> pl.DataFrame:
     if table.is_empty():
         raise _refused("no rows", where, "give a rate for each date and pair")
     pair = pl.col("symbol").cast(pl.String).str.strip_chars().str.extract_groups(_PAIR).struct
-    day = pl.col("date")
-    if table.schema["date"].base_type() not in (pl.Date, pl.Datetime):
-        day = day.cast(pl.String).str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
     frame = table.select(
         pl.col("symbol").cast(pl.String),
         pair.field("1").alias("of"),
         pair.field("2").alias("into"),
-        day.cast(pl.Date).alias("date"),
+        day_of(table, "date"),
         pl.col("close").cast(pl.Float64, strict=False).alias("rate"),
     )
     good = (pl.col("rate").is_finite() & (pl.col("rate") > 0.0)).fill_null(value=False)
@@ -149,7 +146,7 @@ def convert(
     named = bars["currency"].unique().sort().to_list()
     if set(named) <= {base}:
         return Converted(bars, _unrated(bars.clear()))
-    major = {name: MINOR.get(name, (name, 1.0)) for name in named}
+    major = {name: _major(name) for name in named}
     table = _table(rates, sorted({money for money, _ in major.values()}), base)
     found = _rated(bars, table, major, base, max_age_days)
     factor, prices = found["factor"], [*PRICES, "close_raw"]
@@ -170,15 +167,59 @@ def convert(
     return Converted(changed, unrated, tuple(notes))
 
 
+def in_currency(
+    bars: pl.DataFrame,
+    quarantined: pl.DataFrame,
+    findings: pl.DataFrame,
+    *,
+    base: str | None,
+    rates: pl.DataFrame | None,
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
+    """Turn clean bars into one currency, or note that they are in several.
+
+    Parameters
+    ----------
+    bars, quarantined, findings : polars.DataFrame
+        As in ``bars.Prepared``.
+    base, rates : optional
+        As in :func:`convert`; without the first every price stays as it is quoted.
+
+    Returns
+    -------
+    tuple
+        The three frames, bars without a rate in the latter two, and notes.
+
+    Raises
+    ------
+    DataError
+        As in :func:`convert`, or no bar is left.
+    """
+    if base is None:
+        return bars, quarantined, findings, tuple(currency_notes(bars))
+    done = convert(bars, rates, base=base)
+    left = pl.concat([quarantined, done.unrated.select(quarantined.columns)])
+    left = left.sort("symbol", "date", maintain_order=True)
+    if done.bars.is_empty():
+        raise nothing_left(left)
+    found = pl.concat([findings, findings_of(done.unrated, verdict="quarantine")])
+    found = found.sort("symbol", "date", "rule", maintain_order=True)
+    return done.bars, left, found, done.notes
+
+
 def currency_notes(bars: pl.DataFrame) -> list[str]:
     """Say of bars in several currencies what adding up their returns leaves out."""
     named = bars["currency"].unique().sort().to_list()
-    if len({MINOR.get(name, (name, 1.0))[0] for name in named}) < 2:
+    if len({_major(name)[0] for name in named}) < 2:
         return []
     return [
         f"prices in {', '.join(named)}: returns are local and leave exchange rates out; "
         "data.base_currency and data.rates convert them"
     ]
+
+
+def _major(name: str) -> tuple[str, float]:
+    """Currency that a unit is of, and how many make one of it."""
+    return MINOR.get(name, (name, 1.0))
 
 
 def _rated(

@@ -89,6 +89,14 @@ def read_table(path: Path) -> pl.DataFrame:
         raise _unreadable(path, error) from None
 
 
+def day_of(table: pl.DataFrame, name: str) -> pl.Expr:
+    """Dates of a column of a table beside the bars; null where text is not YYYY-MM-DD."""
+    dtype = table.schema[name]
+    if dtype == pl.Date or dtype.base_type() == pl.Datetime:
+        return pl.col(name).cast(pl.Date)
+    return pl.col(name).cast(pl.String).str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
+
+
 def absent_columns(columns: Sequence[str]) -> list[str]:
     """Bar columns that are not among ``columns``; ``ts`` stands in for ``date``."""
     present = {*columns, "date"} if "ts" in columns else set(columns)
@@ -170,10 +178,8 @@ def _stamped(raw: pl.DataFrame) -> pl.DataFrame:
     """Give bars with ``ts`` their date; keep the moments where a session has several."""
     if "date" not in raw.columns:
         raw = raw.with_columns(date=pl.col("ts"))
-        raw = raw.with_columns(_date(raw.schema["date"]))
-    moments = raw.with_columns(intraday.stamps("ts", raw.schema["ts"]))
-    days = moments.with_columns(_date(raw.schema["date"]))
-    return moments if intraday.are_finer(days) else raw.drop("ts")
+    moments = raw.with_columns(intraday.stamps("ts", raw.schema["ts"]), _date(raw.schema["date"]))
+    return moments if intraday.are_finer(moments) else raw.drop("ts")
 
 
 def _files(path: Path) -> list[Path]:

@@ -206,14 +206,14 @@ def _none_over(inside: pl.DataFrame) -> DataError:
 
 def _refuse_starts(rows: pl.DataFrame, inside: pl.DataFrame, named: Mapping[str, str]) -> None:
     """Refuse stamps that almost always stand at or before the open, and end a bar too early."""
-    days = inside.group_by("symbol", "date").agg(
-        pl.col("ts").max() >= pl.col("due").max(), pl.col("session_open").first()
-    )
+    days = inside.group_by("symbol", "date").agg(pl.col("ts").max() >= pl.col("due").max())
+    if days["ts"].sum() >= _SELDOM * days.height:
+        return
     early = rows.filter(pl.col("date").is_null())
     ahead = placed(early.with_columns(ts=pl.col("ts") + pl.col("length")), named)
     begun = ahead.drop_nulls("date").select("symbol", "date").unique()
     at_open = days.join(begun, on=["symbol", "date"], how="semi").height
-    if days["ts"].sum() < _SELDOM * days.height and at_open > (1.0 - _SELDOM) * days.height:
+    if at_open > (1.0 - _SELDOM) * days.height:
         symbol, stamp = early.select("symbol", "ts").row(0)
         raise DataError(
             f"{at_open} of {days.height} sessions have a stamp at the open and hardly any has one "

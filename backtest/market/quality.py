@@ -23,6 +23,8 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from backtest.errors import DataError
+
 Verdict = Literal["quarantine", "flag"]
 
 PRICES = ("open", "high", "low", "close")
@@ -195,3 +197,16 @@ def findings_of(rows: pl.DataFrame, *, rule: str | None = None, verdict: Verdict
     absent = {name: made for name, made in given.items() if name not in rows.columns}
     filled = rows.with_columns(**absent)
     return filled.select(pl.col(name).cast(kind) for name, kind in FINDINGS.items())
+
+
+def nothing_left(quarantined: pl.DataFrame) -> DataError:
+    """Error for bars of which every row broke a rule."""
+    counts = quarantined["rule"].value_counts(sort=True)
+    reasons = ", ".join(f"{rows} rows {rule}" for rule, rows in counts.iter_rows())
+    first = quarantined.row(0, named=True)
+    return DataError(
+        f"no bar is left ({reasons})",
+        where=f"first {first['symbol']} {first['date']} {first['detail']}".rstrip(),
+        fix=RULES[counts["rule"][0]].fix,
+        code="E_DATA_QUARANTINED",
+    )

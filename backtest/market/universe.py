@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from backtest.errors import DataError
-from backtest.market.files import LABELS, read_table
+from backtest.market.files import LABELS, day_of, read_table
 from backtest.registry import closest
 
 Bools = npt.NDArray[np.bool_]
@@ -68,7 +68,7 @@ def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFr
     text = [pl.col(name).cast(pl.String).str.strip_chars().alias(name) for name in labels]
     frame = table.select(
         pl.col("symbol").cast(pl.String).str.strip_chars(),
-        *(_day(table, name) for name in SPAN[1:]),
+        *(day_of(table, name) for name in SPAN[1:]),
         *(pl.when(column != "").then(column) for column in text),
     ).sort("symbol", "valid_from", nulls_last=False)
     unread = table[SPAN[2]].cast(pl.String).str.strip_chars().replace("", None)
@@ -206,13 +206,6 @@ def membership_notes(bars: pl.DataFrame, members: pl.DataFrame | None) -> list[s
     if strangers := there - named:
         notes.append(f"{len(strangers)} symbols are no members at any time, first {min(strangers)}")
     return notes
-
-
-def _day(table: pl.DataFrame, name: str) -> pl.Expr:
-    dtype = table.schema[name]
-    if dtype == pl.Date or dtype.base_type() == pl.Datetime:
-        return pl.col(name).cast(pl.Date)
-    return pl.col(name).cast(pl.String).str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
 
 
 def _refuse_backwards(frame: pl.DataFrame, where: str) -> None:

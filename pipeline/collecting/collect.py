@@ -174,14 +174,14 @@ class _Pass:
         last = {s: closed[c] for s, c in zip(self.exchanges, self._calendars(), strict=True)}
         edge = self.store.newest_quotes(self.told.overlap, timeframe=self._timeframe)
         spans = edge.group_by("symbol").agg(first=pl.col("date").min(), last=pl.col("date").max())
-        known = {symbol: (start, end) for symbol, start, end in spans.iter_rows()}
-        reached = {symbol: end for symbol, (_, end) in known.items()}
+        reached = dict(spans.select("symbol", "last").iter_rows())
+        begun = dict(spans.select("symbol", "first").iter_rows())
         wanted = self._wanted({s: min(until, day) for s, day in last.items()}, reached)
         self.done.asked = len(wanted)
-        first = {
-            s: max(self.told.first, known[s][0]) if s in known else self.told.first for s in wanted
-        }
-        questions = [Question(s, first[s], last[s], self._timeframe) for s in wanted]
+        start = self.told.first
+        questions = [
+            Question(s, max(start, begun.get(s, start)), last[s], self._timeframe) for s in wanted
+        ]
         asker = Asker(self.line, self.told, self.limits, clock)
         for question, answer in asker.ask(questions, _staged(report, "symbols")):
             self._take(question, answer, edge)
@@ -295,22 +295,26 @@ class _Pass:
                 self.restated.append(symbol)
             else:
                 believed.append(symbol)
-                self.done.restated += [symbol] if told["moved"] else []
-                self.done.pending |= {symbol: pending[symbol]} if symbol in pending else {}
-                self.done.apart += [symbol] if told["apart"] else []
+                if told["moved"]:
+                    self.done.restated.append(symbol)
+                if told["apart"]:
+                    self.done.apart.append(symbol)
                 why = pending.get(symbol)
+                if why:
+                    self.done.pending[symbol] = why
                 self._note(question, "pending" if why else "complete", why)
         ours = pl.col("symbol").is_in(believed)
         moved = found.symbols.filter(ours & (pl.col("moved") > 0))
         earlier = carry_back(known, moved, tolerance=self.told.tolerance)
-        told = [
-            answer.actions.select(pl.lit(symbol).alias("symbol"), "date", "kind", "value")
-            for symbol, (_, answer) in self.taken.items()
-            if answer.actions.height and symbol in set(believed)
+        told_of = {symbol: self.taken[symbol][1].actions for symbol in believed}
+        actions = [
+            told_actions.select(pl.lit(symbol).alias("symbol"), "date", "kind", "value")
+            for symbol, told_actions in told_of.items()
+            if told_actions.height
         ]
         return _Kept(
             pl.concat([earlier.select(rows.columns), found.rows.filter(ours)]),
-            pl.concat([no_actions(), *told]).unique(
+            pl.concat([no_actions(), *actions]).unique(
                 ["symbol", "date", "kind"], keep="last", maintain_order=True
             ),
             found.gone.filter(ours),

@@ -5,6 +5,7 @@ For: ``weathervane doctor``. Not for: healing; each finding says which command d
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ def examine(home: str | Path | None = None) -> list[Check]:
         "files": _files,
         "ledger": _ledger,
         "documents": _documents,
+        "histories": _histories,
         "registry": _registry,
         "calendar": _calendar,
         "sessions": _sessions,
@@ -141,7 +143,10 @@ def _files(home: Home) -> str:
     """See that each published file is what its SHA-256 says."""
     from pipeline.publish import SIDECAR, damaged
 
-    folders = (home.snapshots, home.truth, home.exports, home.reports, home.backups)
+    folders = (
+        *(home.snapshots, home.truth, home.exports, home.reports),
+        *(home.proofs, home.backups, home.mlflow),
+    )
     wrong = [line for folder in folders for line in damaged(folder)]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
@@ -176,6 +181,30 @@ def _documents(home: Home) -> str:
     for session in sessions:
         read_document(home, session)
     return f"{len(sessions)} sessions, {sessions[0]} to {sessions[-1]}"
+
+
+def _histories(home: Home) -> str:
+    """See that the databases of the orchestrator and the tracker are whole, as far as one can.
+
+    They keep no checksums: what SQLite sees is a damaged structure, not a changed value.
+    """
+    import sqlite3
+
+    found = sorted(path for folder in (home.dagster, home.mlflow) for path in folder.rglob("*.db"))
+    for path in found:
+        try:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as opened:
+                said = str(opened.execute("pragma quick_check(1)").fetchone()[0])
+        except sqlite3.Error as error:
+            said = str(error)
+        if said != "ok":
+            folder = home.dagster if home.dagster in path.parents else home.mlflow
+            raise _Wrong(
+                f"{path} is damaged ({said.splitlines()[-1]})",
+                f"move {folder} away and {_AGAIN}: earlier runs are no longer listed, what was"
+                " exported is untouched",
+            )
+    return f"{len(found)} databases of runs are whole" if found else NOTHING
 
 
 def _registry(home: Home) -> str:

@@ -138,7 +138,8 @@ def version_bytes(home: "Home", entry: Entry) -> bytes:
     raise StoreError(
         f"the bytes of entry {entry.entry} (session {entry.session}) are damaged or gone",
         where=str(version_path(home, entry.sha256)),
-        fix="restore the file from a backup or roll back to another entry",
+        fix="restore the file from a copy of your own, roll back to another entry, or move the"
+        " exports folder away and run again",
         code="E_CORRUPT",
     )
 
@@ -159,12 +160,16 @@ def _standing(ledger: Ledger, document: "ParameterDocument") -> Entry | None:
 def _complete(home: "Home", ledger: Ledger, entry: Entry) -> bool:
     """Bring the files of an entry, and ``latest.json``, in line with the ledger.
 
+    The file of another session comes back where it is gone; a damaged one is for a person to see.
+
     Returns
     -------
     bool
         Whether anything was written.
     """
-    places = ((entry, home.exports / entry.path), (ledger.shown, home.parameters / LATEST))
+    places = [(entry, home.exports / entry.path), (ledger.shown, home.parameters / LATEST)]
+    others = [(other, home.exports / other.path) for other in ledger.in_force.values()]
+    places += [(other, path) for other, path in others if not path.exists()]
     written = False
     for wanted, path in places:
         content = version_bytes(home, wanted)

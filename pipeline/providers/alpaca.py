@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
@@ -26,6 +25,7 @@ from pipeline.feed import (
     RateLimited,
     SymbolUnknown,
     no_actions,
+    retry_after_s,
 )
 from pipeline.provider import PROVIDERS
 
@@ -283,16 +283,13 @@ class AlpacaLine:
 def patience(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait after ``now`` (since 1970): ``Retry-After``, or ``X-RateLimit-Reset``."""
     after, reset = headers.get("Retry-After"), headers.get("X-RateLimit-Reset")
-    seconds = None
+    if after:
+        return retry_after_s(after, datetime.fromtimestamp(now, UTC))
     try:
-        if after:
-            numeric = re.fullmatch(r"\d+(\.\d+)?", after.strip())
-            seconds = float(after) if numeric else parsedate_to_datetime(after).timestamp() - now
-        elif reset:
-            seconds = float(reset) - now
-    except (ValueError, OverflowError):
+        seconds = float(reset or "nan") - now
+    except ValueError:
         return None
-    return max(seconds, 0.0) if seconds is not None and math.isfinite(seconds) else None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 def _key(variable: str) -> str:

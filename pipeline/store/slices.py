@@ -338,5 +338,7 @@ class Store(Quotes):
     def findings(self) -> list[str]:
         """Say what is wrong with the store; empty when every table holds what was committed."""
         with self.reading() as open_store:
-            lost = frames.lost_rows(open_store, self.home.database)
-            return lost or frames.changed_rows(open_store, self.home.database)
+            database = self.home.database
+            lost = frames.lost_rows(open_store, database)
+            changed = lost or frames.changed_rows(open_store, database)
+            return changed or frames.unsound_blocks(open_store, database)

@@ -89,8 +89,8 @@ def content_sha256(weights: bytes, config: bytes) -> str:
 
 def write_folder(
     folder: Path, weights: bytes, config: bytes, *, signature: Signature, run_id: str
-) -> None:
-    """Write the three files."""
+) -> str:
+    """Write the three files; the SHA-256 of the description."""
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
 
@@ -103,10 +103,23 @@ def write_folder(
     model = Model(run_id=run_id, signature=ModelSignature(inputs=inputs, outputs=outputs))
     model.add_flavor(FLAVOUR, weights=WEIGHTS, config=CONFIG, format=1)
     model.save(str(folder / DESCRIPTION))
+    return hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
 
 
-def read_folder(folder: Path, *, sha256: str, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read weights and configuration, after every other file was refused and the hash checked.
+def read_folder(
+    folder: Path, *, sha256: str, described: str | None, where: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read weights and configuration, after every other file was refused and the hashes checked.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    sha256 : str
+        Of weights and configuration, as :func:`content_sha256`.
+    described : str, optional
+        SHA-256 of the description; none for a version registered before it was kept.
+    where : str
+        Names the model in messages.
 
     Raises
     ------
@@ -119,9 +132,12 @@ def read_folder(folder: Path, *, sha256: str, where: str) -> tuple[dict[str, Any
     _refuse_strangers(folder, where)
     try:
         weights, config = (folder / WEIGHTS).read_bytes(), (folder / CONFIG).read_bytes()
-        _refuse_flavours((folder / DESCRIPTION).read_text(encoding="utf-8"), where)
+        description = (folder / DESCRIPTION).read_bytes()
+        _refuse_flavours(description.decode(), where)
     except (OSError, UnicodeDecodeError) as error:
         raise _corrupt(f"a file cannot be read ({error})", where) from None
+    if described not in (None, hashlib.sha256(description).hexdigest()):
+        raise _corrupt(f"{DESCRIPTION} is not what was registered", where)
     found = content_sha256(weights, config)
     if found != sha256:
         raise _corrupt(f"SHA-256 {found[:12]} is not the registered {sha256[:12]}", where)
@@ -155,5 +171,5 @@ def _unsafe(what: str, where: str) -> StoreError:
 
 
 def _corrupt(what: str, where: str) -> StoreError:
-    fix = "run the research again, or set the alias to an intact version"
+    fix = "run `weathervane run`, or set the alias to an intact version"
     return StoreError(what, where=where, fix=fix, code="E_CORRUPT")

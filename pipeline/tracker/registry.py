@@ -4,6 +4,7 @@ For: registering, moving ``champion`` and ``challenger``, loading. Not for: whet
 promoted, which the gate says.
 """
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+logger = logging.getLogger(__name__)
+
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 CONTENT = "content_sha256"
+DESCRIBED = "description_sha256"
 UNIVERSE = "universe"
 SESSION = "session"
 
@@ -74,13 +78,14 @@ def add_version(
     client: "MlflowClient",
     name: str,
     *,
+    uri: str,
     run_id: str,
     arrays: Mapping[str, Any],
     config: Mapping[str, Any],
     signature: Signature,
     tags: Mapping[str, str],
 ) -> tuple["ModelVersion", bool]:
-    """Find the version of this content, or add one from files kept in the run.
+    """Find the version of this content and see to its files, or add one, kept in the run.
 
     Returns
     -------
@@ -91,17 +96,37 @@ def add_version(
     weights, settings = encode_content(arrays, config)
     digest = content_sha256(weights, settings)
     known = client.search_model_versions(f"name = '{name}' and tag.{CONTENT} = '{digest}'")
-    if known:
-        return max(known, key=lambda one: int(one.version)), False
-    place = f"models/{name}"
+    found = max(known, key=lambda one: int(one.version), default=None)
+    if found is not None and _is_whole(found, uri=uri):
+        return found, False
+    # The files of a version that were damaged are written anew where they were.
+    holder, place = (found.run_id if found else None) or run_id, f"models/{name}"
     with tempfile.TemporaryDirectory() as folder:
-        write_folder(Path(folder), weights, settings, signature=signature, run_id=run_id)
-        client.log_artifacts(run_id, folder, artifact_path=place)
+        described = write_folder(
+            Path(folder), weights, settings, signature=signature, run_id=holder
+        )
+        client.log_artifacts(holder, folder, artifact_path=place)
+    if found is not None:
+        client.set_model_version_tag(name, found.version, DESCRIBED, described)
+        return found, False
     source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
+    given = {**tags, CONTENT: digest, DESCRIBED: described}
     made = client.create_model_version(
-        name, source, run_id=run_id, tags={**tags, CONTENT: digest}, await_creation_for=0
+        name, source, run_id=run_id, tags=given, await_creation_for=0
     )
     return made, True
+
+
+def _is_whole(version: "ModelVersion", *, uri: str) -> bool:
+    """Say whether the files of a version are those that were registered."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _read(version, uri=uri, where=f"{version.name} version {version.version}")
+    except (StoreError, MlflowException, OSError) as error:
+        logger.warning("registered anew (%s)", error)
+        return False
+    return True
 
 
 def _ensure_model(client: "MlflowClient", name: str) -> None:
@@ -164,16 +189,24 @@ def load_version(client: "MlflowClient", name: str, alias: str, *, uri: str) -> 
         ``E_MODEL``: no such model or alias. ``E_MODEL_UNSAFE``, ``E_CORRUPT``: see
         :func:`pipeline.tracker.folder.read_folder`.
     """
-    from mlflow.artifacts import download_artifacts
-
     found = _version_of(client, name, alias)
-    where = f"{name}@{alias} version {found.version}"
-    digest = found.tags.get(CONTENT, "")
-    with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(artifact_uri=found.source, dst_path=folder, tracking_uri=uri)
-        arrays, config = read_folder(Path(path), sha256=digest, where=where)
+    arrays, config = _read(found, uri=uri, where=f"{name}@{alias} version {found.version}")
     tags = dict(found.tags)
     return Loaded(arrays, config, name, int(found.version), found.run_id, tags)
+
+
+def _read(
+    version: "ModelVersion", *, uri: str, where: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Download the files of a version and read them, each hash checked."""
+    from mlflow.artifacts import download_artifacts
+
+    tags = version.tags
+    with tempfile.TemporaryDirectory() as folder:
+        path = download_artifacts(artifact_uri=version.source, dst_path=folder, tracking_uri=uri)
+        return read_folder(
+            Path(path), sha256=tags.get(CONTENT, ""), described=tags.get(DESCRIBED), where=where
+        )
 
 
 def _version_of(client: "MlflowClient", name: str, alias: str) -> "ModelVersion":

@@ -11,12 +11,13 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.publish import publish_bytes
 from pipeline.tracker.client import speaking
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def is_gone(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Research:
-    """One run; after the same research has finished once, writing to it again does nothing.
+    """One run; after the same research has finished once, writing to it again changes nothing.
 
     Parameters
     ----------
@@ -135,17 +136,29 @@ class Research:
         self.tags({"mlflow.note.content": text})
 
     def files(self, contents: Mapping[str, bytes | str | Path]) -> None:
-        """Keep files by relative path: bytes, text, or the path of a file to copy."""
-        if self.reused or not contents:
-            return
+        """Keep files by relative path, each with its SHA-256: bytes, text, or a file to copy.
+
+        Where an earlier, equal run was found, only those that are gone from it.
+        """
         with tempfile.TemporaryDirectory() as folder, speaking(self.uri):
-            for name, content in contents.items():
-                path = Path(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
+            held = self._held(contents) if self.reused else set()
+            missing = {name: content for name, content in contents.items() if name not in held}
+            for name, content in missing.items():
                 if isinstance(content, Path):
                     content = content.read_bytes()
-                path.write_bytes(content if isinstance(content, bytes) else content.encode())
-            self.client.log_artifacts(self.run_id, folder)
+                whole = content if isinstance(content, bytes) else content.encode()
+                publish_bytes(Path(folder, name), whole)
+            if missing:
+                self.client.log_artifacts(self.run_id, folder)
+
+    def _held(self, names: Iterable[str]) -> set[str]:
+        """Paths of the files that the run holds in the folders of some names."""
+        folders = {Path(name).parent.as_posix() for name in names}
+        listed = [
+            self.client.list_artifacts(self.run_id, None if folder == "." else folder)
+            for folder in sorted(folders)
+        ]
+        return {str(one.path) for found in listed for one in found}
 
     def figures(self, pictures: Mapping[str, bytes]) -> None:
         """Keep PNG pictures by name, under ``figures/``."""

@@ -163,6 +163,7 @@ class Tracker:
             found, created = add_version(
                 self.client,
                 name,
+                uri=self.uri,
                 run_id=run_id,
                 arrays=arrays,
                 config=config,

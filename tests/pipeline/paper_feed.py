@@ -3,6 +3,7 @@
 For: tests of what every feed shares. Not for: a protocol; those have servers of their own.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from backtest.market.calendar import sessions
+from pipeline.collecting.patience import Clock
 from pipeline.config import load_settings
 from pipeline.feed import Answer, Limits, Question, SymbolUnknown, no_actions, undo_splits
 
@@ -24,6 +26,34 @@ FREE = Limits(rate_per_s=1e6, burst=1000, concurrent=4)
 def evening(day: date) -> datetime:
     """After the close of New York."""
     return datetime(day.year, day.month, day.day, 23, tzinfo=UTC)
+
+
+class Time:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self):
+        self.at, self.slept = 0.0, []
+        self._lock = threading.Lock()
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.at, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self.at += seconds
+            self.slept.append(seconds)
+
+
+def failing(times: int, error: Exception):
+    """Fault that passes after some questions."""
+    left = [times]
+
+    def fault(_question):
+        if left[0] > 0:
+            left[0] -= 1
+            raise error
+
+    return fault
 
 
 @dataclass

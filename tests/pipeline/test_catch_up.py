@@ -221,6 +221,13 @@ def holder(tmp_path: Path):
     process.wait(30)
 
 
+@pytest.mark.parametrize("note", ['{"run_ie": "r", "pid": 1}', "[]", "{", "\xff"])
+def test_a_damaged_note_of_whose_turn_it_is_names_nobody(tmp_path, note):
+    path = tmp_path / ".turn-u.lock"
+    turns._note(path).write_bytes(note.encode("latin-1"))
+    assert turns._read(path)["run_id"] == ""
+
+
 def test_two_runs_of_one_universe_take_turns(tmp_path, holder):
     home, told = open_home(tmp_path), []
     with pytest.raises(

@@ -106,8 +106,8 @@ def test_doctor_finds_a_sound_home_sound(home: Path):
     assert ran.code == 0, ran.err
     checks = {check["name"]: check for check in json.loads(ran.out)["checks"]}
     assert list(checks) == [
-        *("home", "store", "backup", "feed", "files", "ledger", "documents", "registry"),
-        *("calendar", "sessions"),
+        *("home", "store", "backup", "feed", "files", "ledger", "documents"),
+        *("histories", "registry", "calendar", "sessions"),
     ]
     assert all(check["ok"] for check in checks.values())
     assert checks["documents"]["found"] == "2 sessions, 2016-02-04 to 2016-02-05"

@@ -1,5 +1,3 @@
-import random
-import threading
 from datetime import date, timedelta
 
 import polars as pl
@@ -9,30 +7,22 @@ from backtest.errors import ConfigError, ProviderUnavailable
 from backtest.market.bars import prepare
 from pipeline.collecting import collect, raw_bars
 from pipeline.collecting.compare import carry_back, compare
-from pipeline.collecting.patience import Breaker, Bucket, Clock, persist
-from pipeline.feed import Limits, RateLimited
+from pipeline.feed import RateLimited
 from pipeline.store import content_hash
 from pipeline.store.quotes import midnight
-from tests.pipeline.paper_feed import FIRST, LAST, PaperFeed, days_before, evening, settings_of
+from tests.pipeline.paper_feed import (
+    FIRST,
+    LAST,
+    PaperFeed,
+    Time,
+    days_before,
+    evening,
+    failing,
+    settings_of,
+)
 from tests.pipeline.stored import fresh
 
 NAMES = ["A", "B", "C", "D"]
-
-
-class Time:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self):
-        self.at, self.slept = 0.0, []
-        self._lock = threading.Lock()
-
-    def clock(self) -> Clock:
-        return Clock(lambda: self.at, self.sleep)
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self.at += seconds
-            self.slept.append(seconds)
 
 
 def go(feed: PaperFeed, store, *, day: date = LAST, run: str = "r", names=NAMES, told=()):
@@ -51,18 +41,6 @@ def go(feed: PaperFeed, store, *, day: date = LAST, run: str = "r", names=NAMES,
 
 def labels(names=NAMES) -> pl.DataFrame:
     return pl.DataFrame({"symbol": names, "sector": "Energy", "exchange": "XNYS"})
-
-
-def failing(times: int, error: Exception):
-    """Fault that passes after some questions."""
-    left = [times]
-
-    def fault(_question):
-        if left[0] > 0:
-            left[0] -= 1
-            raise error
-
-    return fault
 
 
 def test_the_first_pass_keeps_everything_and_the_second_asks_nothing(tmp_path):
@@ -352,52 +330,3 @@ def test_each_symbol_is_compared_with_itself():
     told = found.symbols.select("symbol", "span", "gone", "thinned").rows()
     assert told == [("A", 8, 0, False), ("B", 10, 3, True), ("C", 10, 1, False)]
     assert found.gone.select("symbol").to_series().to_list() == ["B"] * 3 + ["C"]
-
-
-def test_a_bucket_lets_the_burst_out_and_then_keeps_the_rate():
-    time = Time()
-    bucket = Bucket(Limits(rate_per_s=2.0, burst=3, concurrent=1), time.clock())
-    for _ in range(7):
-        bucket.take()
-    assert time.at == pytest.approx((7 - 3) / 2.0)
-    bucket.pause(10.0)
-    bucket.take()
-    assert time.at == pytest.approx(12.0)
-
-
-def test_waits_double_with_jitter_and_the_source_is_believed_about_its_own():
-    time = Time()
-    bucket = Bucket(Limits(1e9, 100, 1), time.clock())
-    told = {"bucket": bucket, "breaker": Breaker(9), "clock": time.clock()}
-
-    def down():
-        raise ProviderUnavailable("HTTP 500")
-
-    with pytest.raises(ProviderUnavailable, match="HTTP 500"):
-        persist(down, attempts=4, first_wait_s=1.0, jitter=random.Random(1), **told)
-    assert len(time.slept) == 3
-    for wait, most in zip(time.slept, (1.0, 2.0, 4.0), strict=True):
-        assert most / 2 <= wait <= most
-    patient = failing(1, RateLimited("429", after_s=7.0))
-    at = time.at
-    persist(lambda: patient(None), attempts=2, first_wait_s=1.0, jitter=random.Random(1), **told)
-    assert time.at - at == pytest.approx(7.0)
-
-
-def test_an_open_breaker_asks_nobody():
-    time, breaker = Time(), Breaker(2)
-    breaker.note(failed=True)
-    breaker.note(failed=False)
-    breaker.note(failed=True)
-    assert not breaker.open
-    breaker.note(failed=True)
-    with pytest.raises(ProviderUnavailable, match="not asked: 2 symbols in a row"):
-        persist(
-            lambda: pytest.fail("asked"),
-            bucket=Bucket(Limits(1.0, 1, 1), time.clock()),
-            breaker=breaker,
-            attempts=3,
-            first_wait_s=1.0,
-            clock=time.clock(),
-            jitter=random.Random(0),
-        )

@@ -14,9 +14,12 @@ import duckdb
 import pytest
 
 from backtest.errors import StoreError
+from pipeline.commands.doctor import examine
 from pipeline.config import open_home
 from pipeline.store import Store, commits, connection
+from pipeline.store.backup import keep_backup, restore
 from pipeline.store.commits import LEDGER, read_commits
+from tests.pipeline.damage import flip
 from tests.pipeline.stored import FRIDAY, MONDAY, TUESDAY, at, bars_of, fresh
 
 ROOT = Path(__file__).parents[2]
@@ -62,10 +65,8 @@ def test_a_commit_leaves_claim_intent_and_confirmation(tmp_path):
     assert kinds(store)[3:] == ["intent", "confirmed"], "its own claim still holds"
 
 
-def test_a_lost_write_ahead_log_is_seen(tmp_path, monkeypatch):
-    """Without it the database opens without an error, and its last commits are gone."""
-    store = fresh(tmp_path)
-    keep(store, 10.0)
+def left_in_log(store: Store, monkeypatch) -> Path:
+    """Write a second commit that stays in the write-ahead log, as after a kill."""
     connect = duckdb.connect
 
     def lazily(path, **told):
@@ -79,6 +80,34 @@ def test_a_lost_write_ahead_log_is_seen(tmp_path, monkeypatch):
         keep(store, 11.0, day=TUESDAY)
     log = Path(f"{store.home.database}.wal")
     assert log.stat().st_size > 0
+    return log
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_a_flipped_byte_of_the_write_ahead_log_is_seen_and_restoring_heals(
+    tmp_path, monkeypatch, share
+):
+    store = fresh(tmp_path)
+    keep(store, 10.0)
+    keep_backup(store.home)
+    log = left_in_log(store, monkeypatch)
+    flip(log, min(int(log.stat().st_size * share) + 1, log.stat().st_size - 2))
+    found = next(check for check in examine(tmp_path) if check.name == "store")
+    assert found.found.startswith(("E_STORE_CORRUPT: ", "E_STORE_LOST: ")), found
+    assert "\n" not in found.found
+    assert "weathervane restore" in found.heal
+    assert restore(store.home).lost == 1
+    assert [check for check in examine(tmp_path) if not check.ok] == []
+    assert store.read_bars()["close"].to_list() == [10.0]
+    keep(store, 11.0, run="again", day=TUESDAY)
+    assert store.read_bars()["close"].to_list() == [11.0]
+
+
+def test_a_lost_write_ahead_log_is_seen(tmp_path, monkeypatch):
+    """Without it the database opens without an error, and its last commits are gone."""
+    store = fresh(tmp_path)
+    keep(store, 10.0)
+    log = left_in_log(store, monkeypatch)
     assert store.read_bars()["close"].to_list() == [11.0]
     aside = shutil.copy(log, tmp_path / "log")
     log.unlink()

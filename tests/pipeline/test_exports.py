@@ -13,8 +13,9 @@ from backtest.errors import DataError, StoreError
 from pipeline import exports, journal
 from pipeline.config import Home
 from pipeline.exports import ledger, publishing
-from pipeline.publish import damaged
-from tests.ml.documents import document
+from pipeline.publish import damaged, sidecar_of
+from tests.ml.documents import document, held_entry
+from tests.pipeline.damage import flip
 from tests.pipeline.published import DAYS, chain
 
 
@@ -30,12 +31,6 @@ def files(home: Home) -> dict[str, tuple[bytes, int]]:
         for p in sorted(home.exports.rglob("*"))
         if p.is_file() and p.name != ".ledger.lock"
     }
-
-
-def flip(path: Path, at: int = 40) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(bytes(content))
 
 
 def test_a_document_lands_with_its_hash_the_latest_and_a_line(home):
@@ -238,6 +233,20 @@ def test_publishing_again_heals_damaged_files(home):
     flip(home.exports / "versions" / f"{done.entry.sha256}.json")
     assert exports.publish_document(home, document(DAYS[0])).written
     assert damaged(home.exports) == []
+
+
+def test_the_deleted_file_of_an_earlier_session_comes_back_with_the_next_one(home):
+    done = chain(home)
+    before = done[0].path.read_bytes()
+    done[0].path.unlink()
+    sidecar_of(done[0].path).unlink()
+    with pytest.raises(StoreError, match=r"^E_MISSING"):
+        exports.history(home)
+    previous = exports.read_document(home, done[-1].entry.session)
+    entry = held_entry(previous=previous.strategies["rsi_swing"])
+    exports.publish_document(home, document(DAYS[3], entry=entry, previous=previous))
+    assert len(exports.history(home).entries) == 4
+    assert done[0].path.read_bytes() == before
 
 
 def test_a_rollback_to_damaged_bytes_changes_nothing(home):

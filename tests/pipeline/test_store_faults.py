@@ -293,6 +293,31 @@ def flip_block(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+def test_a_flipped_byte_in_any_block_is_found(tmp_path):
+    """Also in an index, which no query reads, and in space that is not used."""
+    store = fresh(tmp_path)
+    keep(store, {FRIDAY: 10.0})
+    keep(store, {FRIDAY: 10.0, MONDAY: 11.0})
+    path = store.home.database
+    whole = path.read_bytes()
+    assert store.findings() == []
+    silent, unread, size = [], [], 1 << 18
+    for place in (100, 4_196, 8_292, *range(12_288 + size // 2, len(whole), size)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            found = store.findings()
+            unread.append(place)
+        except StoreError as error:
+            found = [str(error)]
+        if not (found and "weathervane restore" in found[0]):
+            silent.append(place)
+    assert silent == []
+    assert unread, "a query reads every block: then nothing else has to"
+    hole = unread[-1] - size // 2
+    path.write_bytes(whole[:hole] + bytes(size) + whole[hole + size :])
+    assert store.findings() == [], "a hole that the database made itself is no damage"
+
+
 @pytest.mark.parametrize(
     "damage",
     [

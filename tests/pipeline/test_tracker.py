@@ -15,6 +15,7 @@ import pytest
 
 from backtest.errors import StoreError
 from pipeline.config import Home, TrackingConfig
+from pipeline.publish import damaged, read_published
 from pipeline.tracker import (
     PARAMETERS_MODEL,
     REGIME_MODEL,
@@ -26,6 +27,7 @@ from pipeline.tracker import (
 )
 from pipeline.tracker.client import shown
 from pipeline.tracker.runs import PROCESS, is_gone, this_process
+from tests.pipeline.damage import flip
 
 SIGNATURE = Signature(
     inputs={"market_return": "double", "market_volume": "double"},
@@ -115,7 +117,11 @@ def test_a_run_holds_what_went_in_and_what_came_out(tracker, tmp_path):
     assert entry.digest == "f" * 36
     assert json.loads(entry.profile) == {"num_rows": 3, "snapshot": "f" * 64}
     kept = {f.path for f in tracker.client.list_artifacts(run.run_id)}
-    assert kept == {"figures", "reports", "note.txt"}
+    assert kept == {"figures", "reports", "note.txt", "note.txt.sha256"}
+    folder = Path(found.info.artifact_uri.removeprefix("file://"))
+    assert damaged(folder) == []
+    for name in ("figures/equity.png", "note.txt"):
+        assert read_published(folder / name) in (b"\x89PNG", b"text")
     assert run.url == f"http://127.0.0.1:5000/#/experiments/{tracker.experiment}/runs/{run.run_id}"
 
 
@@ -126,13 +132,26 @@ def test_the_same_research_is_one_run(tracker):
     with tracker.research(mark, name="twice") as second:
         second.metrics({"sharpe": 2.0})
         second.params({"late": 1})
-        second.files({"late.txt": "late"})
     assert second.reused
     assert not first.reused
     assert second.run_id == first.run_id
     found = tracker.client.get_run(first.run_id)
     assert found.data.metrics == {"sharpe": 1.0}
     assert found.data.params == {}
+
+
+def test_only_files_that_are_gone_come_back_into_a_run_that_was_found(tracker):
+    mark = fingerprint(snapshot="gone")
+    with tracker.research(mark, name="once") as first:
+        first.files({"deep/a.txt": "a", "b.txt": "b"})
+    info = tracker.client.get_run(first.run_id).info
+    folder = Path(info.artifact_uri.removeprefix("file://"))
+    (folder / "deep/a.txt").unlink()
+    with tracker.research(mark, name="twice") as second:
+        second.files({"deep/a.txt": "a", "b.txt": "later"})
+    assert second.reused
+    assert read_published(folder / "deep/a.txt") == b"a"
+    assert read_published(folder / "b.txt") == b"b"
     assert fingerprint(snapshot="same", code="x") != mark
 
 
@@ -314,6 +333,18 @@ def test_one_flipped_bit_is_refused(tracker, name):
     path.write_bytes(bytes(content))
     with pytest.raises(StoreError, match=r"^E_CORRUPT: SHA-256"):
         tracker.load_model(model, "champion")
+    assert register(tracker, model, 1.0, promoted=True).version == version
+    assert tracker.load_model(model, "champion").config["level"] == 1.0
+
+
+def test_a_flipped_bit_of_the_description_is_refused_and_registering_again_heals(tracker):
+    version = register(tracker, "described", 1.0, promoted=True).version
+    path = folder_of(tracker, "described", version) / "MLmodel"
+    flip(path, path.read_bytes().index(b"utc_time_created") + 25)
+    with pytest.raises(StoreError, match=r"^E_CORRUPT: MLmodel is not what was registered"):
+        tracker.load_model("described", "champion")
+    assert not register(tracker, "described", 1.0, promoted=True).created
+    tracker.load_model("described", "champion")
 
 
 def test_a_lost_folder_is_one_line(tracker):
@@ -322,6 +353,8 @@ def test_a_lost_folder_is_one_line(tracker):
     with pytest.raises(StoreError, match=r"^E_(TRACKER|CORRUPT)") as caught:
         tracker.load_model("lost", "champion")
     assert "\n" not in str(caught.value)
+    assert register(tracker, "lost", 1.0, promoted=True).version == version
+    tracker.load_model("lost", "champion")
 
 
 def test_a_server_that_does_not_answer_is_one_line_and_quick(tmp_path):

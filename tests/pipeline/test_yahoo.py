@@ -18,7 +18,6 @@ from pipeline.config import load_settings
 from pipeline.config.settings import PROFILES
 from pipeline.feed import QUOTE_COLUMNS, Question, RateLimited, SymbolUnknown
 from pipeline.provider import PROVIDERS
-from pipeline.providers.yahoo import retry_after_s
 from pipeline.providers.yahoo.wire import rewritten
 from tests.pipeline.yahoo_market import Listing
 from tests.pipeline.yahoo_server import YahooServer, live_row, nothing_at, restated
@@ -154,12 +153,6 @@ def test_too_many_questions(server, line, header, after_s):
         line.ask(week())
     assert error.value.after_s == after_s
     assert server.asked["ABC"] == 1, "the client would have asked once more"
-
-
-def test_a_moment_to_wait_for():
-    now = datetime(2024, 1, 1, 12, 0, tzinfo=UTC)
-    assert retry_after_s("Mon, 01 Jan 2024 12:01:30 GMT", now) == 90.0
-    assert retry_after_s("Mon, 01 Jan 2024 11:00:00 GMT", now) == 0.0
 
 
 @pytest.mark.parametrize("kind", ["delisted", "empty"])

@@ -8,7 +8,6 @@ judging the bars.
 import re
 import threading
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from pipeline.feed import (
     Question,
     RateLimited,
     SymbolUnknown,
+    retry_after_s,
 )
 from pipeline.provider import PROVIDERS
 from pipeline.providers.yahoo.reading import LENGTHS, nothing, read
@@ -156,25 +156,6 @@ class YahooLine:
         return ProviderUnavailable(
             f"no readable answer ({what})", where=f"{symbol} at {self.place}", fix="try again later"
         )
-
-
-def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Seconds that a ``Retry-After`` asks for; a number or a moment, nothing if it is neither.
-
-    Examples
-    --------
-    >>> retry_after_s("30", datetime(2024, 1, 1, tzinfo=UTC))
-    30.0
-    """
-    if header is None:
-        return None
-    if header.strip().isdigit():
-        return float(header)
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
 
 
 def _refuse_unaskable(question: Question) -> None:
