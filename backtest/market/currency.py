@@ -124,8 +124,9 @@ def convert(
 ) -> Converted:
     """Turn clean bars into the base currency.
 
-    A pair is taken as it stands, turned round, or crossed through one third currency whose two
-    rates are of the same date, in this order. Bars in the base itself stay bit for bit.
+    Each date's rate is the pair's as it stands, turned round, or crossed through one third
+    currency whose two rates are of the same date, in this order. Bars in the base itself stay
+    bit for bit.
 
     Parameters
     ----------
@@ -277,18 +278,17 @@ def _table(rates: pl.DataFrame | None, majors: list[str], base: str) -> pl.DataF
 
 
 def _into(known: pl.DataFrame, name: str, base: str) -> pl.DataFrame:
-    """Rates of one currency by date: its own pair, or else the first cross by name."""
-    own = known.filter((pl.col("of") == name) & (pl.col("into") == base))
-    if own.height:
-        return own.select("date", "rate")
-    here = known.filter(pl.col("of") == name)
-    for third in here["into"].unique().sort():
-        first = here.filter(pl.col("into") == third)
-        second = known.filter((pl.col("of") == third) & (pl.col("into") == base))
-        crossed = first.join(second, on="date", suffix="_second").sort("date")
-        if crossed.height:
-            return crossed.select("date", rate=pl.col("rate") * pl.col("rate_second"))
-    return own.select("date", "rate")
+    """Rates of one currency by date: its own pair, where that has none a cross, first by name.
+
+    Date by date, lest a pair that begins today change the prices of years ago.
+    """
+    here, there = known.filter(pl.col("of") == name), known.filter(pl.col("into") == base)
+    crossed = here.join(there, left_on=["into", "date"], right_on=["of", "date"], suffix="_second")
+    routes = [
+        here.filter(pl.col("into") == base).select("date", "rate"),
+        crossed.sort("into").select("date", rate=pl.col("rate") * pl.col("rate_second")),
+    ]
+    return pl.concat(routes).unique("date", keep="first", maintain_order=True).sort("date")
 
 
 def _unrated(rows: pl.DataFrame) -> pl.DataFrame:

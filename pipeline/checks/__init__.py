@@ -12,6 +12,7 @@ from pipeline.checks.export import (
 )
 from pipeline.checks.ingest import (
     every_session_has_bars,
+    history_is_long,
     keys_are_unique,
     quarantine_is_small,
     rows_are_accounted_for,
@@ -47,6 +48,7 @@ CHECKS = (
     zero_volumes_are_few,
     range_faults_are_few,
     every_session_has_bars,
+    history_is_long,
     probabilities_sum_to_one,
     regimes_are_causal,
     nothing_sees_the_future,
@@ -65,6 +67,7 @@ __all__ = [
     "every_session_has_bars",
     "gaps_are_few",
     "grade",
+    "history_is_long",
     "jumps_are_few",
     "keys_are_unique",
     "mixes_are_sound",

@@ -1,7 +1,7 @@
 """What must hold of bars and sessions before they flow on.
 
-For: rows accounted for, keys, the quarantine as a whole, empty sessions. Not for: the rules of
-quality, family by family (``quality``).
+For: rows accounted for, keys, the quarantine as a whole, empty sessions, history. Not for: the
+rules of quality, family by family (``quality``).
 """
 
 import dagster as dg
@@ -9,6 +9,8 @@ import dagster as dg
 from pipeline.boundary import at_boundary
 from pipeline.checks.severity import FEW, grade
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
+
+DAYS_A_YEAR = 365.25
 
 
 @dg.asset_check(asset="bars", blocking=True, description="Rows in = rows out + rows with a reason.")
@@ -123,4 +125,36 @@ def every_session_has_bars(
         description=f"{len(absent)} of {len(span)} sessions of {snapshot.calendar} have no bar "
         "(data.calendar names another exchange, or data = the days that are there)",
         metadata={"absent": dg.MetadataValue.json([str(day) for day in absent[:20]])},
+    )
+
+
+@dg.asset_check(asset="bars", description="The panel reaches far enough back.")
+@at_boundary
+def history_is_long(
+    context: dg.AssetCheckExecutionContext,
+    settings: SettingsResource,
+    snapshots: SnapshotsResource,
+) -> dg.AssetCheckResult:
+    """Warn of a panel shorter than the profile wants; name the symbols that alone are shorter."""
+    import polars as pl
+
+    files, wanted = snapshots.open(), settings.read().checks.years
+    bars = files.bars(files.current())
+    spans = (
+        bars.group_by("symbol").agg(pl.col("date").min()).sort("date", "symbol", descending=True)
+    )
+    years = (bars["date"].max() - spans["date"]).dt.total_days() / DAYS_A_YEAR
+    shorter = spans.with_columns(years=years).filter(pl.col("years") < wanted)
+    reached = float(years.max())
+    return dg.AssetCheckResult(
+        passed=reached >= wanted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{reached:.1f} years back from the last session; {shorter.height} of "
+        f"{spans.height} symbols have less than checks.years = {wanted:g}",
+        metadata={
+            "years": reached,
+            "shorter": dg.MetadataValue.json(
+                {symbol: round(back, 2) for symbol, _, back in shorter.head(20).iter_rows()}
+            ),
+        },
     )

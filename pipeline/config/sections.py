@@ -100,6 +100,8 @@ class ChecksConfig(Section):
         Warn above the first; above the second nothing flows on, because a wrong price would.
     gaps, stale, volume, range : float
         Warn above it; the rows stay, and their prices were quoted.
+    years : float
+        Warn where the panel reaches less far back from its last session.
     """
 
     duplicates: Limits = (0.0, 0.05)
@@ -109,6 +111,7 @@ class ChecksConfig(Section):
     stale: Share = 0.001
     volume: Share = 0.01
     range: Share = 0.005
+    years: float = Field(default=2.0, ge=0.0)
 
 
 class FeedConfig(Section):

@@ -44,7 +44,7 @@ def _bytes_of(column: pl.Series) -> bytes:
     if column.dtype == pl.String:
         filled = column.fill_null("")
         lengths = filled.str.len_bytes().cast(pl.Int64).to_numpy().astype("<i8")
-        return lengths.tobytes() + "".join(filled).encode()
+        return lengths.tobytes() + str(filled.str.join("").item()).encode()
     if column.dtype == pl.Date:
         return column.cast(pl.Int32).fill_null(0).to_numpy().astype("<i4").tobytes()
     numbers = column.cast(pl.Float64).fill_null(0.0).to_numpy().astype("<f8")

@@ -78,6 +78,18 @@ def test_pence_are_a_hundredth_and_a_pair_may_be_turned_or_crossed() -> None:
     assert convert(bars("J", "ZAc", [day(0)]), None, base="ZAR").bars["close"].to_list() == [1.0]
 
 
+def test_a_pair_that_begins_later_leaves_the_crossed_rates_before_it() -> None:
+    crossed = [
+        rates_of("EURGBP", {day(n): 0.8 for n in range(3)}),
+        rates_of("EURUSD", {day(n): 1.2 for n in range(3)}),
+    ]
+    frame = bars("A", "GBP", [day(0), day(1), day(2)])
+    before = convert(frame, rates(*crossed), base="USD").bars["close"]
+    assert before.to_list() == pytest.approx([150.0] * 3)
+    after = convert(frame, rates(*crossed, rates_of("GBPUSD", {day(2): 1.6})), base="USD").bars
+    assert after["close"].to_list() == [*before.to_list()[:2], 160.0]
+
+
 def test_an_older_rate_stands_in_for_three_days_and_no_longer() -> None:
     told = rates(rates_of("EURUSD", {day(0): 2.0, day(6): 3.0}))
     done = convert(bars("A", "EUR", [day(n) for n in range(-1, 7)]), told, base="USD")

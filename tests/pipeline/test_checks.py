@@ -128,6 +128,20 @@ def test_answers_that_cannot_be_compared_with_what_was_known_are_named(home: Pat
     assert "1 have no session in common with what was known, first S1" in result.description
 
 
+def test_a_short_history_warns_and_names_the_symbols_that_are_shorter(home: Path):
+    result = run_check(checks.history_is_long, home)
+    assert not result.passed
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert result.description.startswith("0.5 years back from the last session; 6 of 6 symbols")
+    young = min(result.metadata["shorter"].value)
+    far_back = pl.col("date").dt.offset_by("-3y")
+    earlier = pl.when(pl.col("symbol") == young).then(pl.col("date")).otherwise(far_back)
+    rewrite(home, lambda bars: bars.with_columns(date=earlier))
+    result = run_check(checks.history_is_long, home)
+    assert result.passed
+    assert list(result.metadata["shorter"].value) == [young]
+
+
 def test_one_empty_session_warns_and_many_block(home: Path):
     days = pl.read_parquet(next(Home(home).snapshots.glob("*/bars.parquet")))["date"].unique()
     rewrite(home, lambda bars: bars.filter(pl.col("date") != days.sort()[50]))
