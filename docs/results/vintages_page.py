@@ -72,9 +72,10 @@ def replay(
     disputed = ", ".join(f"{symbol} {day}" for symbol, day in hand.disputed)
     apart = {(symbol, row["day"]) for row in told for symbol in row["apart"]}
     odd = apart ^ {(symbol, str(day)) for symbol, day in hand.apart}
+    lacking = crawls.join(never, on=KEY, how="semi").unique(KEY, keep="last", maintain_order=True)
     absent = [
         f"{row['symbol']} {row['date']} ({_reason(row, hand)})"
-        for row in crawls.join(never, on=KEY, how="semi").unique(KEY, keep="last").to_dicts()
+        for row in lacking.sort(KEY).to_dicts()
     ]
     counts = table(
         "what | count",
@@ -169,7 +170,7 @@ def _reason(row: dict[str, Any], hand: ByHand) -> str:
     """Why no vintage was stored of a pair."""
     at = row["symbol"], row["as_of"]
     if at in hand.disputed:
-        return "the crawl has the session twice and they differ: the answer is not believed"
+        return "the crawl has a session twice, and the two differ: the answer is not believed"
     return "known up to that session: not asked" if at in hand.passed_over else "not explained"
 
 
