@@ -8,9 +8,8 @@ not asked again for the same session. So a run that is killed, or meets a source
 goes on where it stopped.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,18 @@ from typing import TYPE_CHECKING, Any
 from backtest.errors import ConfigError, ProviderUnavailable, WeathervaneError
 from backtest.market.calendar import calendar_of, last_finished_session
 from pipeline.collecting.asking import Asker
+from pipeline.collecting.collected import Collected
 from pipeline.collecting.compare import carry_back, compare
 from pipeline.collecting.patience import Clock
-from pipeline.collecting.rows import finished, keyed, no_actions, no_quotes, single
+from pipeline.collecting.rows import (
+    denominated,
+    finished,
+    keyed,
+    new_events,
+    no_actions,
+    no_quotes,
+    single,
+)
 from pipeline.feed import Answer, Feed, Limits, Line, Question, SymbolUnknown
 
 if TYPE_CHECKING:
@@ -31,55 +39,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Symbols that are kept in one transaction."""
-_NOTHING = {"thinned": False, "moved": 0, "apart": False}
+_NOTHING = {"thinned": False, "moved": 0, "apart": False, "holes": 0}
 
 Report = Callable[[str, int, int], None]
-
-
-@dataclass
-class Collected:
-    """What one pass did.
-
-    Parameters
-    ----------
-    symbols : int
-        Of the universe.
-    asked : int
-        Symbols that were not known up to the session yet.
-    restated, unknown, delisted : list of str
-        Symbols with a new vintage; those that the source does not know; those of them that it knew.
-    apart : list of str
-        Symbols whose answer has no bar in common with what was known: a restatement in between
-        cannot be seen.
-    pending, failed : dict of str to str
-        Symbols whose newest bar is not there yet, and those without an answer, with the reason.
-    new, changed, withdrawn : int
-        Quotes written.
-    """
-
-    symbols: int = 0
-    asked: int = 0
-    restated: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    delisted: list[str] = field(default_factory=list)
-    apart: list[str] = field(default_factory=list)
-    pending: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    new: int = 0
-    changed: int = 0
-    withdrawn: int = 0
-
-    def plain(self) -> dict[str, Any]:
-        """Plain JSON values, in an order that does not depend on which answer came first."""
-        out = dataclasses.asdict(self)
-        return {
-            name: sorted(v)
-            if isinstance(v, list)
-            else dict(sorted(v.items()))
-            if isinstance(v, dict)
-            else v
-            for name, v in out.items()
-        }
 
 
 def collect(
@@ -165,6 +127,8 @@ class _Pass:
         self.taken: dict[str, tuple[Question, Answer]] = {}
         self.answers: list[dict[str, Any]] = []
         self.restated: list[str] = []
+        self.since: dict[str, date] = {}
+        self.events = store.read_actions()
 
     def go(self, until: date, now: datetime, clock: Clock, report: Report | None) -> Collected:
         """Ask for the overlap first, then for the whole history of what was restated."""
@@ -176,12 +140,18 @@ class _Pass:
         spans = edge.group_by("symbol").agg(first=pl.col("date").min(), last=pl.col("date").max())
         reached = dict(spans.select("symbol", "last").iter_rows())
         begun = dict(spans.select("symbol", "first").iter_rows())
-        wanted = self._wanted({s: min(until, day) for s, day in last.items()}, reached)
-        self.done.asked = len(wanted)
+        states = self.store.read_answers(timeframe=self._timeframe)
+        longer = self._longer(states)
+        self._refuse_late_start(last)
+        wanted = self._wanted({s: min(until, day) for s, day in last.items()}, reached, states)
+        self.done.asked = len({*wanted, *longer})
         start = self.told.first
         questions = [
-            Question(s, max(start, begun.get(s, start)), last[s], self._timeframe) for s in wanted
+            Question(s, max(start, begun.get(s, start)), last[s], self._timeframe)
+            for s in wanted
+            if s not in longer
         ]
+        self.restated += longer
         asker = Asker(self.line, self.told, self.limits, clock)
         for question, answer in asker.ask(questions, _staged(report, "symbols")):
             self._take(question, answer, edge)
@@ -192,10 +162,10 @@ class _Pass:
             for question, answer in asker.ask(again, _staged(report, "restated symbols")):
                 self._take(question, answer, whole)
             self._keep(whole)
-        if asker.breaker.open:
+        if asker.breaker.open or 0 < len(self.done.failed) == self.done.asked:
             example = next(iter(sorted(self.done.failed.values())), "")
             raise ProviderUnavailable(
-                f"{len(self.done.failed)} of {len(wanted)} symbols had no answer ({example})",
+                f"{len(self.done.failed)} of {self.done.asked} symbols had no answer ({example})",
                 where=self.line.place,
                 fix="what was answered is kept; run again later to go on from there",
             )
@@ -209,15 +179,40 @@ class _Pass:
         own = self.store.calendar
         return [own or calendar_of(symbol, name) for symbol, name in self.exchanges.items()]
 
-    def _wanted(self, needed: Mapping[str, date], reached: Mapping[str, date]) -> list[str]:
+    def _wanted(
+        self, needed: Mapping[str, date], reached: Mapping[str, date], states: "pl.DataFrame"
+    ) -> list[str]:
         """Symbols that are not known up to the session that is needed of them."""
         reached = dict(reached)
-        states = self.store.read_answers(timeframe=self._timeframe)
         for row in states.iter_rows(named=True):
             if row["outcome"] in ("complete", "unknown"):
                 symbol, day = row["symbol"], row["until"]
                 reached[symbol] = max(day, reached.get(symbol, day))
         return [s for s, day in needed.items() if s not in reached or reached[s] < day]
+
+    def _longer(self, states: "pl.DataFrame") -> list[str]:
+        """Symbols that were asked for less of their history than is wanted now.
+
+        How far back a complete answer was asked for is its detail.
+        """
+        import polars as pl
+
+        whole = states.filter(pl.col("outcome") == "complete")
+        self.since = dict(
+            whole.select("symbol", pl.col("detail").str.to_date(strict=False)).iter_rows()
+        )
+        early = [s for s in self.exchanges if (day := self.since.get(s)) and self.told.first < day]
+        return sorted(early)
+
+    def _refuse_late_start(self, last: Mapping[str, date]) -> None:
+        """Refuse a first session that no symbol has reached."""
+        newest = max(last.values())
+        if self.told.first > newest:
+            raise ConfigError(
+                f"the first session {self.told.first} is after the last finished one, {newest}",
+                where="feed.first",
+                fix="give an earlier one",
+            )
 
     def _take(
         self, question: Question, answer: Answer | WeathervaneError, known: "pl.DataFrame"
@@ -264,6 +259,7 @@ class _Pass:
             kept.actions,
             pl.DataFrame(self.answers, schema_overrides={"detail": pl.String}),
             gone=kept.gone.select("symbol", timeframe, "ts"),
+            ended=kept.ended,
             run_id=self.run_id,
             source=self.line.place,
             exchanges={s: name for s, name in self.exchanges.items() if name},
@@ -282,9 +278,15 @@ class _Pass:
 
         parts = [keyed(answer, self._timeframe) for _, answer in self.taken.values()]
         last = {symbol: question.last for symbol, (question, _) in self.taken.items()}
-        rows, pending = finished(pl.concat([no_quotes(), *parts]), last)
+        rows = denominated(pl.concat([no_quotes(), *parts]), known)
+        rows, pending = finished(rows, last)
         rows, torn = single(rows)
-        found = compare(rows, known, tolerance=self.told.tolerance)
+        events = self._events()
+        ends = pl.DataFrame([*last.items()], {"symbol": pl.String, "last": pl.Date}, orient="row")
+        spans = rows.group_by("symbol").agg(pl.col("date").min().alias("first"))
+        spans = spans.join(ends, on="symbol")
+        ended, eventful = new_events(events, self.events, spans)
+        found = compare(rows, known, tolerance=self.told.tolerance, exact=eventful)
         state = {row["symbol"]: row for row in found.symbols.iter_rows(named=True)}
         believed = []
         for symbol, (question, _) in self.taken.items():
@@ -299,39 +301,50 @@ class _Pass:
                     self.done.restated.append(symbol)
                 if told["apart"]:
                     self.done.apart.append(symbol)
+                if told["holes"]:
+                    self.done.holed.append(symbol)
                 why = pending.get(symbol)
                 if why:
                     self.done.pending[symbol] = why
-                self._note(question, "pending" if why else "complete", why)
+                since = min(question.first, self.since.get(symbol, self.told.first))
+                self._note(question, "pending" if why else "complete", why or str(since))
         ours = pl.col("symbol").is_in(believed)
         moved = found.symbols.filter(ours & (pl.col("moved") > 0))
-        earlier = carry_back(known, moved, tolerance=self.told.tolerance)
-        told_of = {symbol: self.taken[symbol][1].actions for symbol in believed}
-        actions = [
-            told_actions.select(pl.lit(symbol).alias("symbol"), "date", "kind", "value")
-            for symbol, told_actions in told_of.items()
-            if told_actions.height
-        ]
+        earlier = carry_back(known, moved)
         return _Kept(
             pl.concat([earlier.select(rows.columns), found.rows.filter(ours)]),
-            pl.concat([no_actions(), *actions]).unique(
-                ["symbol", "date", "kind"], keep="last", maintain_order=True
-            ),
+            events.filter(ours),
             found.gone.filter(ours),
+            ended.filter(ours),
+        )
+
+    def _events(self) -> "pl.DataFrame":
+        """Actions of the answers that were taken."""
+        import polars as pl
+
+        told = [
+            answer.actions.select(pl.lit(symbol).alias("symbol"), "date", "kind", "value")
+            for symbol, (_, answer) in self.taken.items()
+            if answer.actions.height
+        ]
+        return pl.concat([no_actions(), *told]).unique(
+            ["symbol", "date", "kind"], keep="last", maintain_order=True
         )
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What answers change: quotes, actions, and keys of quotes that the source no longer has."""
+    """What answers change: quotes, actions, and keys of those that the source no longer has."""
 
     quotes: "pl.DataFrame"
     actions: "pl.DataFrame"
     gone: "pl.DataFrame"
+    ended: "pl.DataFrame"
 
 
 def _thin(told: Mapping[str, Any]) -> str:
-    return f"the answer lacks {told['gone']} of {told['span']} sessions that are known"
+    lacking = told["gone"] + told["holes"]
+    return f"the answer lacks {lacking} of {told['span']} sessions that are known"
 
 
 def _doubted(why: str) -> str:

@@ -62,6 +62,43 @@ def finished(
     return rows.select(quotes.columns), pending
 
 
+def denominated(quotes: "pl.DataFrame", known: "pl.DataFrame") -> "pl.DataFrame":
+    """Quotes in their currency; where an answer names none, in the one that was last known.
+
+    Without it pence would be taken for the pounds of their exchange.
+    """
+    import polars as pl
+
+    held = known.drop_nulls("currency").group_by("symbol").agg(_held=pl.col("currency").last())
+    return (
+        quotes.join(held, on="symbol", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("currency", "_held").alias("currency"))
+        .select(quotes.columns)
+    )
+
+
+def new_events(
+    told: "pl.DataFrame", known: "pl.DataFrame", spans: "pl.DataFrame"
+) -> tuple["pl.DataFrame", list[str]]:
+    """Actions that answers no longer have, and the symbols whose actions are not those known.
+
+    Parameters
+    ----------
+    told, known : polars.DataFrame
+        ``symbol, date, kind, value`` as the answers and the store have them.
+    spans : polars.DataFrame
+        ``symbol, first, last``: dates between which an answer speaks.
+    """
+    import polars as pl
+
+    key = ["symbol", "date", "kind"]
+    within = known.join(spans, on="symbol").filter(pl.col("date").is_between("first", "last"))
+    within = within.select(told.columns)
+    gone = within.join(told, on=key, how="anti").select(key)
+    fresh = told.join(within, on=told.columns, how="anti")
+    return gone, sorted({*gone["symbol"], *fresh["symbol"]})
+
+
 def single(quotes: "pl.DataFrame") -> tuple["pl.DataFrame", dict[str, str]]:
     """Quotes with each bar once, and the symbols whose rows of one bar differ, with the reason.
 

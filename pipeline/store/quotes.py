@@ -31,6 +31,7 @@ class Quotes(Rows):
         run_id: str,
         source: str,
         gone: pl.DataFrame | None = None,
+        ended: pl.DataFrame | None = None,
         exchanges: Mapping[str, str] | None = None,
         arrived: datetime | None = None,
     ) -> RowAccount:
@@ -44,10 +45,13 @@ class Quotes(Rows):
         actions : polars.DataFrame
             ``symbol, date, kind, value``.
         answers : polars.DataFrame
-            ``symbol, timeframe, until, outcome, detail``: how far each was asked.
+            ``symbol, timeframe, until, outcome, detail``: how far each was asked. The detail of a
+            complete answer is the first date of the history that was asked for, else the reason.
         run_id, source : str
         gone : polars.DataFrame, optional
             Quotes (``symbol, timeframe, ts``) that the source no longer has: withdrawn.
+        ended : polars.DataFrame, optional
+            Actions (``symbol, date, kind``) that it no longer has: withdrawn.
         exchanges : mapping of str to str, optional
             Exchange by symbol, where its suffix does not say it.
         arrived : datetime, optional
@@ -58,7 +62,7 @@ class Quotes(Rows):
         RowAccount
             Of the table ``quotes``.
         """
-        part = self._slice(run_id, arrived, source=source, gone=gone)
+        part = self._slice(run_id, arrived, source=source)
         symbols = answers["symbol"].unique().to_list()
         named = exchanges or {}
         calendars = self.calendar or {s: calendar_of(s, named.get(s)) for s in symbols}
@@ -73,10 +77,9 @@ class Quotes(Rows):
             )
         ]
         with self.writing(part) as (open_store, part):
-            alone = part.without_gone()
-            account = upsert(open_store, schema.QUOTES, known[0], part=part)
-            upsert(open_store, schema.ACTIONS, known[1], part=alone)
-            upsert(open_store, schema.ANSWERS, known[2], part=alone)
+            account = upsert(open_store, schema.QUOTES, known[0], part=part.without(gone))
+            upsert(open_store, schema.ACTIONS, known[1], part=part.without(ended))
+            upsert(open_store, schema.ANSWERS, known[2], part=part.without(None))
         return account
 
     def read_quotes(

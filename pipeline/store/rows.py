@@ -77,7 +77,6 @@ class Rows:
         until: date | None = None,
         scope: Mapping[str, str | date] | None = None,
         source: str | None = None,
-        gone: pl.DataFrame | None = None,
     ) -> Slice:
         return Slice(
             universe=self.universe,
@@ -86,7 +85,6 @@ class Rows:
             until=until,
             scope=scope or {},
             source=source,
-            gone=gone,
         )
 
     def _known(

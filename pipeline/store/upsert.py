@@ -102,9 +102,9 @@ class Slice:
     source: str | None = None
     gone: pl.DataFrame | None = None
 
-    def without_gone(self) -> "Slice":
-        """Return the same for a table from which nothing is gone."""
-        return dataclasses.replace(self, gone=None)
+    def without(self, gone: pl.DataFrame | None) -> "Slice":
+        """Return the same for a table that is without some rows from now on, named by their key."""
+        return dataclasses.replace(self, gone=gone)
 
 
 def upsert(

@@ -71,6 +71,8 @@ class PaperFeed:
         Called with the question, by symbol, before it is answered; may raise.
     edits : dict
         Applied to the quotes, by symbol.
+    currencies : dict
+        What the answer names, by symbol, where it is not USD.
     """
 
     symbols: list[str]
@@ -78,6 +80,7 @@ class PaperFeed:
     actions: dict[str, list[tuple[date, str, float]]] = field(default_factory=dict)
     faults: dict[str, Callable[[Question], None]] = field(default_factory=dict)
     edits: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = field(default_factory=dict)
+    currencies: dict[str, str | None] = field(default_factory=dict)
     asked: Counter = field(default_factory=Counter)
     questions: list[Question] = field(default_factory=list)
     limits: Limits = FREE
@@ -104,7 +107,7 @@ class PaperFeed:
             question.symbol,
             edit(quotes.filter(span)),
             actions.filter(span),
-            currency="USD",
+            currency=self.currencies.get(question.symbol, "USD"),
             zone="America/New_York",
         )
 

@@ -301,17 +301,19 @@ def test_comparing_keeps_what_stands_and_counts_what_moved():
     assert found.symbols.rows(named=True) == [
         {
             **{"symbol": "A", "first": a, "moved": 1, "factor": pytest.approx(0.9)},
-            **{"span": 2, "gone": 0, "apart": False, "thinned": False},
+            **{"span": 2, "gone": 0, "holes": 0, "apart": False, "thinned": False},
+            "tolerance": 1e-4,
         }
     ]
     assert found.rows.sort("date")["close"].to_list() == [10.0, 11.0, 12.0]
     assert found.rows.sort("date")["adj_close"].to_list() == [9.0, 11.0, 12.0]
     assert found.gone.is_empty(), "B was not asked for"
-    told = pl.DataFrame({"symbol": ["A"], "first": [b], "factor": [0.9]})
-    back = carry_back(known, told, tolerance=1e-4)
+    told = pl.DataFrame({"symbol": ["A"], "first": [b], "factor": [0.9], "tolerance": [1e-4]})
+    back = carry_back(known, told)
     assert back.select("symbol", "date", "adj_close").rows() == [("A", a, 9.0)]
     close = told.with_columns(factor=pl.lit(1.00005))
-    assert carry_back(known, close, tolerance=1e-4).is_empty()
+    assert carry_back(known, close).is_empty()
+    assert carry_back(known, close.with_columns(tolerance=0.0)).height == 1
 
 
 def test_each_symbol_is_compared_with_itself():

@@ -93,7 +93,8 @@ class YahooLine:
         except Exception as error:
             # Whatever client or reading trips over (no reply, half a chart) is one thing here: no
             # answer that can be read. The name of the error says which.
-            raise self._unread(f"{type(error).__name__}: {error}", question.symbol) from error
+            said = str(error).partition(" See https://")[0]  # curl's, where to read of its codes
+            raise self._unread(f"{type(error).__name__}: {said}", question.symbol) from error
 
     def close(self) -> None:
         """Close the connections of all threads."""
