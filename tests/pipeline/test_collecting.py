@@ -150,6 +150,19 @@ def test_a_dividend_restates_the_whole_symbol_and_the_old_vintage_stays(tmp_path
     assert content_hash(again) == content_hash(old)
 
 
+def test_an_action_that_a_source_tells_late_was_not_known_when_the_home_kept_none(tmp_path):
+    """Answers are witnesses enough: no bar was judged here yet."""
+    ex = days_before(LAST, 8)
+    feed, store = PaperFeed(NAMES), fresh(tmp_path)
+    go(feed, store, day=days_before(LAST, 1))
+    feed.actions = {"B": [(ex, "dividend", 2.0)]}
+    go(feed, store, run="later")
+    assert store.read_actions().height == 1
+    moment = store.batches().filter(pl.col("run_id") == "later")["ingested_at"].min()
+    assert not store.kept_bars(moment)
+    assert store.read_actions(as_of=moment).is_empty()
+
+
 def test_a_split_is_seen_as_traded_and_makes_no_jump(tmp_path):
     ex = days_before(LAST, 1)
     feed, store = PaperFeed(NAMES, actions={"A": [(ex, "split", 2.0)]}), fresh(tmp_path)

@@ -151,6 +151,26 @@ def test_a_mended_file_heals_the_quarantine(tmp_path):
     assert store.quarantine(as_of=MONDAY).height == 1, "the past still shows what it held back"
 
 
+def test_a_row_held_back_later_is_not_shown_at_a_time_when_the_home_kept_none(tmp_path):
+    store, year_later = fresh(tmp_path), date(2021, 3, 9)
+    raw = raw_of(["A"], 30, until=MONDAY)
+    bad = raw.with_columns(
+        pl.when(pl.col("date") == FRIDAY).then(0.0).otherwise("low").alias("low")
+    )
+    keep(store, prepare(raw, calendar="XNYS"), MONDAY)
+    store.write_bars(
+        prepare(bad, calendar="XNYS"),
+        **{"run_id": "r", "source": "test", "until": MONDAY, "arrived": at(year_later, 22)},
+    )
+    assert store.quarantine()["date"].to_list() == [FRIDAY]
+    for then in (MONDAY, at(MONDAY, 23)):
+        assert store.kept_bars(then)
+        assert store.read_bars(as_of=then).height == 30
+        assert store.quarantine(as_of=then).is_empty()
+    assert not store.kept_bars(FRIDAY)
+    assert store.quarantine(as_of=FRIDAY).height == 1, "nobody saw it: what could be known"
+
+
 def test_a_row_without_symbol_or_date_is_kept_in_quarantine(tmp_path):
     store = fresh(tmp_path)
     raw = raw_of(["A"], 30, until=MONDAY)
