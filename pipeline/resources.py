@@ -35,7 +35,11 @@ class SettingsResource(dg.ConfigurableResource):
     overrides: list[str] = Field([], description="section.key=value, applied last")
     document: str = Field("", description="All settings as JSON, in place of the three above")
     session: str = Field("", description="Last session to use; the last finished one if empty")
-    as_of: str = Field("", description="Use only what was known at the close of this session")
+    as_of: str = Field(
+        "",
+        description="Use only what was known before 00:00 UTC on the day of the next session after"
+        " this date, or before this moment (ISO, UTC unless it names a zone)",
+    )
     home: str = Field("", description="Folder of all state; $WEATHERVANE_HOME or .weathervane")
 
     def read(self) -> "Settings":

@@ -46,7 +46,8 @@ session_option = click.option(
     "--as-of",
     callback=_moment,
     metavar="DATE|MOMENT",
-    help="Use only what was known at the close of a session, or at a moment (ISO, UTC).",
+    help="Use only what was known before 00:00 UTC on the day of the next session after DATE, "
+    "or before a moment (ISO, UTC unless it names a zone).",
 )
 @home_option
 @json_option

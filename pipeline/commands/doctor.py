@@ -121,14 +121,23 @@ def _backup(home: Home) -> str:
 
 
 def _feed(home: Home) -> str:
-    """See which symbols a source did not answer for when it was last asked."""
+    """See which symbols a source did not answer for when it was last asked.
+
+    A symbol that is still wanted is asked for each later session. One whose own exchange had a
+    session since, for which others were asked and it was not, has left the universe.
+    """
+    from backtest.market.calendar import calendar_of, next_session
     from pipeline.store import Store
 
     if not home.database.exists():
         return NOTHING
     counts, failed = {}, []
     for universe in Store(home, universe="").universes():
-        for row in Store(home, universe=universe).read_answers().iter_rows(named=True):
+        answers = Store(home, universe=universe).read_answers()
+        newest = max(answers["until"], default=None)
+        for row in answers.iter_rows(named=True):
+            if next_session(calendar_of(row["symbol"]), row["until"]) <= newest:
+                continue
             counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
             if row["outcome"] == "failed":
                 failed.append(f"{row['symbol']} of {universe} ({row['detail']})")

@@ -18,6 +18,7 @@ from backtest.errors import StoreError
 from pipeline.journal import EMPTY, unwritable
 from pipeline.publish import replace_file, sidecar_of
 from pipeline.store import connection
+from pipeline.store.blocks import damage_of
 from pipeline.store.commits import LEDGER, add_lines, last_commit, last_confirmed, read_commits
 from pipeline.store.lock import held
 from pipeline.store.rows import WAIT_S
@@ -88,8 +89,9 @@ def keep_backup(home: "Home", *, wait_s: float = WAIT_S) -> Backup | None:
     Raises
     ------
     StoreError
-        ``E_STORE_FULL``: no room for a copy; those that were there still are. What
-        ``connection.reading`` raises.
+        ``E_STORE_FULL``: no room for a copy; ``E_STORE_CORRUPT``: a block is damaged, also one
+        that no query reads. The copies that were there still are. What ``connection.reading``
+        raises.
     """
     if not home.database.exists():
         return None
@@ -100,6 +102,8 @@ def keep_backup(home: "Home", *, wait_s: float = WAIT_S) -> Backup | None:
         number = connection.settled(home.database, wait_s=wait_s)
         if not number:
             return None
+        if damage := _damage_of(home.database, wait_s=wait_s):
+            raise damage
         made = home.backups / f"weathervane-{number:09d}.duckdb"
         digest = _copy(home.database, made)
         replace_file(sidecar_of(made), f"{digest}  {made.name}\n".encode())
@@ -117,7 +121,9 @@ def restore(home: "Home", *, wait_s: float = WAIT_S) -> Restored:
     StoreError
         ``E_MISSING``: no sound copy is there.
     """
-    sound = next((one for one in reversed(backups(home)) if _is_sound(one.path)), None)
+    sound = next(
+        (one for one in reversed(backups(home)) if _is_sound(one.path, wait_s=wait_s)), None
+    )
     if sound is None:
         raise StoreError(
             "no backup of the store is there, or none is sound",
@@ -180,11 +186,21 @@ def _copy(source: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _is_sound(path: Path) -> bool:
-    """Say whether a copy is what its SHA-256 says."""
+def _damage_of(database: Path, *, wait_s: float) -> StoreError | None:
+    """What is wrong with a file that no log belongs to, if anything is: one read of it."""
+    try:
+        with connection.opened(database, wait_s=wait_s, read_only=True) as found:
+            return damage_of(found, database)
+    except StoreError as error:
+        return error
+
+
+def _is_sound(path: Path, *, wait_s: float) -> bool:
+    """Say whether a copy is what its SHA-256 says, and was sound when it was taken."""
     try:
         said = sidecar_of(path).read_text(encoding="ascii").split()[0]
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == said
+            as_copied = hashlib.file_digest(file, "sha256").hexdigest() == said
     except (OSError, IndexError, UnicodeDecodeError):
         return False
+    return as_copied and _damage_of(path, wait_s=wait_s) is None

@@ -1,8 +1,8 @@
 """Whether each block of a database file still is what was written, also one that no query reads.
 
-For: ``doctor``, because a key's index is only read when rows are added, so that a flipped byte in
-it would be met by a later run, and copied into every backup until then. Not for: rows; what they
-should be, the batches say (``frames``).
+For: ``doctor`` and backups, because a key's index is only read when rows are added, so that a
+flipped byte in it would be met by a later run, and copied into every backup until then. Not for:
+rows; what they should be, the batches say (``frames``).
 
 A block is 8 bytes of checksum and what it covers: the words of 64 bits, each times ``_FACTOR``,
 folded by exclusive or (DuckDB, ``src/common/checksum.cpp``). A file whose three headers do not fit
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+
+from backtest.errors import StoreError
 
 _HEADER = 4096
 _HEADERS = 3
@@ -36,6 +38,20 @@ def damaged_blocks(open_store: duckdb.DuckDBPyConnection, database: Path) -> lis
         if not all(_fits(file.read(_HEADER)) for _ in range(_HEADERS)):
             return []
         return [number for number in range(count) if not _fits(file.read(size))]
+
+
+def damage_of(open_store: duckdb.DuckDBPyConnection, database: Path) -> StoreError | None:
+    """Say in one line which blocks are damaged, if any is; as :func:`damaged_blocks`."""
+    found = damaged_blocks(open_store, database)
+    if not found:
+        return None
+    return StoreError(
+        f"{len(found)} blocks of the store's file are damaged, the first is block {found[0]} (of"
+        " an index, a table without digest, or unused)",
+        where=str(database),
+        fix="run `weathervane restore`",
+        code="E_STORE_CORRUPT",
+    )
 
 
 def _fits(block: bytes) -> bool:

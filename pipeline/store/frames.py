@@ -12,7 +12,6 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from pipeline.store.blocks import damaged_blocks
 from pipeline.store.schema import TRIALS, VERSIONED
 
 LABELS = ("sector", "region", "asset_class", "exchange")
@@ -152,15 +151,3 @@ def lost_rows(open_store: duckdb.DuckDBPyConnection, database: Path) -> list[str
                 f" wrote {promised}, {database}, run `weathervane restore`"
             )
     return found
-
-
-def unsound_blocks(open_store: duckdb.DuckDBPyConnection, database: Path) -> list[str]:
-    """One line if the file holds a block that is not what was written."""
-    found = damaged_blocks(open_store, database)
-    if not found:
-        return []
-    return [
-        f"E_STORE_CORRUPT: {len(found)} blocks of the store's file are damaged, the first is block"
-        f" {found[0]} (of an index, a table without digest, or unused), {database},"
-        " run `weathervane restore`"
-    ]

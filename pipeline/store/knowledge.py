@@ -33,8 +33,8 @@ def knowledge_cut(as_of: date | datetime, calendar: str) -> datetime:
     Parameters
     ----------
     as_of : date or datetime
-        A session: everything that arrived before the day of the next session (UTC) counts. A
-        datetime with a time zone is taken as it stands.
+        A date: everything that arrived before 00:00 UTC on the day of the next session after it
+        counts. A datetime with a time zone is taken as it stands.
     calendar : str
 
     Returns

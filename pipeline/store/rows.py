@@ -18,7 +18,7 @@ from backtest.market.calendar import DEFAULT_CALENDAR
 from pipeline.store import connection
 from pipeline.store.commits import Writer
 from pipeline.store.knowledge import first_known, knowledge_cut
-from pipeline.store.schema import Table
+from pipeline.store.schema import ANSWERED, ANSWERS, BARS, Table
 from pipeline.store.upsert import RowAccount, Slice, latest, upsert
 
 if TYPE_CHECKING:
@@ -184,12 +184,15 @@ class Rows:
 def limit_of(open_store: duckdb.DuckDBPyConnection, table: Table, values: Mapping[str, Any]) -> str:
     """Column whose moment must lie before the cut, for a row to have been seen by then.
 
-    A home that kept the table at the time saw what it had ingested, and no more. For a time
+    A home that kept the universe at the time saw what it had ingested, and no more. For a time
     before that, nobody saw anything here: what could have been known then is what counts.
+    The bars say it for all tables: one that was empty then has no batch of its own. What feeds
+    answered is there before any bar, so that the answers say it for their tables.
     """
+    witness = ANSWERS if table in ANSWERED else BARS
     query = (
-        f"select count(*) from batches where universe = $universe and table_name = '{table.name}'"
-        " and ingested_at < $cut"
+        "select count(*) from batches where universe = $universe and ingested_at < $cut"
+        f" and table_name = '{witness.name}'"
     )
     values = {name: values[name] for name in ("universe", "cut")}
     kept = open_store.execute(query, values).fetchall()[0][0]

@@ -129,20 +129,19 @@ QUOTES = Table(
 ACTIONS = Table("actions", ("symbol", "date", "kind"), ("value",))
 ANSWERS = Table("answers", ("symbol", "timeframe"), ("until", "outcome", "detail"), session="until")
 
+ANSWERED = (QUOTES, ACTIONS, ANSWERS)
+"""Tables of what feeds answered: written together, and before any bar."""
+
 VERSIONED = (
-    *(
-        QUOTES,
-        ACTIONS,
-        ANSWERS,
-        BARS,
-        QUARANTINE,
-        UNIVERSE,
-        SESSIONS,
-        REGIMES,
-        DECISIONS,
-        RETURNS,
-        EVIDENCE,
-    ),
+    *ANSWERED,
+    BARS,
+    QUARANTINE,
+    UNIVERSE,
+    SESSIONS,
+    REGIMES,
+    DECISIONS,
+    RETURNS,
+    EVIDENCE,
     *ROBUSTNESS.values(),
 )
 

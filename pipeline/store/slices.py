@@ -13,6 +13,7 @@ import polars as pl
 from backtest.market.calendar import calendars_of
 from backtest.market.calendar import sessions as sessions_between
 from pipeline.store import frames, schema
+from pipeline.store.blocks import damage_of
 from pipeline.store.identity import refuse_foreign
 from pipeline.store.knowledge import knowledge_cut, session_closes
 from pipeline.store.quotes import Quotes
@@ -341,4 +342,5 @@ class Store(Quotes):
             database = self.home.database
             lost = frames.lost_rows(open_store, database)
             changed = lost or frames.changed_rows(open_store, database)
-            return changed or frames.unsound_blocks(open_store, database)
+            damage = None if changed else damage_of(open_store, database)
+            return changed if damage is None else [str(damage)]

@@ -1,4 +1,4 @@
-"""For: one flipped byte in a file, and a home that was moved. Not for: tests."""
+"""For: one flipped byte in a file or its database, and a home that was moved. Not for: tests."""
 
 import shutil
 import sqlite3
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from backtest.errors import StoreError
 from pipeline.config import Home
+from pipeline.store import Store
 from pipeline.tracker.client import ARTIFACTS, DATABASE
 
 PLACES = (
@@ -34,6 +36,19 @@ def flipped(path: Path, at: int) -> Iterator[None]:
         yield
     finally:
         path.write_bytes(before)
+
+
+def unread_place(store: Store) -> int:
+    """Position in a block of the database that no query of ``findings`` reads."""
+    path, size = store.home.database, 1 << 18
+    for place in range(12_288 + size // 2, path.stat().st_size, size):
+        with flipped(path, place):
+            try:
+                if store.findings():
+                    return place
+            except StoreError:
+                continue
+    raise AssertionError("a query reads every block: then none has to be looked at by itself")
 
 
 def moved_copy(source: Path, target: Path) -> Path:

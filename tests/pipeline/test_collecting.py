@@ -7,7 +7,8 @@ from backtest.errors import ConfigError, ProviderUnavailable
 from backtest.market.bars import prepare
 from pipeline.collecting import collect, raw_bars
 from pipeline.collecting.compare import carry_back, compare
-from pipeline.feed import RateLimited
+from pipeline.commands.doctor import examine
+from pipeline.feed import RateLimited, no_actions
 from pipeline.store import content_hash
 from pipeline.store.quotes import midnight
 from tests.pipeline.paper_feed import (
@@ -112,6 +113,38 @@ def test_a_symbol_without_an_answer_fails_alone_and_a_re_run_heals_to_the_same_c
     assert content_hash(frames[0]) == content_hash(frames[1])
 
 
+def feed_check(store):
+    return next(check for check in examine(store.home.root) if check.name == "feed")
+
+
+def test_doctor_names_a_symbol_without_an_answer_while_it_is_asked_for(tmp_path):
+    feed, store = PaperFeed(NAMES), fresh(tmp_path)
+    feed.faults["B"] = failing(99, ProviderUnavailable("HTTP 500"))
+    for back in (2, 1):
+        go(feed, store, day=days_before(LAST, back))
+        found = feed_check(store)
+        assert (found.ok, "no answer for B of u" in found.found) == (False, True)
+        assert "it asks for those alone" in found.heal
+    go(feed, store, names=["A", "C"])
+    found = feed_check(store)
+    assert (found.ok, found.found) == (True, "symbols asked for: 2 complete"), "B and D have left"
+
+
+@pytest.mark.parametrize(("day", "ok"), [(date(2024, 5, 28), False), (date(2024, 5, 29), True)])
+def test_a_holiday_of_its_exchange_excuses_no_symbol(tmp_path, day, ok):
+    """New York is closed on Monday 27 May 2024, Tokyo is not."""
+    store = fresh(tmp_path, calendar=None)
+    rows = [("A", date(2024, 5, 24), "failed"), ("B.T", day - timedelta(days=1), "complete")]
+    schema = ["symbol", "until", "outcome"]
+    answers = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        timeframe=pl.lit("1d"), detail=pl.lit(None, pl.String)
+    )
+    actions = no_actions().with_columns(symbol=pl.lit("A"))
+    quotes = store.read_quotes().drop("ts")
+    store.write_answers(quotes, actions, answers, run_id="r", source="s")
+    assert feed_check(store).ok is ok
+
+
 def test_a_source_that_is_down_is_left_alone_and_what_it_answered_is_kept(tmp_path):
     names = [f"S{i:02d}" for i in range(30)]
     feed, store = PaperFeed(names), fresh(tmp_path)
@@ -148,6 +181,19 @@ def test_a_dividend_restates_the_whole_symbol_and_the_old_vintage_stays(tmp_path
     moment = store.batches().filter(pl.col("run_id") == "later")["ingested_at"][0]
     again = raw_bars(store, labels(), until=days_before(LAST, 3), as_of=moment)
     assert content_hash(again) == content_hash(old)
+
+
+def test_an_action_that_a_source_tells_late_was_not_known_when_the_home_kept_none(tmp_path):
+    """Answers are witnesses enough: no bar was judged here yet."""
+    ex = days_before(LAST, 8)
+    feed, store = PaperFeed(NAMES), fresh(tmp_path)
+    go(feed, store, day=days_before(LAST, 1))
+    feed.actions = {"B": [(ex, "dividend", 2.0)]}
+    go(feed, store, run="later")
+    assert store.read_actions().height == 1
+    moment = store.batches().filter(pl.col("run_id") == "later")["ingested_at"].min()
+    assert not store.kept_bars(moment)
+    assert store.read_actions(as_of=moment).is_empty()
 
 
 def test_a_split_is_seen_as_traded_and_makes_no_jump(tmp_path):

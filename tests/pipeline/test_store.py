@@ -1,9 +1,11 @@
 """The store: every version kept, every row accounted for, the past read as it was known."""
 
+import dataclasses
 import hashlib
 import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 
 from backtest.errors import StoreError
 from backtest.market.bars import Prepared, prepare, read_bars
+from pipeline.cli.daily import run
+from pipeline.resources import SettingsResource
 from pipeline.store import RowAccount, Store, content_hash
 from pipeline.store.knowledge import first_known, knowledge_cut
 from pipeline.store.upsert import Slice
@@ -151,6 +155,26 @@ def test_a_mended_file_heals_the_quarantine(tmp_path):
     assert store.quarantine(as_of=MONDAY).height == 1, "the past still shows what it held back"
 
 
+def test_a_row_held_back_later_is_not_shown_at_a_time_when_the_home_kept_none(tmp_path):
+    store, year_later = fresh(tmp_path), date(2021, 3, 9)
+    raw = raw_of(["A"], 30, until=MONDAY)
+    bad = raw.with_columns(
+        pl.when(pl.col("date") == FRIDAY).then(0.0).otherwise("low").alias("low")
+    )
+    keep(store, prepare(raw, calendar="XNYS"), MONDAY)
+    store.write_bars(
+        prepare(bad, calendar="XNYS"),
+        **{"run_id": "r", "source": "test", "until": MONDAY, "arrived": at(year_later, 22)},
+    )
+    assert store.quarantine()["date"].to_list() == [FRIDAY]
+    for then in (MONDAY, at(MONDAY, 23)):
+        assert store.kept_bars(then)
+        assert store.read_bars(as_of=then).height == 30
+        assert store.quarantine(as_of=then).is_empty()
+    assert not store.kept_bars(FRIDAY)
+    assert store.quarantine(as_of=FRIDAY).height == 1, "nobody saw it: what could be known"
+
+
 def test_a_row_without_symbol_or_date_is_kept_in_quarantine(tmp_path):
     store = fresh(tmp_path)
     raw = raw_of(["A"], 30, until=MONDAY)
@@ -232,10 +256,58 @@ def test_a_half_days_close_is_the_early_one_and_nothing_is_known_before_its_clos
     assert data["first_known_at"].item() == at(date(2019, 11, 30), 0) - timedelta(seconds=1)
 
 
-def test_the_cut_of_a_session_lies_before_the_next_one():
-    assert knowledge_cut(FRIDAY, "XNYS") == at(MONDAY, 0)
-    assert knowledge_cut(FRIDAY, "data") == at(date(2020, 3, 7), 0)
+@pytest.mark.parametrize(
+    ("calendar", "as_of", "cut"),
+    [
+        ("XNYS", FRIDAY, MONDAY),
+        ("XNYS", date(2020, 3, 7), MONDAY),  # a Saturday is no session: as its Friday
+        ("XNYS", date(2024, 5, 24), date(2024, 5, 28)),  # Memorial Day
+        ("XNYS", date(2024, 3, 28), date(2024, 4, 1)),  # Good Friday
+        ("XLON", date(2024, 3, 28), date(2024, 4, 2)),  # and Easter Monday
+        ("XLON", date(2024, 3, 27), date(2024, 3, 28)),
+        ("data", FRIDAY, date(2020, 3, 7)),
+    ],
+)
+def test_the_cut_of_a_date_is_midnight_utc_of_the_next_session(calendar, as_of, cut):
+    assert knowledge_cut(as_of, calendar) == at(cut, 0)
+
+
+def test_the_cut_of_a_moment_is_the_moment():
     assert knowledge_cut(at(FRIDAY, 3), "XNYS") == at(FRIDAY, 3)
+    told = datetime(2020, 3, 9, 20, tzinfo=ZoneInfo("America/New_York"))
+    assert knowledge_cut(told, "XNYS") == at(TUESDAY, 0)
+
+
+def test_a_run_after_midnight_utc_is_asked_for_by_its_moment(tmp_path):
+    """At 20:00 in New York on a Monday another session's day has begun in UTC; on Fridays not."""
+    monday, friday = fresh(tmp_path, "monday"), fresh(tmp_path, "friday")
+    prepared = prepared_of(["A"], 30, until=MONDAY)
+    for store, until, arrived in (
+        (monday, MONDAY, at(TUESDAY, 0)),
+        (friday, FRIDAY, at(date(2020, 3, 7), 1)),
+    ):
+        rows = dataclasses.replace(
+            prepared,
+            bars=prepared.bars.filter(pl.col("date") <= until),
+            rows_in=prepared.bars.filter(pl.col("date") <= until).height,
+        )
+        store.write_bars(rows, run_id="r", source="s", until=until, arrived=arrived)
+    assert friday.kept_bars(FRIDAY)
+    assert not monday.kept_bars(MONDAY)
+    assert monday.kept_bars(at(TUESDAY, 0) + timedelta(seconds=1))
+
+
+def test_every_page_states_the_cut_in_the_same_words():
+    rule = "known before 00:00 UTC on the day of the next session after"
+    history = Path(__file__).parents[2] / "docs" / "methods" / "history.md"
+    option = next(one for one in run.params if one.name == "as_of")
+    for text in (
+        history.read_text(encoding="utf-8"),
+        option.help,
+        SettingsResource.model_fields["as_of"].description,
+    ):
+        assert rule in text
+        assert "UTC unless it names a zone" in text
 
 
 def test_history_loaded_today_can_be_read_as_of_any_past_session(tmp_path):
