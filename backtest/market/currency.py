@@ -18,9 +18,8 @@ import polars as pl
 
 from backtest.errors import DataError
 from backtest.market.calendar import UNKNOWN_CURRENCY
-from backtest.market.files import day_of, read_table
+from backtest.market.files import day_of, read_table, require_columns
 from backtest.market.quality import PRICES, findings_of, nothing_left
-from backtest.registry import closest
 
 MINOR = {"GBp": ("GBP", 100.0), "GBX": ("GBP", 100.0), "ZAc": ("ZAR", 100.0), "ILA": ("ILS", 100.0)}
 """Units that exchanges quote in: their currency, and how many make one of it."""
@@ -65,9 +64,10 @@ def read_rates(path: Path) -> pl.DataFrame:
     Raises
     ------
     DataError
-        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``, and as in :func:`checked_rates`.
+        ``E_DATA_PATH``, ``E_DATA_EMPTY`` or ``E_DATA_UNREADABLE``, and as in :func:`checked_rates`.
     """
-    return checked_rates(read_table(Path(path)), where=str(path))
+    table = read_table(Path(path), required=_COLUMNS, code="E_RATES")
+    return checked_rates(table, where=str(path))
 
 
 def checked_rates(table: pl.DataFrame, *, where: str = "rates") -> pl.DataFrame:
@@ -82,11 +82,10 @@ def checked_rates(table: pl.DataFrame, *, where: str = "rates") -> pl.DataFrame:
     ------
     DataError
         ``E_RATES``: a missing column, no rows, a symbol that is no pair, a date that cannot be
-        read, a rate that is no positive number, or two of one pair and date.
+        read, a rate that is no positive number, or two of one pair and date;
+        ``E_DATA_UNREADABLE``: names of columns that are no text.
     """
-    for name in _COLUMNS:
-        if name not in table.columns:
-            raise _refused(f"no column {name!r}", where, closest(name, table.columns))
+    require_columns(table.columns, where, required=_COLUMNS, code="E_RATES")
     if table.is_empty():
         raise _refused("no rows", where, "give a rate for each date and pair")
     pair = pl.col("symbol").cast(pl.String).str.strip_chars().str.extract_groups(_PAIR).struct

@@ -15,8 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from backtest.errors import DataError
-from backtest.market.files import LABELS, day_of, read_table
-from backtest.registry import closest
+from backtest.market.files import LABELS, day_of, read_table, require_columns
 
 Bools = npt.NDArray[np.bool_]
 
@@ -41,9 +40,11 @@ def read_members(path: Path) -> pl.DataFrame:
     Raises
     ------
     DataError
-        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``, and as in :func:`checked_members`.
+        ``E_DATA_PATH``, ``E_DATA_EMPTY`` or ``E_DATA_UNREADABLE``, and as in
+        :func:`checked_members`.
     """
-    return checked_members(read_table(Path(path)), where=str(path))
+    table = read_table(Path(path), required=SPAN, code="E_MEMBERS")
+    return checked_members(table, where=str(path))
 
 
 def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFrame:
@@ -58,12 +59,13 @@ def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFr
     Raises
     ------
     DataError
-        ``E_MEMBERS``: a missing column or value, a span that ends before it begins, or two spans
-        of one symbol that overlap.
+        ``E_MEMBERS``: a missing column or value, no rows, a span that ends before it begins, or
+        two spans of one symbol that overlap; ``E_DATA_UNREADABLE``: names of columns that are no
+        text.
     """
-    for name in SPAN:
-        if name not in table.columns:
-            raise _refused(f"no column {name!r}", where, closest(name, table.columns))
+    require_columns(table.columns, where, required=SPAN, code="E_MEMBERS")
+    if table.is_empty():
+        raise _refused("no rows", where, "give a row for each symbol and span")
     labels = [name for name in LABELS if name in table.columns]
     text = [pl.col(name).cast(pl.String).str.strip_chars().alias(name) for name in labels]
     frame = table.select(
@@ -80,6 +82,26 @@ def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFr
     _refuse_backwards(frame, where)
     _refuse_overlaps(frame, where)
     return frame
+
+
+def members_among(members: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
+    """Keep the spans of some symbols, of all if none is named.
+
+    Raises
+    ------
+    DataError
+        ``E_MEMBERS``: the table names none of them.
+    """
+    if not symbols:
+        return members
+    kept = members.filter(pl.col("symbol").is_in(list(symbols)))
+    if kept.is_empty():
+        raise _refused(
+            f"none of the {len(symbols)} symbols asked for is in it, first {symbols[0]}",
+            "table of members",
+            "name symbols of the table",
+        )
+    return kept
 
 
 def member_mask(
@@ -130,7 +152,13 @@ def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
         With ``symbol`` and ``date``, in any order; the order stays.
     members : polars.DataFrame
         Of :func:`checked_members`.
+
+    Raises
+    ------
+    DataError
+        ``E_MEMBERS``: no row is of a member on its date.
     """
+    _refuse_absent(raw, members)
     labels = [name for name in LABELS if name in members.columns]
     if not labels:
         return raw
@@ -232,6 +260,21 @@ def _refuse_overlaps(frame: pl.DataFrame, where: str) -> None:
             where,
             "end the first before the second begins",
         )
+
+
+def _refuse_absent(raw: pl.DataFrame, members: pl.DataFrame) -> None:
+    """Refuse a table of another market, with which nothing could ever be traded."""
+    dated = raw.select("symbol", "date").drop_nulls()
+    if marked(dated, members)["member"].any():
+        return
+    there, named = set(dated["symbol"]), set(members["symbol"])
+    what = (
+        f"no row of its {len(named)} symbols lies within their spans"
+        if there & named
+        else f"it names none of the {len(there)} symbols of the bars"
+    )
+    first = f"first {min(named)} in the table"
+    raise _refused(what, first, "give the members of this market, under the names of the bars")
 
 
 def _refused(what: str, where: str, fix: str) -> DataError:

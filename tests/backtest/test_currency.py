@@ -144,7 +144,7 @@ def test_rates_times_a_factor_are_prices_times_it(factor: float) -> None:
         (rates_of("EUR", {day(0): 1.0}), "a symbol that is no pair of currencies: EUR"),
         (rates_of("USDUSD", {day(0): 1.0}), "a pair of one currency"),
         (rates_of("EURUSD", {day(0): 1.0}).clear(), "no rows"),
-        (rates_of("EURUSD", {day(0): 1.0}).rename({"close": "clsoe"}), "no column 'close'"),
+        (rates_of("EURUSD", {day(0): 1.0}).rename({"close": "clsoe"}), "missing column 'close'"),
         (
             rates_of("EURUSD", {day(0): 1.0}).with_columns(date=pl.lit("4.3.2024")),
             "a date that cannot be read",
@@ -159,6 +159,21 @@ def test_rates_that_cannot_be_meant_are_one_line(table: pl.DataFrame, said: str)
     with pytest.raises(DataError, match=rf"^E_RATES: {said}") as error:
         checked_rates(table)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"symbol;date;close\nEURUSD;2024-03-04;1,1\n", "E_RATES: the columns are separated by"),
+        (b"\x00\x01\x02\n", r"E_DATA_UNREADABLE: cannot read the file \(it is no text\)"),
+        (b"symbol,ts,close\n", "E_RATES: missing column 'date'"),
+    ],
+)
+def test_a_file_that_is_no_table_of_rates(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "r.csv").write_bytes(content)
+    with pytest.raises(DataError, match=f"^{said}") as error:
+        read_rates(tmp_path / "r.csv")
+    assert str(error.value).isprintable()
 
 
 def test_a_currency_without_a_rate_is_named() -> None:

@@ -17,6 +17,7 @@ from backtest.market.universe import (
     labelled,
     marked,
     member_mask,
+    members_among,
     membership_notes,
     read_members,
 )
@@ -66,10 +67,39 @@ def test_csv_and_parquet_read_alike(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="E_MEMBERS: a valid_to that is no date"):
         read_members(tmp_path / "m.csv")
     (tmp_path / "m.csv").write_text("symbol,valid_form,valid_to\nA,2024-01-02,\n")
-    with pytest.raises(DataError, match=r"E_MEMBERS: no column 'valid_from'.*valid_form"):
+    with pytest.raises(DataError, match=r"E_MEMBERS: missing column 'valid_from'.*valid_form"):
         read_members(tmp_path / "m.csv")
     with pytest.raises(DataError, match="E_DATA_PATH"):
         read_members(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"symbol,valid_from,valid_to\n", "E_MEMBERS: no rows, "),
+        (b"symbol;valid_from;valid_to\nA;2024-01-02;\n", "E_MEMBERS: the columns are separated by"),
+        (b"\x00\x01\x02\n", r"E_DATA_UNREADABLE: cannot read the file \(it is no text\)"),
+        (b"PK\x03\x04\x14\n\x07,\x08", "E_DATA_UNREADABLE: cannot read the file"),
+    ],
+)
+def test_a_file_that_is_no_table_of_members(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "m.csv").write_bytes(content)
+    with pytest.raises(DataError, match=f"^{said}") as error:
+        read_members(tmp_path / "m.csv")
+    assert str(error.value).isprintable()
+
+
+def test_a_table_of_another_market_is_refused() -> None:
+    raw = pl.DataFrame({"symbol": ["A", "B"], "date": DAY[:2]})
+    with pytest.raises(DataError, match=r"^E_MEMBERS: it names none of the 2 symbols of the bars"):
+        labelled(raw, checked_members(spans(("X", DAY[0], None))))
+    with pytest.raises(DataError, match=r"^E_MEMBERS: no row of its 2 symbols lies within"):
+        labelled(raw, checked_members(spans(("A", DAY[1], None), ("C", DAY[0], None))))
+    table = checked_members(spans(("A", DAY[0], None), ("C", DAY[0], None)))
+    assert members_among(table, ()).equals(table)
+    assert members_among(table, ["C", "X"])["symbol"].to_list() == ["C"]
+    with pytest.raises(DataError, match=r"^E_MEMBERS: none of the 1 symbols asked for is in it"):
+        members_among(table, ["X"])
 
 
 def test_members_without_bars_are_told_with_their_count() -> None:
