@@ -32,7 +32,7 @@ from backtest.market.quality import (
     no_findings,
     nothing_left,
 )
-from backtest.market.universe import labelled
+from backtest.market.universe import labelled, marked
 from backtest.registry import closest
 
 QUARANTINE = ("symbol", "date", "rule", "detail", *PRICES, "volume")
@@ -231,7 +231,8 @@ def panel_of(
     names = list(calendars.calendars_of(prepared.bars, calendar).values())
     common = max(sorted(set(names)), key=names.count)
     periods = calendars.periods_per_year(common)
-    panel = Panel.from_frame(prepared.bars, periods_per_year=periods, members=members)
+    held = prepared.bars if members is None else marked(prepared.bars, members)
+    panel = Panel.from_frame(held, periods_per_year=periods)
     return panel, prepared
 
 

@@ -1,8 +1,8 @@
 """Who belongs to the universe, from when to when, and under which labels.
 
 For: a point-in-time table of membership: reading it, refusing one that contradicts itself, and
-the mask ``[symbol, time]`` that a panel carries. Not for: bars of a symbol, which it keeps outside
-its membership too, so that its indicators are warm when it joins.
+what it says of bars, who is a member and under which labels. Not for: bars of a symbol, which it
+keeps outside its membership too, so that its indicators are warm when it joins.
 """
 
 from __future__ import annotations
@@ -10,14 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from backtest.errors import DataError
 from backtest.market.files import LABELS, day_of, read_table, require_columns
-
-Bools = npt.NDArray[np.bool_]
 
 SPAN = ("symbol", "valid_from", "valid_to")
 
@@ -104,42 +100,6 @@ def members_among(members: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame
     return kept
 
 
-def member_mask(
-    members: pl.DataFrame, symbols: Sequence[str], dates: npt.NDArray[np.datetime64]
-) -> Bools:
-    """Tell on which sessions each symbol is a member.
-
-    Parameters
-    ----------
-    members : polars.DataFrame
-        Of :func:`checked_members`.
-    symbols : sequence of str, ``[symbol]``
-    dates : datetime64[D], ``[time]``
-
-    Returns
-    -------
-    bool, ``[symbol, time]``
-        A symbol that the table does not name is no member.
-
-    Examples
-    --------
-    >>> from datetime import date
-    >>> spans = {"symbol": ["A"], "valid_from": [date(2024, 1, 3)], "valid_to": [date(2024, 1, 4)]}
-    >>> days = np.arange("2024-01-02", "2024-01-06", dtype="datetime64[D]")
-    >>> member_mask(pl.DataFrame(spans), ["A"], days).tolist()
-    [[False, True, True, False]]
-    """
-    mask = np.zeros((len(symbols), len(dates)), dtype=bool)
-    row = {name: s for s, name in enumerate(symbols)}
-    for symbol, first, last in members.select(SPAN).iter_rows():
-        if symbol in row:
-            inside = dates >= np.datetime64(first, "D")
-            if last is not None:
-                inside &= dates <= np.datetime64(last, "D")
-            mask[row[symbol]] |= inside
-    return mask
-
-
 def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     """Give rows the labels of the span that they stand in, where they carry none themselves.
 
@@ -185,6 +145,33 @@ def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
         for c in labels
     ]
     return raw.with_columns(own)
+
+
+def relabelled(bars: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """Give bars of which one label a symbol was kept those of the table, by date.
+
+    A kept label that the table does not give its symbol is one of the bars' own, and stays.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        As ``Store.read_bars`` returns; ``currency``, which is kept by row, stays.
+    members : polars.DataFrame
+        Of :func:`checked_members`.
+
+    Raises
+    ------
+    DataError
+        As in :func:`labelled`.
+    """
+    own = bars
+    for name in LABELS:
+        if name in members.columns and name in bars.columns and name != "currency":
+            told = members.select("symbol", name).unique().with_columns(told=pl.lit(value=True))
+            keys = bars.select("symbol", name)
+            said = keys.join(told, on=["symbol", name], how="left", maintain_order="left")["told"]
+            own = own.with_columns(pl.when(said.is_null()).then(name).alias(name))
+    return labelled(own, members)
 
 
 def marked(bars: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
