@@ -78,7 +78,8 @@ def raw_bars(
     """Bars as the provider gave them, neither sorted nor judged."""
     from pipeline.provider import keep_truth
 
-    universe = settings.read().universe
+    told = settings.read()
+    told.data.check_tables()
     kept = store.begin(context.run.run_id, tell=context.log.info)
     if settings.replays(kept):
         return dg.MaterializeResult(metadata={"summary": f"nothing asked: as of {settings.as_of}"})
@@ -90,7 +91,7 @@ def raw_bars(
     )
     symbols = fetched.raw["symbol"].drop_nulls().unique()
     kept.admit(symbols, place=fetched.place or fetched.source)
-    keep_truth(settings.open_home(), fetched, universe=universe)
+    keep_truth(settings.open_home(), fetched, universe=told.universe)
     published = snapshots.open().keep_raw(fetched)
     return dg.MaterializeResult(
         metadata={

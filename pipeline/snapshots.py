@@ -125,13 +125,13 @@ class Snapshots:
             As :meth:`raw_facts`: where they came from.
         bars : polars.DataFrame
             Where the settings name a base currency, the snapshot's are in it; where they name a
-            table of members, the snapshot's have a bool ``member``.
+            table of members, the snapshot's have a bool ``member`` and its labels by date.
         **facts
             ``quarantined`` and ``findings`` (frames), ``missing``, ``notes`` and ``folded``.
         """
         from backtest.market.calendar import calendars_of
         from backtest.market.currency import in_currency
-        from backtest.market.universe import marked, membership_notes
+        from backtest.market.universe import marked, membership_notes, relabelled
         from pipeline.store import content_hash
 
         told = self.settings.data
@@ -145,7 +145,7 @@ class Snapshots:
             rates=told.read_rates(),
         )
         if members is not None:
-            bars = marked(bars, members)
+            bars = marked(relabelled(bars, members), members)
         names = list(calendars_of(bars, self.settings.data.calendar).values())
         rules = out["rule"].value_counts().sort("rule")
         taken = Snapshot(

@@ -32,7 +32,7 @@ from backtest.market.quality import (
     no_findings,
     nothing_left,
 )
-from backtest.market.universe import labelled
+from backtest.market.universe import labelled, marked
 from backtest.registry import closest
 
 QUARANTINE = ("symbol", "date", "rule", "detail", *PRICES, "volume")
@@ -158,7 +158,7 @@ def prepare(
     if stages.good.is_empty():
         raise nothing_left(quarantined)
     _stand_still(stages, calendar, quality)
-    bars = _labelled(stages.good, frame.columns)
+    bars = _labelled(stages.good, frame.columns, calendar)
     grid = calendars.session_grid(bars, calendar)
     missing = grid.join(stages.frame, on=["symbol", "date"], how="anti")
     notes += bar_notes(bars, missing, quality)
@@ -231,7 +231,8 @@ def panel_of(
     names = list(calendars.calendars_of(prepared.bars, calendar).values())
     common = max(sorted(set(names)), key=names.count)
     periods = calendars.periods_per_year(common)
-    panel = Panel.from_frame(prepared.bars, periods_per_year=periods, members=members)
+    held = prepared.bars if members is None else marked(prepared.bars, members)
+    panel = Panel.from_frame(held, periods_per_year=periods)
     return panel, prepared
 
 
@@ -341,12 +342,17 @@ def _stand_still(stages: _Stages, calendar: str | None, config: QualityConfig) -
     stages.flag(quality_series.adjustments(good, config), "adjustment_unmatched")
 
 
-def _labelled(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """Columns of ``Bars`` first, then the labels that the input has."""
-    own = calendars.calendars_of(frame)
-    money = {s: calendars.CURRENCIES.get(name, "USD") for s, name in own.items()}
-    default = pl.col("symbol").replace_strict(money, return_dtype=pl.String)
-    known = pl.col("currency") if "currency" in columns else pl.lit(None, pl.String)
-    frame = frame.with_columns(currency=pl.coalesce(known, default))
+def _labelled(frame: pl.DataFrame, columns: Sequence[str], calendar: str | None) -> pl.DataFrame:
+    """Columns of ``Bars`` first, then the labels that the input has.
+
+    A row without a currency is in that of its symbol's other rows, of which ``currency_changed``
+    left one: also before the first that names it, since a unit says nothing about a price. Only a
+    symbol that never names one is in that of its exchange.
+    """
+    money = calendars.currencies_of(frame, calendar)
+    said = pl.col("symbol").replace_strict(money, return_dtype=pl.String)
+    if "currency" in columns:
+        named = pl.col("currency")
+        said = pl.coalesce(named, named.drop_nulls().first().over("symbol"), said)
     labels = [name for name in LABELS if name in columns and name != "currency"]
-    return frame.select(*Bars.column_names(), *labels)
+    return frame.with_columns(currency=said).select(*Bars.column_names(), *labels)

@@ -23,15 +23,63 @@ DATA = "data"
 ALWAYS = "24/7"
 DEFAULT_CALENDAR = "XNYS"
 SUFFIXES = {".DE": "XETR", ".L": "XLON", ".PA": "XPAR"}
-CURRENCIES = {"XNYS": "USD", "XETR": "EUR", "XLON": "GBP", "XPAR": "EUR"}
+UNKNOWN_CURRENCY = "XXX"
+"""Code of ISO 4217 for no currency: neither the rows nor the exchange say it."""
+_QUOTED_IN = {
+    "EUR": "XETR XPAR XAMS XBRU XLIS XMAD XMIL XDUB XHEL XWBO XFRA XDUS XHAM XSTU XLUX ASEX XCYS "
+    "XBRA XLJU XLIT XRIS XTAL XZAG",
+    "USD": "XNYS CMES XCBF us_futures",
+    "GBP": "XLON",
+    "CNY": "XSHG XSHE",
+    "INR": "XBOM XNSE",
+    "CHF": "XSWX",
+    "SEK": "XSTO",
+    "DKK": "XCSE",
+    "NOK": "XOSL",
+    "ISK": "XICE",
+    "PLN": "XWAR",
+    "CZK": "XPRA",
+    "HUF": "XBUD",
+    "RON": "XBSE",
+    "RSD": "XBEL",
+    "TRY": "XIST",
+    "RUB": "XMOS",
+    "JPY": "XTKS",
+    "HKD": "XHKG",
+    "KRW": "XKRX",
+    "TWD": "XTAI",
+    "SGD": "XSES",
+    "THB": "XBKK",
+    "MYR": "XKLS",
+    "IDR": "XIDX",
+    "PHP": "XPHS",
+    "PKR": "XKAR",
+    "SAR": "XSAU",
+    "ILA": "XTAE",
+    "AUD": "XASX",
+    "NZD": "XNZE",
+    "ZAc": "XJSE",
+    "CAD": "XTSE",
+    "MXN": "XMEX",
+    "BRL": "BVMF",
+    "ARS": "XBUE",
+    "CLP": "XSGO",
+    "COP": "XBOG",
+    "PEN": "XLIM",
+    "BMD": "XBDA",
+}
+CURRENCIES = {name: money for money, names in _QUOTED_IN.items() for name in names.split()}
+"""Unit in which an exchange quotes most of its shares today; London's, mostly pence, in pounds."""
 PERIODS_PER_YEAR = {"XNYS": 252, "XETR": 254, "XLON": 253, "XPAR": 256}
 _STAMP = pl.Datetime("us", "UTC")
 _EPOCH = date(1990, 1, 1)
 _LONG_EPOCH = date(1900, 1, 1)
 
 
-def calendar_of(symbol: str, exchange: str | None = None) -> str:
-    """Name the calendar of a symbol: its exchange's, else by suffix, else ``XNYS``.
+def calendar_of(
+    symbol: str, exchange: str | None = None, *, default: str = DEFAULT_CALENDAR
+) -> str:
+    """Name the calendar of a symbol: its exchange's, else by suffix, else ``default``.
 
     Examples
     --------
@@ -43,7 +91,7 @@ def calendar_of(symbol: str, exchange: str | None = None) -> str:
     for suffix, name in SUFFIXES.items():
         if symbol.upper().endswith(suffix):
             return name
-    return DEFAULT_CALENDAR
+    return default
 
 
 def sessions(name: str, start: date, end: date) -> list[date]:
@@ -130,14 +178,54 @@ def calendars_of(bars: pl.DataFrame, calendar: str | None = None) -> dict[str, s
     calendar : str, optional
         One name for all symbols (``data`` included) in place of each symbol's own.
     """
-    names = bars["symbol"].drop_nulls().unique(maintain_order=True).to_list()
     if calendar is not None:
-        return dict.fromkeys(names, calendar)
+        return dict.fromkeys(_names(bars), calendar)
+    return _own_calendars(bars, DEFAULT_CALENDAR)
+
+
+def currencies_of(bars: pl.DataFrame, calendar: str | None = None) -> dict[str, str]:
+    """Currency by symbol, as its exchange quotes: a guess for symbols whose rows name none.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        ``symbol`` and optionally ``exchange``.
+    calendar : str, optional
+        Exchange of the symbols that neither a label nor a suffix places; ``XNYS`` if missing, or
+        if it is no exchange (``data``, ``24/7``).
+
+    Returns
+    -------
+    dict of str to str
+        ``UNKNOWN_CURRENCY`` where the exchange is not in ``CURRENCIES``.
+    """
+    default = DEFAULT_CALENDAR if calendar in (None, DATA, ALWAYS) else str(calendar)
+    own = _own_calendars(bars, default)
+    quoted = {name: CURRENCIES.get(_main_name(name), UNKNOWN_CURRENCY) for name in own.values()}
+    return {symbol: quoted[name] for symbol, name in own.items()}
+
+
+def _names(bars: pl.DataFrame) -> list[str]:
+    return bars["symbol"].drop_nulls().unique(maintain_order=True).to_list()
+
+
+def _own_calendars(bars: pl.DataFrame, default: str) -> dict[str, str]:
+    """Calendar of each symbol by its label or suffix."""
     exchanges: dict[str, str | None] = {}
     if "exchange" in bars.columns:
         known = bars.drop_nulls("exchange").group_by("symbol").agg(pl.col("exchange").first())
         exchanges = dict(known.iter_rows())
-    return {name: calendar_of(name, exchanges.get(name)) for name in names}
+    return {s: calendar_of(s, exchanges.get(s), default=default) for s in _names(bars)}
+
+
+def _main_name(name: str) -> str:
+    """Name of the calendar that another name, as ``NASDAQ``, stands for; itself if it is none."""
+    if name in CURRENCIES:
+        return name
+    import exchange_calendars
+
+    known = exchange_calendars.get_calendar_names()
+    return exchange_calendars.resolve_alias(name) if name in known else name
 
 
 def session_grid(bars: pl.DataFrame, calendar: str | None = None) -> pl.DataFrame:

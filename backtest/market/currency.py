@@ -17,9 +17,9 @@ from pathlib import Path
 import polars as pl
 
 from backtest.errors import DataError
-from backtest.market.files import day_of, read_table
+from backtest.market.calendar import UNKNOWN_CURRENCY
+from backtest.market.files import day_of, read_table, require_columns
 from backtest.market.quality import PRICES, findings_of, nothing_left
-from backtest.registry import closest
 
 MINOR = {"GBp": ("GBP", 100.0), "GBX": ("GBP", 100.0), "ZAc": ("ZAR", 100.0), "ILA": ("ILS", 100.0)}
 """Units that exchanges quote in: their currency, and how many make one of it."""
@@ -64,9 +64,10 @@ def read_rates(path: Path) -> pl.DataFrame:
     Raises
     ------
     DataError
-        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``, and as in :func:`checked_rates`.
+        ``E_DATA_PATH``, ``E_DATA_EMPTY`` or ``E_DATA_UNREADABLE``, and as in :func:`checked_rates`.
     """
-    return checked_rates(read_table(Path(path)), where=str(path))
+    table = read_table(Path(path), required=_COLUMNS, code="E_RATES")
+    return checked_rates(table, where=str(path))
 
 
 def checked_rates(table: pl.DataFrame, *, where: str = "rates") -> pl.DataFrame:
@@ -81,11 +82,10 @@ def checked_rates(table: pl.DataFrame, *, where: str = "rates") -> pl.DataFrame:
     ------
     DataError
         ``E_RATES``: a missing column, no rows, a symbol that is no pair, a date that cannot be
-        read, a rate that is no positive number, or two of one pair and date.
+        read, a rate that is no positive number, or two of one pair and date;
+        ``E_DATA_UNREADABLE``: names of columns that are no text.
     """
-    for name in _COLUMNS:
-        if name not in table.columns:
-            raise _refused(f"no column {name!r}", where, closest(name, table.columns))
+    require_columns(table.columns, where, required=_COLUMNS, code="E_RATES")
     if table.is_empty():
         raise _refused("no rows", where, "give a rate for each date and pair")
     pair = pl.col("symbol").cast(pl.String).str.strip_chars().str.extract_groups(_PAIR).struct
@@ -142,8 +142,10 @@ def convert(
     Raises
     ------
     DataError
-        ``E_RATES``: no pair leads from a currency of the bars to the base.
+        ``E_RATES``: no pair leads from a currency of the bars to the base, or bars whose currency
+        is unknown.
     """
+    _refuse_unknown(bars)
     named = bars["currency"].unique().sort().to_list()
     if set(named) <= {base}:
         return Converted(bars, _unrated(bars.clear()))
@@ -208,14 +210,36 @@ def in_currency(
 
 
 def currency_notes(bars: pl.DataFrame) -> list[str]:
-    """Say of bars in several currencies what adding up their returns leaves out."""
-    named = bars["currency"].unique().sort().to_list()
+    """Say whose currency is unknown, and what adding up returns in several leaves out."""
+    notes = []
+    if unknown := _without_currency(bars):
+        notes.append(
+            f"currency of {len(unknown)} symbols unknown, first {unknown[0]}: no row names it and "
+            "no exchange says it"
+        )
+    named = [name for name in bars["currency"].unique().sort() if name != UNKNOWN_CURRENCY]
     if len({_major(name)[0] for name in named}) < 2:
-        return []
+        return notes
     return [
+        *notes,
         f"prices in {', '.join(named)}: returns are local and leave exchange rates out; "
-        "data.base_currency and data.rates convert them"
+        "data.base_currency and data.rates convert them",
     ]
+
+
+def _without_currency(bars: pl.DataFrame) -> list[str]:
+    """Symbols, sorted, of which neither the rows nor the exchange said a currency."""
+    unknown = bars.filter(pl.col("currency") == UNKNOWN_CURRENCY)
+    return unknown["symbol"].unique().sort().to_list()
+
+
+def _refuse_unknown(bars: pl.DataFrame) -> None:
+    if unknown := _without_currency(bars):
+        raise _refused(
+            f"currency of {unknown[0]} unknown",
+            f"{len(unknown)} symbols whose rows name none, and whose exchange says none",
+            "give the bars a column currency",
+        )
 
 
 def _major(name: str) -> tuple[str, float]:

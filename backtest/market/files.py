@@ -26,6 +26,7 @@ OPTIONAL = ("volume", "adj_close", *LABELS)
 SUFFIXES = (".parquet", ".csv")
 _NUMBERS = ("open", "high", "low", "close", "volume", "adj_close")
 _NEARLY = 2
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
 def read_bars(path: Path, *, calendar: str | None = None) -> pl.DataFrame:
@@ -73,20 +74,21 @@ def read_bars(path: Path, *, calendar: str | None = None) -> pl.DataFrame:
     return intraday.in_sessions(frame, calendar) if "ts" in frame.columns else frame
 
 
-def read_table(path: Path) -> pl.DataFrame:
+def read_table(path: Path, *, required: Sequence[str], code: str) -> pl.DataFrame:
     """Read one table beside the bars from Parquet or CSV; a CSV's values stay text.
 
     Raises
     ------
     DataError
-        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``.
+        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``, and as in :func:`require_columns`.
     """
     if not path.is_file():
         raise DataError("no such file", where=str(path), fix="check the path", code="E_DATA_PATH")
+    require_columns(_columns(path), str(path), required=required, code=code)
     try:
         return _scan(path).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(path, _reason(error)) from None
 
 
 def day_of(table: pl.DataFrame, name: str) -> pl.Expr:
@@ -103,28 +105,49 @@ def absent_columns(columns: Sequence[str]) -> list[str]:
     return [name for name in REQUIRED if name not in present]
 
 
-def require_columns(columns: Sequence[str], where: str) -> None:
-    """Refuse a frame without all bar columns.
+def require_columns(
+    columns: Sequence[str],
+    where: str,
+    *,
+    required: Sequence[str] | None = None,
+    code: str = "E_DATA_COLUMN",
+) -> None:
+    """Refuse a frame without all its columns.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    where : str
+        What they are of, for people.
+    required : sequence of str, optional
+        Those of bars if missing.
+    code : str
+        Of the refusal.
 
     Raises
     ------
     DataError
-        ``E_DATA_COLUMN`` with the first absent column and the closest one that is there, or the
-        mark that separates them; ``E_DATA_EMPTY`` where there is none.
+        ``code`` with the first absent column and the closest one that is there, or the mark that
+        separates them; ``E_DATA_EMPTY`` where there is none; ``E_DATA_UNREADABLE`` where the names
+        are no text, of which nothing is told.
     """
     absent = absent_columns(columns)
+    if required is not None:
+        absent = [name for name in required if name not in columns]
     if not absent:
         return
+    if any(_NO_TEXT.search(name) for name in columns):
+        raise _unreadable(where, "it is no text")
     if not columns:
         raise DataError(
-            "the file is empty", where=where, fix="give at least one bar", code="E_DATA_EMPTY"
+            "the file is empty", where=where, fix="give at least one row", code="E_DATA_EMPTY"
         )
     if len(columns) == 1 and (mark := re.search(r"[;\t|]", columns[0])):
         raise DataError(
             f"the columns are separated by {mark.group()!r}",
             where=where,
             fix="write the file with commas between the columns and points in the numbers",
-            code="E_DATA_COLUMN",
+            code=code,
         )
     spare = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)] or list(columns)
     also = f" (and {', '.join(absent[1:])})" if absent[1:] else ""
@@ -132,7 +155,7 @@ def require_columns(columns: Sequence[str], where: str) -> None:
         f"missing column {absent[0]!r}{also}",
         where=where,
         fix=closest(absent[0], spare),
-        code="E_DATA_COLUMN",
+        code=code,
     )
 
 
@@ -214,7 +237,7 @@ def _columns(file: Path) -> list[str]:
         logger.warning("%s is empty", file)
         return []
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(file, error) from None
+        raise _unreadable(file, _reason(error)) from None
 
 
 def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
@@ -223,7 +246,7 @@ def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
         raw = _scan(file).select(wanted).collect()
         frame = typed(raw)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(file, error) from None
+        raise _unreadable(file, _reason(error)) from None
     if frame.height and frame["date"].null_count() == frame.height:
         named = "date" if "date" in raw.columns else "ts"
         raise DataError(
@@ -234,11 +257,16 @@ def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
     return frame
 
 
-def _unreadable(file: Path, error: Exception) -> DataError:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
+def _reason(error: Exception) -> str:
+    """First line of an error, of which a damaged file may be a part."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return "".join(c if c.isprintable() else "?" for c in lines[0][:120])
+
+
+def _unreadable(where: Path | str, reason: str) -> DataError:
     return DataError(
-        f"cannot read the file ({reason[0][:120]})",
-        where=str(file),
+        f"cannot read the file ({reason})",
+        where=str(where),
         fix="write it again as Parquet or CSV",
         code="E_DATA_UNREADABLE",
     )

@@ -19,6 +19,7 @@ from backtest.market.timeframe import STAMP, bucket_close, folded, placed
 CODE = "E_DATA_FINER"
 _INSTANT = timedelta(microseconds=1)
 _SELDOM = 0.1
+_PLACING = ("date", "part_open", "part_close", "session_open", "session_close", "due")
 _TEXT = (
     r"^\s*(\d{4}-?\d{2}-?\d{2})[T ](\d{2}:\d{2})(:\d{2})?(\.\d{1,6})?\d*"
     r"\s*(?:Z|UTC|([+-]\d{2}):?(\d{2}))?\s*$"
@@ -72,9 +73,10 @@ def one_a_session(
 
     Open is the first, close and labels the last, high and low the extremes, volume the sum, and
     ``row`` the first. A bar that starts within the session and is stamped after its close, as a
-    short last one may be, belongs to it. A session is finished if the frame has a stamp, of any
-    symbol, at or after the one that its last bar would carry; so a cut of the rows within a
-    session takes its bar away and changes no other.
+    short last one may be, belongs to it; the length of bars is told by the session itself and
+    those before it, so that a symbol may turn from hours to minutes. A session is finished if the
+    frame has a stamp, of any symbol, at or after the one that its last bar would carry; so a cut
+    of the rows within a session takes its bar away and changes no other.
 
     Parameters
     ----------
@@ -106,10 +108,9 @@ def one_a_session(
     inside = rows.drop_nulls("date")
     if inside.is_empty():
         raise _outside(rows, named)
-    inside = inside.with_columns(due=_last_stamp(), ends=bucket_close(None))
+    inside = inside.with_columns(ends=bucket_close(None))
     _refuse_starts(rows, inside, named)
-    due = pl.col("due").sort_by("ts").last().over("symbol", "date")
-    over = inside.filter(due <= pl.lit(finer["ts"].max(), STAMP))
+    over = inside.filter(pl.col("due") <= pl.lit(finer["ts"].max(), STAMP))
     if over.is_empty() and daily.is_empty():
         raise _none_over(inside)
     first = over.group_by("symbol", "date").agg(pl.col("row").min())
@@ -119,15 +120,54 @@ def one_a_session(
 
 
 def _placed(frame: pl.DataFrame, named: Mapping[str, str]) -> pl.DataFrame:
-    """Put stamps into sessions, and bars too that start in one; ``length`` of each beside them."""
-    gaps = frame.select("symbol", "ts").drop_nulls().unique().sort("symbol", "ts")
-    gaps = gaps.select("symbol", length=pl.col("ts").diff().over("symbol")).drop_nulls()
-    usual = gaps.group_by("symbol").agg(pl.col("length").mode().min())
-    rows = placed(frame.join(usual, on="symbol", how="left", maintain_order="left"), named)
+    """Put stamps into sessions, and bars too that start in one and are stamped after its close.
+
+    Beside each stand the usual ``length`` of bars then, and ``due``, the stamp of the last bar of
+    the session: what is stamped after that is in none.
+    """
+    rows = placed(frame, named).with_row_index("place")
+    known = rows.drop_nulls(["symbol", "ts"]).sort("ts")
+    known = known.join_asof(
+        _lengths(known), left_on="ts", right_on="began", by="symbol", check_sortedness=False
+    )
+    outside = known.filter(pl.col("date").is_null())
     start = pl.col("ts") - pl.col("length")
-    begun = placed(rows.with_columns(ts=start + _INSTANT), named)
-    made = ("date", "part_open", "part_close", "session_open", "session_close")
-    return rows.with_columns(pl.coalesce(rows[name], begun[name]).alias(name) for name in made)
+    begun = placed(outside.with_columns(ts=start + _INSTANT), named).with_columns(outside["ts"])
+    within = pl.concat([known, begun.select(known.columns)]).drop_nulls("date").sort("ts")
+    # Of the last stamp up to the close, which a cut after the close cannot take away.
+    due = _last_stamp()
+    due = pl.coalesce(due.filter(pl.col("ts") <= pl.col("session_close")).last(), due.first())
+    within = within.with_columns(due=due.over("symbol", "date"))
+    within = within.filter(pl.col("ts") <= pl.col("due")).select("place", *_PLACING)
+    lengths = known.select("place", "length")
+    rows = rows.drop(_PLACING, strict=False).join(lengths, on="place", how="left")
+    return rows.join(within, on="place", how="left").sort("place").drop("place")
+
+
+def _lengths(known: pl.DataFrame) -> pl.DataFrame:
+    """Usual length of bars from the first one of each session on: ``symbol, began, length``.
+
+    It is the gap between stamps that the session shows most often, if more than once, and else
+    that of the session before it: later sessions say nothing of it. Before any is known it is the
+    session's smallest gap, and a lone bar counts from the open.
+    """
+    stamped = known.drop_nulls("date").unique(["symbol", "ts"]).sort("symbol", "ts")
+    gap = pl.col("gap").drop_nulls()
+    return (
+        stamped.with_columns(gap=pl.col("ts").diff().over("symbol", "date"))
+        .group_by("symbol", "date", maintain_order=True)
+        .agg(
+            began=pl.col("ts").first(),
+            length=gap.filter(gap.is_duplicated()).mode().min(),
+            alone=pl.coalesce(gap.min(), (pl.col("ts") - pl.col("part_open")).first()),
+        )
+        .select(
+            "symbol",
+            "began",
+            pl.coalesce(pl.col("length").forward_fill().over("symbol"), "alone").alias("length"),
+        )
+        .sort("began")
+    )
 
 
 def _last_stamp() -> pl.Expr:
@@ -209,7 +249,8 @@ def _refuse_starts(rows: pl.DataFrame, inside: pl.DataFrame, named: Mapping[str,
     days = inside.group_by("symbol", "date").agg(pl.col("ts").max() >= pl.col("due").max())
     if days["ts"].sum() >= _SELDOM * days.height:
         return
-    early = rows.filter(pl.col("date").is_null())
+    usual = pl.col("length").fill_null(pl.col("length").drop_nulls().first().over("symbol"))
+    early = rows.with_columns(usual.alias("length")).filter(pl.col("date").is_null())
     ahead = placed(early.with_columns(ts=pl.col("ts") + pl.col("length")), named)
     begun = ahead.drop_nulls("date").select("symbol", "date").unique()
     at_open = days.join(begun, on=["symbol", "date"], how="semi").height

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import polars as pl
 
 from backtest.errors import DataError
-from backtest.market.universe import member_mask
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -143,7 +142,6 @@ class Panel:
         frame: pl.DataFrame,
         *,
         periods_per_year: int = 252,
-        members: pl.DataFrame | None = None,
     ) -> Panel:
         """Align a long frame with columns ``symbol, date, open, high, low, close, volume``.
 
@@ -151,11 +149,8 @@ class Panel:
         ----------
         frame : polars.DataFrame
             Clean bars, at most one per symbol and date; optional columns ``sector`` and
-            ``member`` (bool).
+            ``member`` (bool, of ``universe.marked``), without which everybody is a member.
         periods_per_year : int
-        members : polars.DataFrame, optional
-            Of ``universe.checked_members``, in place of the column ``member``; everybody is a
-            member without either.
 
         Raises
         ------
@@ -185,8 +180,6 @@ class Panel:
         member = np.ones(shape, dtype=bool)
         if "member" in frame.columns:
             member[row, column] = frame["member"].to_numpy()
-        if members is not None:
-            member = member_mask(members, tuple(symbols), days)
         return cls(
             symbols=tuple(symbols),
             dates=days,

@@ -1,8 +1,8 @@
 """Who belongs to the universe, from when to when, and under which labels.
 
 For: a point-in-time table of membership: reading it, refusing one that contradicts itself, and
-the mask ``[symbol, time]`` that a panel carries. Not for: bars of a symbol, which it keeps outside
-its membership too, so that its indicators are warm when it joins.
+what it says of bars, who is a member and under which labels. Not for: bars of a symbol, which it
+keeps outside its membership too, so that its indicators are warm when it joins.
 """
 
 from __future__ import annotations
@@ -10,15 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from backtest.errors import DataError
-from backtest.market.files import LABELS, day_of, read_table
-from backtest.registry import closest
-
-Bools = npt.NDArray[np.bool_]
+from backtest.market.files import LABELS, day_of, read_table, require_columns
 
 SPAN = ("symbol", "valid_from", "valid_to")
 
@@ -41,9 +36,11 @@ def read_members(path: Path) -> pl.DataFrame:
     Raises
     ------
     DataError
-        ``E_DATA_PATH`` or ``E_DATA_UNREADABLE``, and as in :func:`checked_members`.
+        ``E_DATA_PATH``, ``E_DATA_EMPTY`` or ``E_DATA_UNREADABLE``, and as in
+        :func:`checked_members`.
     """
-    return checked_members(read_table(Path(path)), where=str(path))
+    table = read_table(Path(path), required=SPAN, code="E_MEMBERS")
+    return checked_members(table, where=str(path))
 
 
 def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFrame:
@@ -58,12 +55,13 @@ def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFr
     Raises
     ------
     DataError
-        ``E_MEMBERS``: a missing column or value, a span that ends before it begins, or two spans
-        of one symbol that overlap.
+        ``E_MEMBERS``: a missing column or value, no rows, a span that ends before it begins, or
+        two spans of one symbol that overlap; ``E_DATA_UNREADABLE``: names of columns that are no
+        text.
     """
-    for name in SPAN:
-        if name not in table.columns:
-            raise _refused(f"no column {name!r}", where, closest(name, table.columns))
+    require_columns(table.columns, where, required=SPAN, code="E_MEMBERS")
+    if table.is_empty():
+        raise _refused("no rows", where, "give a row for each symbol and span")
     labels = [name for name in LABELS if name in table.columns]
     text = [pl.col(name).cast(pl.String).str.strip_chars().alias(name) for name in labels]
     frame = table.select(
@@ -82,40 +80,24 @@ def checked_members(table: pl.DataFrame, *, where: str = "members") -> pl.DataFr
     return frame
 
 
-def member_mask(
-    members: pl.DataFrame, symbols: Sequence[str], dates: npt.NDArray[np.datetime64]
-) -> Bools:
-    """Tell on which sessions each symbol is a member.
+def members_among(members: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
+    """Keep the spans of some symbols, of all if none is named.
 
-    Parameters
-    ----------
-    members : polars.DataFrame
-        Of :func:`checked_members`.
-    symbols : sequence of str, ``[symbol]``
-    dates : datetime64[D], ``[time]``
-
-    Returns
-    -------
-    bool, ``[symbol, time]``
-        A symbol that the table does not name is no member.
-
-    Examples
-    --------
-    >>> from datetime import date
-    >>> spans = {"symbol": ["A"], "valid_from": [date(2024, 1, 3)], "valid_to": [date(2024, 1, 4)]}
-    >>> days = np.arange("2024-01-02", "2024-01-06", dtype="datetime64[D]")
-    >>> member_mask(pl.DataFrame(spans), ["A"], days).tolist()
-    [[False, True, True, False]]
+    Raises
+    ------
+    DataError
+        ``E_MEMBERS``: the table names none of them.
     """
-    mask = np.zeros((len(symbols), len(dates)), dtype=bool)
-    row = {name: s for s, name in enumerate(symbols)}
-    for symbol, first, last in members.select(SPAN).iter_rows():
-        if symbol in row:
-            inside = dates >= np.datetime64(first, "D")
-            if last is not None:
-                inside &= dates <= np.datetime64(last, "D")
-            mask[row[symbol]] |= inside
-    return mask
+    if not symbols:
+        return members
+    kept = members.filter(pl.col("symbol").is_in(list(symbols)))
+    if kept.is_empty():
+        raise _refused(
+            f"none of the {len(symbols)} symbols asked for is in it, first {symbols[0]}",
+            "table of members",
+            "name symbols of the table",
+        )
+    return kept
 
 
 def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
@@ -130,7 +112,13 @@ def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
         With ``symbol`` and ``date``, in any order; the order stays.
     members : polars.DataFrame
         Of :func:`checked_members`.
+
+    Raises
+    ------
+    DataError
+        ``E_MEMBERS``: no row is of a member on its date.
     """
+    _refuse_absent(raw, members)
     labels = [name for name in LABELS if name in members.columns]
     if not labels:
         return raw
@@ -157,6 +145,33 @@ def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
         for c in labels
     ]
     return raw.with_columns(own)
+
+
+def relabelled(bars: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """Give bars of which one label a symbol was kept those of the table, by date.
+
+    A kept label that the table does not give its symbol is one of the bars' own, and stays.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        As ``Store.read_bars`` returns; ``currency``, which is kept by row, stays.
+    members : polars.DataFrame
+        Of :func:`checked_members`.
+
+    Raises
+    ------
+    DataError
+        As in :func:`labelled`.
+    """
+    own = bars
+    for name in LABELS:
+        if name in members.columns and name in bars.columns and name != "currency":
+            told = members.select("symbol", name).unique().with_columns(told=pl.lit(value=True))
+            keys = bars.select("symbol", name)
+            said = keys.join(told, on=["symbol", name], how="left", maintain_order="left")["told"]
+            own = own.with_columns(pl.when(said.is_null()).then(name).alias(name))
+    return labelled(own, members)
 
 
 def marked(bars: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
@@ -232,6 +247,21 @@ def _refuse_overlaps(frame: pl.DataFrame, where: str) -> None:
             where,
             "end the first before the second begins",
         )
+
+
+def _refuse_absent(raw: pl.DataFrame, members: pl.DataFrame) -> None:
+    """Refuse a table of another market, with which nothing could ever be traded."""
+    dated = raw.select("symbol", "date").drop_nulls()
+    if marked(dated, members)["member"].any():
+        return
+    there, named = set(dated["symbol"]), set(members["symbol"])
+    what = (
+        f"no row of its {len(named)} symbols lies within their spans"
+        if there & named
+        else f"it names none of the {len(there)} symbols of the bars"
+    )
+    first = f"first {min(named)} in the table"
+    raise _refused(what, first, "give the members of this market, under the names of the bars")
 
 
 def _refused(what: str, where: str, fix: str) -> DataError:

@@ -94,14 +94,12 @@ def load_panel(source: Path, **options: Unpack[PanelOptions]) -> Loaded:
     """
     from backtest.market.bars import panel_of
     from backtest.market.currency import read_rates
-    from backtest.market.universe import membership_notes, read_members
+    from backtest.market.universe import members_among, membership_notes, read_members
     from backtest.market.world_files import is_synthetic
 
     symbols, members = options.get("symbols"), options.get("members")
     rates = options.get("rates")
-    table = None if members is None else read_members(members)
-    if table is not None and symbols is not None:
-        table = table.filter(table["symbol"].is_in(list(symbols)))
+    table = None if members is None else members_among(read_members(members), symbols or ())
     panel, prepared = panel_of(
         Path(source),
         symbols=symbols,

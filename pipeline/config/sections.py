@@ -66,18 +66,24 @@ class DataConfig(Section):
 
     def read_members(self) -> "pl.DataFrame | None":
         """Read the table of members, of ``symbols`` alone where some are named."""
-        from backtest.market.universe import read_members
+        from backtest.market.universe import members_among, read_members
 
-        if self.members is None:
-            return None
-        table = read_members(self.members)
-        return table.filter(table["symbol"].is_in(list(self.symbols))) if self.symbols else table
+        return (
+            None
+            if self.members is None
+            else members_among(read_members(self.members), self.symbols)
+        )
 
     def read_rates(self) -> "pl.DataFrame | None":
         """Read the table of exchange rates."""
         from backtest.market.currency import read_rates
 
         return None if self.rates is None else read_rates(self.rates)
+
+    def check_tables(self) -> None:
+        """Refuse tables that cannot be used, before anything is asked or written."""
+        self.read_members()
+        self.read_rates()
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
+import exchange_calendars
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from backtest.errors import DataError
 from backtest.market.bars import panel_of, prepare, read_bars
+from backtest.market.calendar import CURRENCIES
 from backtest.market.currency import checked_rates, convert, currency_notes, read_rates
 
 FOLDER = os.environ.get("WEATHERVANE_MARKET_DATA")
@@ -141,7 +144,7 @@ def test_rates_times_a_factor_are_prices_times_it(factor: float) -> None:
         (rates_of("EUR", {day(0): 1.0}), "a symbol that is no pair of currencies: EUR"),
         (rates_of("USDUSD", {day(0): 1.0}), "a pair of one currency"),
         (rates_of("EURUSD", {day(0): 1.0}).clear(), "no rows"),
-        (rates_of("EURUSD", {day(0): 1.0}).rename({"close": "clsoe"}), "no column 'close'"),
+        (rates_of("EURUSD", {day(0): 1.0}).rename({"close": "clsoe"}), "missing column 'close'"),
         (
             rates_of("EURUSD", {day(0): 1.0}).with_columns(date=pl.lit("4.3.2024")),
             "a date that cannot be read",
@@ -156,6 +159,21 @@ def test_rates_that_cannot_be_meant_are_one_line(table: pl.DataFrame, said: str)
     with pytest.raises(DataError, match=rf"^E_RATES: {said}") as error:
         checked_rates(table)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"symbol;date;close\nEURUSD;2024-03-04;1,1\n", "E_RATES: the columns are separated by"),
+        (b"\x00\x01\x02\n", r"E_DATA_UNREADABLE: cannot read the file \(it is no text\)"),
+        (b"symbol,ts,close\n", "E_RATES: missing column 'date'"),
+    ],
+)
+def test_a_file_that_is_no_table_of_rates(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "r.csv").write_bytes(content)
+    with pytest.raises(DataError, match=f"^{said}") as error:
+        read_rates(tmp_path / "r.csv")
+    assert str(error.value).isprintable()
 
 
 def test_a_currency_without_a_rate_is_named() -> None:
@@ -173,6 +191,62 @@ def test_several_currencies_without_a_base_are_told_of() -> None:
     assert currency_notes(mixed)[0].startswith("prices in EUR, USD: returns are local")
     pounds = pl.concat([bars("A", "GBP", [day(0)]), bars("B", "GBp", [day(0)])])
     assert currency_notes(pounds) == []
+
+
+def test_a_row_without_a_currency_is_in_that_of_its_symbol() -> None:
+    days = [date(2024, 3, n) for n in (4, 5, 6, 7)]
+    pence = bars("A.L", "GBp", days, 250.0).with_columns(
+        currency=pl.Series([None, "GBp", None, "GBp"], dtype=pl.String)
+    )
+    raw = pl.concat([pence, bars("B.L", "GBP", days[:1]).with_columns(currency=None)])
+    made = prepare(raw.drop("close_raw"), calendar="data", min_bars=1).bars
+    assert made["currency"].to_list() == ["GBp"] * 4 + ["GBP"], "pounds only where nothing is named"
+    told = rates(rates_of("GBPUSD", dict.fromkeys(days, 1.25)))
+    dollars = convert(made.filter(symbol="A.L"), told, base="USD").bars["close"]
+    assert dollars.to_list() == [3.125] * 4
+
+
+@pytest.mark.parametrize(
+    ("exchange", "calendar", "currency"),
+    [
+        ("XTKS", None, "JPY"),
+        ("XJSE", None, "ZAc"),
+        ("xsto", None, "SEK"),
+        ("NASDAQ", None, "USD"),
+        ("SIX", None, "CHF"),
+        ("XNSE", "data", "INR"),
+        ("FOO", "data", "XXX"),
+        ("24/7", None, "XXX"),
+        (None, None, "USD"),
+        (None, "XTKS", "JPY"),
+        (None, "data", "USD"),
+        (None, "24/7", "USD"),
+    ],
+)
+def test_the_exchange_says_the_currency_that_no_row_names(
+    exchange: str | None, calendar: str | None, currency: str
+) -> None:
+    days = [date(2024, 3, n) for n in (4, 5, 6, 7)]
+    raw = bars("A", "", days).drop("close_raw", "currency")
+    raw = raw.with_columns(exchange=pl.lit(exchange, pl.String))
+    assert set(prepare(raw, calendar=calendar, min_bars=1).bars["currency"]) == {currency}
+
+
+def test_every_exchange_has_a_currency_but_those_of_several() -> None:
+    names = set(exchange_calendars.get_calendar_names(include_aliases=False))
+    assert set(CURRENCIES) - names == {"XNSE", "XSHE"}, "no calendar of their own"
+    assert names - set(CURRENCIES) == {"24/5", "24/7", "AIXK", "IEPA", "XEEE", "XEUR"}
+    codes = r"[A-Z]{3}|ZAc"
+    assert [m for m in set(CURRENCIES.values()) if not re.fullmatch(codes, m)] == []
+
+
+def test_an_unknown_currency_is_refused_with_a_base_and_told_of_without_one() -> None:
+    mixed = pl.concat([bars("B", "USD", [day(0)]), bars("A", "XXX", [day(0), day(1)])])
+    with pytest.raises(DataError, match=r"^E_RATES: currency of A unknown, 1 symbols .*currency$"):
+        convert(mixed, None, base="USD")
+    assert currency_notes(mixed) == [
+        "currency of 1 symbols unknown, first A: no row names it and no exchange says it"
+    ]
 
 
 def test_a_panel_of_files_is_in_the_base(tmp_path: Path) -> None:

@@ -127,6 +127,54 @@ def test_a_last_bar_stamped_after_the_close_belongs_to_its_session(tmp_path: Pat
     assert len(prepared.notes) == 1, "no bar is outside"
 
 
+MIXED = [date(2024, 11, n) for n in (20, 21, 22, 25, 26, 27, 29)]
+
+
+def grid(day: date, minutes: int) -> list[datetime]:
+    """Stamps of the bars of one length on a day of New York, the last one not cut short."""
+    whole, opens = (210 if day == EVE else 390), moment(day, 14, 30)
+    return [opens + timedelta(minutes=minutes * k) for k in range(1, -(-whole // minutes) + 1)]
+
+
+def numbered(moments: list[datetime], *others: datetime) -> pl.DataFrame:
+    frame = bars({"AAA": moments} | ({"BBB": list(others)} if others else {}))
+    return frame.with_columns(date=pl.col("ts").dt.date()).with_row_index("row")
+
+
+def test_later_minutes_leave_the_hours_before_them_as_they_were() -> None:
+    hours = [stamp for day in MIXED[:3] for stamp in grid(day, 60)]
+    minutes = [stamp for day in MIXED[3:] for stamp in grid(day, 5)]
+    before, _ = one_a_session(numbered(hours))
+    assert before["volume"].to_list()[0] == sum(110.0 + k for k in range(7)), "seven hours"
+    after, _ = one_a_session(numbered(hours + minutes))
+    assert after.head(3).equals(before)
+    assert after["volume"][-1] == sum(110.0 + k for k in range(21 + 234, 21 + 234 + 42))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.sampled_from([5, 30, 60, 90, 180, 240]), min_size=7, max_size=7),
+    seen=st.lists(st.integers(0, 9), min_size=40, max_size=40).filter(any),
+    extended=st.lists(st.integers(0, 1_439), max_size=30),
+    cut=st.integers(0, 9 * 288),
+)
+def test_no_cut_of_bars_of_mixed_lengths_changes_an_earlier_session(
+    lengths: list[int], seen: list[int], extended: list[int], cut: int
+) -> None:
+    """Holes, bars outside trading hours, and another symbol whose stamps say what is over."""
+    made = [stamp for day, step in zip(MIXED, lengths, strict=True) for stamp in grid(day, step)]
+    kept = {stamp for n, stamp in enumerate(made) if seen[n % len(seen)]}
+    kept |= {moment(MIXED[m % 7], 0) + timedelta(minutes=m) for m in extended}
+    told = [moment(MIXED[0], 0) + timedelta(minutes=5 * k) for k in range(0, 10 * 288, 7)]
+    frame = numbered(sorted(kept), *told)
+    whole, _ = one_a_session(frame)
+    part = frame.filter(pl.col("ts") <= moment(MIXED[0], 21) + timedelta(minutes=5 * cut))
+    done, _ = one_a_session(part)
+    ends = done.group_by("symbol").agg(pl.col("date").max().alias("last"))
+    known = whole.join(ends, on="symbol").filter(pl.col("date") <= pl.col("last"))
+    assert done.sort("symbol", "date").drop("row").equals(known.drop("last", "row"))
+
+
 def test_bars_outside_trading_hours_are_counted_and_in_no_bar(tmp_path: Path) -> None:
     early = bars({"AAA": [moment(DAY, 9), moment(DAY, 9, 5), moment(DAY, 14, 30)]})
     prepared = prepare(kept(pl.concat([early, five_minutes()]), tmp_path))

@@ -16,9 +16,10 @@ from backtest.market.universe import (
     checked_members,
     labelled,
     marked,
-    member_mask,
+    members_among,
     membership_notes,
     read_members,
+    relabelled,
 )
 from tests.backtest.markets import NoParams, ParamGrid, Scripted, panel_of
 
@@ -32,12 +33,13 @@ def spans(*rows: tuple[str, date | None, date | None], **labels: list[str | None
     )
 
 
-def test_mask_holds_both_ends_and_several_spans() -> None:
+def test_a_mark_holds_both_ends_and_several_spans() -> None:
     table = checked_members(
         spans(("B", DAY[3], None), ("A", DAY[4], DAY[4]), ("A", DAY[0], DAY[1]))
     )
-    mask = member_mask(table, ["A", "B", "C"], np.array(DAY, dtype="datetime64[D]"))
-    assert mask.astype(int).tolist() == [[1, 1, 0, 0, 1, 0], [0, 0, 0, 1, 1, 1], [0] * 6]
+    bars = pl.DataFrame({"symbol": ["A"] * 6 + ["B"] * 6 + ["C"] * 6, "date": DAY * 3})
+    said = marked(bars, table)["member"].cast(pl.Int8).to_list()
+    assert said == [1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1, *[0] * 6]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +68,39 @@ def test_csv_and_parquet_read_alike(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="E_MEMBERS: a valid_to that is no date"):
         read_members(tmp_path / "m.csv")
     (tmp_path / "m.csv").write_text("symbol,valid_form,valid_to\nA,2024-01-02,\n")
-    with pytest.raises(DataError, match=r"E_MEMBERS: no column 'valid_from'.*valid_form"):
+    with pytest.raises(DataError, match=r"E_MEMBERS: missing column 'valid_from'.*valid_form"):
         read_members(tmp_path / "m.csv")
     with pytest.raises(DataError, match="E_DATA_PATH"):
         read_members(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"symbol,valid_from,valid_to\n", "E_MEMBERS: no rows, "),
+        (b"symbol;valid_from;valid_to\nA;2024-01-02;\n", "E_MEMBERS: the columns are separated by"),
+        (b"\x00\x01\x02\n", r"E_DATA_UNREADABLE: cannot read the file \(it is no text\)"),
+        (b"PK\x03\x04\x14\n\x07,\x08", "E_DATA_UNREADABLE: cannot read the file"),
+    ],
+)
+def test_a_file_that_is_no_table_of_members(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "m.csv").write_bytes(content)
+    with pytest.raises(DataError, match=f"^{said}") as error:
+        read_members(tmp_path / "m.csv")
+    assert str(error.value).isprintable()
+
+
+def test_a_table_of_another_market_is_refused() -> None:
+    raw = pl.DataFrame({"symbol": ["A", "B"], "date": DAY[:2]})
+    with pytest.raises(DataError, match=r"^E_MEMBERS: it names none of the 2 symbols of the bars"):
+        labelled(raw, checked_members(spans(("X", DAY[0], None))))
+    with pytest.raises(DataError, match=r"^E_MEMBERS: no row of its 2 symbols lies within"):
+        labelled(raw, checked_members(spans(("A", DAY[1], None), ("C", DAY[0], None))))
+    table = checked_members(spans(("A", DAY[0], None), ("C", DAY[0], None)))
+    assert members_among(table, ()).equals(table)
+    assert members_among(table, ["C", "X"])["symbol"].to_list() == ["C"]
+    with pytest.raises(DataError, match=r"^E_MEMBERS: none of the 1 symbols asked for is in it"):
+        members_among(table, ["X"])
 
 
 def test_members_without_bars_are_told_with_their_count() -> None:
@@ -82,15 +113,15 @@ def test_members_without_bars_are_told_with_their_count() -> None:
 
 
 @given(seed=st.integers(0, 10_000))
-def test_a_mark_on_each_bar_is_the_mask(seed: int) -> None:
+def test_a_mark_on_each_bar_is_that_of_its_span(seed: int) -> None:
     rng = np.random.default_rng(seed)
     cuts = [sorted(rng.choice(6, size=4, replace=False)) for _ in range(2)]
     rows = [(s, DAY[a], DAY[b]) for s, c in zip("AB", cuts, strict=True) for a, b in (c[:2], c[2:])]
     table = checked_members(spans(*rows))
     bars = pl.DataFrame({"symbol": ["A"] * 6 + ["B"] * 6 + ["C"] * 6, "date": DAY * 3})
-    mask = member_mask(table, ["A", "B", "C"], np.array(DAY, dtype="datetime64[D]"))
+    inside = [any(s == a and f <= d <= t for a, f, t in rows) for s, d in bars.iter_rows()]
     mixed = bars.sample(fraction=1.0, shuffle=True, seed=seed)
-    assert marked(bars, table)["member"].to_list() == mask.ravel().tolist()
+    assert marked(bars, table)["member"].to_list() == inside
     assert marked(mixed, table).drop("member").equals(mixed)
     assert marked(mixed, table).sort("symbol", "date").equals(marked(bars, table))
 
@@ -112,6 +143,25 @@ def test_labels_follow_the_spans_and_never_replace_those_of_the_bars() -> None:
     named = raw.with_columns(sector=pl.Series([None, "Mine", *[None] * 5], dtype=pl.String))
     assert labelled(named, table)["sector"].to_list() == ["Energy", "Mine", *sectors[2:]]
     assert labelled(raw, table.select("symbol", "valid_from", "valid_to")).equals(raw)
+
+
+def test_kept_labels_of_the_table_are_put_by_date_again_and_own_ones_stay() -> None:
+    table = checked_members(
+        spans(
+            ("A", DAY[0], DAY[1]),
+            ("A", DAY[2], None),
+            ("B", DAY[0], None),
+            sector=["Energy", "Tech", "Tech"],
+            currency=["USD", "EUR", "EUR"],
+        )
+    )
+    names = ["A"] * 3 + ["B", "C"]
+    kept = pl.DataFrame(
+        {"symbol": names, "date": [*DAY[:3], *DAY[:2]], "currency": "USD"}
+    ).with_columns(sector=pl.Series(["Energy"] * 3 + ["Mine", "Mine"]))
+    made = relabelled(kept, table)
+    assert made["sector"].to_list() == ["Energy", "Energy", "Tech", "Mine", "Mine"]
+    assert made.drop("sector").equals(kept.drop("sector"))
 
 
 def test_survivors_are_called_so() -> None:
@@ -162,7 +212,7 @@ def test_a_panel_of_bars_and_members() -> None:
     price = dict.fromkeys(("open", "high", "low", "close", "volume"), [1.0] * 12)
     bars = pl.DataFrame({"symbol": ["A"] * 6 + ["B"] * 6, "date": DAY * 2, **price})
     table = checked_members(spans(("A", DAY[0], DAY[2]), ("B", DAY[2], None)))
-    panel = Panel.from_frame(bars, members=table)
+    panel = Panel.from_frame(marked(bars, table))
     assert panel.member.astype(int).tolist() == [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1]]
     assert panel.tradable.all(), "bars outside the membership stay"
     assert panel.bars(0).size == 6

@@ -147,6 +147,26 @@ def test_a_symbol_that_left_the_universe_has_no_weight(market: Path, tmp_path: P
     assert np.abs(held - again)[:, after].max() > 0.01
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("members", "symbol,valid_from,valid_to\n", "E_MEMBERS: no rows"),
+        ("rates", "symbol;date;close\nEURUSD;2024-03-04;1\n", "E_RATES: the columns are"),
+    ],
+)
+def test_a_bad_table_is_told_before_anything_is_fetched(
+    market: Path, tmp_path: Path, name: str, content: str, said: str
+):
+    (tmp_path / "table.csv").write_text(content)
+    told = [f"data.{name}={tmp_path / 'table.csv'}"]
+    settings = load_settings(path=market / "bars.parquet", overrides=told)
+    home = open_home(tmp_path / "home")
+    with pytest.raises(DataError, match=f"^{said}"):
+        run_chain(settings, home, session=SESSION)
+    assert not list(home.snapshots.rglob("*.parquet"))
+    assert not home.database.exists()
+
+
 def test_the_snapshot_is_in_the_base_currency_and_the_store_is_not(market: Path, tmp_path: Path):
     bars = pl.read_parquet(market / "bars.parquet")
     names, days = bars["symbol"].unique().sort(), bars["date"].unique().sort()

@@ -8,9 +8,12 @@ import polars as pl
 import pytest
 
 from backtest.errors import StoreError
+from backtest.market.bars import panel_of, prepare
 from backtest.market.quality import no_findings
+from backtest.market.universe import labelled, read_members
 from pipeline.config import load_settings, open_home
 from pipeline.snapshots import KEPT, Snapshot, Snapshots
+from tests.pipeline.stored import TUESDAY, fresh, raw_of
 from tests.pipeline.stored import bars_of as stored_bars
 
 NOTHING = pl.DataFrame(schema={"rule": pl.String})
@@ -111,3 +114,35 @@ def test_a_link_in_a_snapshot_s_place_stays_with_what_it_points_to(tmp_path: Pat
     for n in range(KEPT):
         taken(files, 2.0 + n)
     assert (elsewhere / "bars.parquet").is_file()
+
+
+def test_the_labels_of_a_snapshot_are_by_date_as_those_of_a_panel(tmp_path: Path):
+    """The store keeps one label a symbol: A changes its sector, B has one of its own."""
+    own = pl.when(pl.col("symbol") == "B").then(pl.lit("Mine"))
+    raw = raw_of(["A", "B"], 60, until=TUESDAY).with_columns(sector=own)
+    raw.write_parquet(tmp_path / "bars.parquet")
+    changed, first = raw["date"][40], raw["date"][0]
+    (tmp_path / "members.csv").write_text(
+        "symbol,valid_from,valid_to,sector,region\n"
+        f"A,{first},{raw['date'][39]},Energy,US\nA,{changed},,Tech,US\nB,{first},,Tech,EU\n"
+    )
+    members = read_members(tmp_path / "members.csv")
+    prepared, kept = prepare(labelled(raw, members)), fresh(tmp_path / "home")
+    kept.write_bars(prepared, run_id="1", source="test", until=TUESDAY)
+    files = files_of(tmp_path / "home", "u", f"data.members={tmp_path / 'members.csv'}")
+    seen = files.take(
+        {"source": "test", "synthetic": False},
+        bars=kept.read_bars(until=TUESDAY),
+        quarantined=NOTHING,
+        findings=no_findings(),
+        missing=0,
+        notes=(),
+        folded=0,
+    )
+    said = ["symbol", "date", "sector", "region"]
+    panel, told = panel_of(tmp_path / "bars.parquet", members=members)
+    assert files.bars(seen).select(said).equals(told.bars.select(said))
+    counts = files.bars(seen)["sector"].value_counts().sort("sector")
+    assert counts.rows() == [("Energy", 40), ("Mine", 60), ("Tech", 20)]
+    assert (files.panel(seen).member == panel.member).all()
+    assert files.panel(seen).sectors == panel.sectors == ("Energy", "Mine")
