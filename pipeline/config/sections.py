@@ -6,18 +6,36 @@ Not for: reading profiles and overrides, or their hash (``settings``).
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from backtest.errors import DataError
 from backtest.market.quality import MIN_BARS
 from backtest.market.synthetic import FIRST_SESSION
+from backtest.registry import closest
 
 if TYPE_CHECKING:
     import polars as pl
 
 TABLES = ("members", "rates")
 """Settings of the section ``data`` that name a table beside the bars."""
+
+
+def _listed(value: Any) -> Any:
+    """Read names as a person types them: with commas between."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _or_none(value: Any) -> Any:
+    """Take an empty path for none, so that an override can undo what a profile says."""
+    return None if value == "" else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+File = Annotated[Path | None, BeforeValidator(_or_none)]
 
 
 class Section(BaseModel):
@@ -56,21 +74,36 @@ class DataConfig(Section):
     provider: str = "synthetic"
     path: Path | None = None
     universe: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
-    symbols: tuple[str, ...] = ()
-    members: Path | None = None
+    symbols: Names = ()
+    members: File = None
     base_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
-    rates: Path | None = None
+    rates: File = None
     first_session: date = FIRST_SESSION
     calendar: str | None = None
     min_bars: Annotated[int, Field(ge=1)] = MIN_BARS
 
     def read_members(self) -> "pl.DataFrame | None":
-        """Read the table of members, of ``symbols`` alone where some are named."""
+        """Read the table of members, of ``symbols`` alone where some are named.
+
+        Raises
+        ------
+        DataError
+            ``E_MEMBERS``. ``E_SYMBOL``: a named symbol is not in the table.
+        """
         from backtest.market.universe import read_members
 
         if self.members is None:
             return None
         table = read_members(self.members)
+        known = set(table["symbol"])
+        if strangers := [name for name in self.symbols if name not in known]:
+            raise DataError(
+                f"{strangers[0]!r} is not in the table of members",
+                where=str(self.members),
+                fix=f"{closest(strangers[0], sorted(known))}; or add it there, or do "
+                'without a table (data.members="")',
+                code="E_SYMBOL",
+            )
         return table.filter(table["symbol"].is_in(list(self.symbols))) if self.symbols else table
 
     def read_rates(self) -> "pl.DataFrame | None":
