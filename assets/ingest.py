@@ -36,6 +36,12 @@ BAR_COLUMNS = {
     "close_raw": ("Float64", "close as traded"),
     "currency": ("String", "of the prices"),
 }
+PRICE_AS_GIVEN = ("Float64", "price as the source gave it")
+RAW_COLUMNS = {
+    **{name: BAR_COLUMNS[name] for name in ("symbol", "date")},
+    **dict.fromkeys(("open", "high", "low", "close"), PRICE_AS_GIVEN),
+    "volume": BAR_COLUMNS["volume"],
+}
 SYMBOL_COLUMNS = {
     "symbol": ("String", "key"),
     "first": ("Date", "first session"),
@@ -58,7 +64,7 @@ SESSION_COLUMNS = {
     owners=OWNERS,
     kinds={"polars", "parquet"},
     code_version="1",
-    metadata=table_schema({n: BAR_COLUMNS[n] for n in list(BAR_COLUMNS)[:7]}),
+    metadata=table_schema(RAW_COLUMNS),
     tags={"layer": "raw"},
 )
 @at_boundary

@@ -4,15 +4,14 @@ For: ``scorecard``, which is started by hand or by the job ``prove``. Not for: t
 which does not need it, or the numbers (``ml.proof``).
 """
 
-from typing import Any
-
 import dagster as dg
 from pydantic import Field
 
-from pipeline.boundary import OWNERS, at_boundary, picture
+from pipeline.boundary import OWNERS, at_boundary, picture, table_of
 from pipeline.resources import SettingsResource
 
 GROUP = "proof"
+GOAL_COLUMNS = ("world", "name", "status", "value", "limit", "seeds")
 
 
 class ScorecardConfig(dg.Config):
@@ -53,23 +52,10 @@ def scorecard(
             f"{len(goals) - met - len(proof.missed)} not judged",
             "synthetic": True,
             "page": dg.MetadataValue.path(folder / "scorecard.html"),
-            "goals": _table(goals),
+            "goals": table_of(GOAL_COLUMNS, goals),
             "promoted": dg.MetadataValue.json(
                 {world: found["promoted"] for world, found in proof.values["worlds"].items()}
             ),
             "sharpe ratios": picture((folder / "scorecard.png").read_bytes(), "by world"),
         }
-    )
-
-
-def _table(goals: list[dict[str, Any]]) -> dg.TableMetadataValue:
-    """Every goal with its value and limit."""
-    names = ("world", "name", "status", "value", "limit", "seeds")
-    rows = [
-        {n: "" if g[n] is None else g[n] if n == "seeds" else str(g[n]) for n in names}
-        for g in goals
-    ]
-    return dg.MetadataValue.table(
-        [dg.TableRecord(row) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in names]),
     )

@@ -5,13 +5,16 @@ For: ``quality_report``. Not for: judging (``judged_bars``), or stopping what is
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pipeline.boundary import OWNERS, at_boundary, picture, table_schema
+from pipeline.boundary import OWNERS, at_boundary, bar_of, picture, table_of, table_schema
 from pipeline.partitions import session_of
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
+
+if TYPE_CHECKING:
+    import polars as pl
 
 GROUP = "ingest"
 FINDING_COLUMNS = {
@@ -83,27 +86,48 @@ def quality_report(
             "page": dg.MetadataValue.path(page.path),
             "rows in": told["rows_in"],
             "rows out": told["rows_out"],
-            "by rule": dg.MetadataValue.json(
-                {f"{r['rule']} ({r['severity']})": r["findings"] for r in told["rules"]}
-            ),
-            "worst symbols": _table(told["worst_symbols"]),
-            "worst findings": _table(told["worst_findings"]),
-            **{Path(one.name).stem: picture(one.png, one.caption) for one in drawn},
+            "what was found": _found(told["rules"]),
+            "quarantine": _held(findings),
+            "worst symbols": _symbols(told["worst_symbols"]),
+            "worst findings": _worst(told["worst_findings"]),
+            **{f"{Path(one.name).stem} plot": picture(one.png, one.caption) for one in drawn},
             "snapshot": snapshot.snapshot,
             "synthetic": snapshot.synthetic,
         }
     )
 
 
-def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
-    """Rows as a table of an asset's page."""
-    names = list(rows[0]) if rows else ["symbol"]
-    return dg.MetadataValue.table(
-        [dg.TableRecord({n: _cell(row[n]) for n in names}) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in names]),
+def _found(rules: list[dict[str, Any]]) -> dg.TableMetadataValue:
+    """What each rule found, most first, and what the owner of the bars can do about it."""
+    from backtest.market.quality import RULES
+
+    said = [
+        {**one, "verdict": one["severity"], "what to do": RULES[one["rule"]].fix} for one in rules
+    ]
+    said.sort(key=lambda one: (one["verdict"] != "quarantine", -one["findings"]))
+    return table_of(("rule", "verdict", "findings", "what to do"), said)
+
+
+def _held(findings: "pl.DataFrame") -> dg.TableMetadataValue:
+    """Rows that were taken out: by rule how many, and the newest."""
+    import polars as pl
+
+    out = findings.filter(pl.col("severity") == "quarantine")
+    newest = out.sort("date", "symbol", nulls_last=False).group_by("rule").last()
+    counted = out.group_by("rule").len("rows").join(newest, on="rule")
+    rows = counted.sort("rows", "rule", descending=[True, False]).rows(named=True)
+    return table_of(
+        ("rule", "rows", "newest", "detail"), [{**r, "newest": bar_of(r)} for r in rows]
     )
 
 
-def _cell(value: Any) -> str | int:
-    """Write a value as a person reads it."""
-    return f"{value:.4g}" if isinstance(value, float) else value
+def _worst(findings: list[dict[str, Any]]) -> dg.TableMetadataValue:
+    """Single findings, largest first."""
+    rows = [{**one, "bar": bar_of(one), "verdict": one["severity"]} for one in findings]
+    return table_of(("bar", "rule", "verdict", "detail"), rows)
+
+
+def _symbols(symbols: list[dict[str, Any]]) -> dg.TableMetadataValue:
+    """Symbols of which the largest share was found."""
+    names = ("symbol", "mostly", "rows", "quarantined", "flags", "missing", "share found")
+    return table_of(names, [{**one, "share found": f"{one['share']:.2%}"} for one in symbols])

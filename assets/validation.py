@@ -6,11 +6,19 @@ For: ``walk_forward``, ``robustness`` and ``evidence_report``. Not for: the fold
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from pipeline.boundary import OWNERS, at_boundary, every_quarter, picture, sample_of, table_schema
+from pipeline.boundary import (
+    OWNERS,
+    at_boundary,
+    every_quarter,
+    picture,
+    sample_of,
+    table_of,
+    table_schema,
+)
 from pipeline.partitions import session_of
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
 
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from ml.robustness.summary import Robustness
 
 GROUP = "validation"
+CRITERIA_COLUMNS = ("strategy", "criterion", "passed", "value", "limit", "reason")
 RETURN_COLUMNS = {
     "date": ("Date", "session"),
     "strategy": ("String", "name, or all = equal weight of the strategies"),
@@ -184,21 +193,6 @@ def evidence_report(
             "promoted": evidence["promoted"],
             "synthetic": snapshot.synthetic,
             **{Path(one.name).stem: picture(one.png, one.caption) for one in drawn},
-            "criteria": _criteria(evidence),
+            "criteria": table_of(CRITERIA_COLUMNS, evidence["criteria"]),
         }
     )
-
-
-def _criteria(evidence: dict[str, Any]) -> dg.TableMetadataValue:
-    """The gate's table of every strategy."""
-    names = ("strategy", "criterion", "passed", "value", "limit", "reason")
-    rows = [{name: _cell(line[name]) for name in names} for line in evidence["criteria"]]
-    return dg.MetadataValue.table(
-        [dg.TableRecord(row) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in names]),
-    )
-
-
-def _cell(value: Any) -> str:
-    """Write a value as a person reads it."""
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

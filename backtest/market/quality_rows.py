@@ -123,12 +123,13 @@ def with_detail(broken: pl.DataFrame) -> pl.DataFrame:
         "close_outside_range": pl.format("close {} is outside {} to {}", "close", "low", "high"),
         "volume_negative": pl.format("volume {}", "volume"),
         "jump_unconfirmed": pl.format(
-            "adjusted prices {} to {}",
+            "adjusted prices {} to {}, last trusted close {}",
             pl.min_horizontal(PRICES).round(4),
             pl.max_horizontal(PRICES).round(4),
+            (pl.col("close") / pl.col("value")).round(4),
         ),
         "spike_reverted": pl.format(
-            "close {} is {} times the level before, and the price came back",
+            "adjusted close {} is {} times the level before, and the price came back",
             "close",
             pl.col("value").round(4),
         ),

@@ -6,8 +6,8 @@ rules of quality, family by family (``quality``).
 
 import dagster as dg
 
-from pipeline.boundary import at_boundary
-from pipeline.checks.severity import FEW, grade
+from pipeline.boundary import at_boundary, table_of
+from pipeline.checks.severity import FEW, MANY, grade
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
 
 DAYS_A_YEAR = 365.25
@@ -52,7 +52,10 @@ def symbols_were_answered(
     most = files.settings.feed.most_failed
     lacking = {**told["failed"], **dict.fromkeys(told["delisted"], "no longer known")}
     share = len(lacking) / max(told["symbols"], 1)
-    example = f", first {min(lacking)}: {lacking[min(lacking)]}" if lacking else ""
+    verdict = f"refuses above {most:.1%}, feed.most_failed"
+    if share > most:
+        verdict += ": run again to ask for them alone"
+    example = f"; first {min(lacking)}: {lacking[min(lacking)]}" if lacking else ""
     apart = told["apart"]
     unseen = (
         f"; {len(apart)} have no session in common with what was known, first {apart[0]}: a"
@@ -63,11 +66,15 @@ def symbols_were_answered(
     return dg.AssetCheckResult(
         passed=not lacking and not apart,
         severity=grade(share, most=most),
-        description=f"{len(lacking)} of {told['symbols']} symbols without an answer{example}"
-        + (" (above feed.most_failed; run again to ask for them alone)" if share > most else "")
-        + unseen,
+        description=f"{len(lacking)} of {told['symbols']} symbols without an answer, {share:.1%} "
+        f"({verdict}){example}{unseen}",
         metadata={
-            n: dg.MetadataValue.json(told[n]) for n in ("failed", "delisted", "pending", "apart")
+            "no answer": table_of(
+                ("symbol", "why"), [{"symbol": s, "why": lacking[s]} for s in sorted(lacking)]
+            ),
+            "pending": dg.MetadataValue.json(told["pending"]),
+            "apart": dg.MetadataValue.json(apart),
+            "share": share,
         },
     )
 
@@ -95,12 +102,21 @@ def quarantine_is_small(
 ) -> dg.AssetCheckResult:
     """Warn when more than 1 % of the rows are quarantined, refuse more than half."""
     snapshot = snapshots.open().current()
-    share = snapshot.quarantined / max(snapshot.rows + snapshot.quarantined, 1)
+    rows, reasons = snapshot.rows + snapshot.quarantined, snapshot.reasons or {}
+    share = snapshot.quarantined / max(rows, 1)
+    worst = sorted(reasons, key=lambda rule: (-reasons[rule], rule))
+    mostly = f"; mostly {worst[0]} ({reasons[worst[0]]:,})" if worst else ""
     return dg.AssetCheckResult(
         passed=share <= FEW,
         severity=grade(share),
-        description=f"{share:.2%} of the rows are quarantined",
-        metadata={"share": share, "by rule": dg.MetadataValue.json(snapshot.reasons or {})},
+        description=f"{snapshot.quarantined:,} of {rows:,} rows are quarantined, {share:.3%} "
+        f"(warns above {FEW:.0%}, refuses above {MANY:.0%}){mostly}",
+        metadata={
+            "share": share,
+            "by rule": table_of(
+                ("rule", "rows"), [{"rule": rule, "rows": reasons[rule]} for rule in worst]
+            ),
+        },
     )
 
 
@@ -122,8 +138,9 @@ def every_session_has_bars(
     return dg.AssetCheckResult(
         passed=not absent,
         severity=grade(share, most=0.05),
-        description=f"{len(absent)} of {len(span)} sessions of {snapshot.calendar} have no bar "
-        "(data.calendar names another exchange, or data = the days that are there)",
+        description=f"{len(absent)} of {len(span)} sessions of {snapshot.calendar} have no bar"
+        + (f", first {absent[0]}" if absent else "")
+        + " (data.calendar names another exchange, or data = the days that are there)",
         metadata={"absent": dg.MetadataValue.json([str(day) for day in absent[:20]])},
     )
 

@@ -6,7 +6,7 @@ or the limits (``pipeline.config.ChecksConfig``).
 
 import dagster as dg
 
-from pipeline.boundary import at_boundary
+from pipeline.boundary import at_boundary, bar_of, table_of
 from pipeline.resources import SettingsResource, SnapshotsResource
 
 SHOWN = 10
@@ -29,17 +29,23 @@ def _judge(
     limits = getattr(settings.read().checks, family)
     warn, refuse = limits if isinstance(limits, tuple) else (limits, None)
     severe = refuse is not None and share > refuse
-    first = found.head(SHOWN).select("symbol", "date", "rule", "detail")
+    counted = (
+        found.group_by("rule").len("findings").sort("findings", "rule", descending=[True, False])
+    )
+    newest = found.sort("date", "symbol", descending=[True, False], nulls_last=True).head(SHOWN)
+    named = [{**row, "bar": bar_of(row)} for row in newest.rows(named=True)]
+    example = "; newest {bar} {rule} {detail}".format(**named[0]).rstrip() if named else ""
     return dg.AssetCheckResult(
         passed=share <= warn,
         severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
         description=f"{found.height:,} findings, {share:.3%} of the rows (warns above {warn:.3%}"
-        + (f", refuses above {refuse:.3%})" if refuse is not None else ")"),
+        + (f", refuses above {refuse:.3%})" if refuse is not None else ")")
+        + example,
         metadata={
             "findings": found.height,
             "share": share,
-            "by rule": dg.MetadataValue.json(dict(found.group_by("rule").len().iter_rows())),
-            "first": dg.MetadataValue.json([[str(v) for v in row] for row in first.rows()]),
+            "by rule": table_of(counted.columns, counted.rows(named=True)),
+            "newest": table_of(("bar", "rule", "detail"), named),
         },
     )
 

@@ -114,6 +114,20 @@ def test_quarantined_rows_warn_when_few_and_block_when_many(home: Path, bad: int
     result = run_check(checks.quarantine_is_small, home)
     assert not result.passed
     assert result.severity == severity
+    assert f"{bad} of {744 + bad:,} rows" in result.description
+    assert f"mostly price_not_positive ({bad})" in result.description
+
+
+def test_answers_that_cannot_be_compared_with_what_was_known_are_named(home: Path):
+    raw = next((Home(home).snapshots / "raw").glob("*.parquet")).with_suffix(".json")
+    fine = {"symbols": 6, "failed": {}, "delisted": [], "pending": {}, "apart": []}
+    for apart, passed in (([], True), (["S1"], False)):
+        facts = json.loads(raw.read_text(encoding="utf-8")) | {"collected": fine | {"apart": apart}}
+        publish_bytes(raw, json.dumps(facts).encode())
+        result = run_check(checks.symbols_were_answered, home)
+        assert result.passed is passed
+        assert result.severity == dg.AssetCheckSeverity.WARN
+    assert "1 have no session in common with what was known, first S1" in result.description
 
 
 def test_a_short_history_warns_and_names_the_symbols_that_are_shorter(home: Path):
@@ -323,6 +337,9 @@ def test_findings_warn_above_the_limit_and_block_where_a_wrong_price_would_flow_
     result = run_check(check, home)
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert f"{few} findings" in result.description
+    newest = result.metadata["newest"].records[0].data
+    assert newest["rule"] == rule
+    assert f"; newest {newest['bar']} {rule}" in result.description
     found_in(home, rule, many or 744)
     severity = dg.AssetCheckSeverity.WARN if many is None else dg.AssetCheckSeverity.ERROR
     assert run_check(check, home).severity == severity
@@ -344,3 +361,28 @@ def test_the_page_of_quality_is_published_with_its_findings(home: Path):
     assert "SYNTHETIC MARKET" in text
     assert pl.read_parquet(page.parent / "findings.parquet").height == 3
     assert json.loads((page.parent / "quality.json").read_text())["rules"][0]["findings"] == 3
+
+
+def test_the_asset_shows_what_was_found_and_what_to_do(home: Path):
+    """Taken out before flagged, most first; of each rule the newest row that was taken out."""
+    (path,) = Home(home).snapshots.glob("*/findings-*.parquet")
+    bars = pl.read_parquet(path.parent / "bars.parquet").sort("symbol", "date")
+    told = [("volume_zero", "flag", 9), ("price_missing", "quarantine", 2)]
+    told += [("spike_reverted", "quarantine", 4)]
+    parts = [findings_of(bars.head(n), rule=rule, verdict=verdict) for rule, verdict, n in told]
+    publish_frame(path, pl.concat(parts))
+    made = dg.materialize([quality_report], selection=[quality_report], resources=kit(home))
+    (event,) = made.asset_materializations_for_node("quality_report")
+    found = [row.data for row in event.metadata["what was found"].records]
+    assert [(row["rule"], row["verdict"], row["findings"]) for row in found] == [
+        *(("spike_reverted", "quarantine", 4), ("price_missing", "quarantine", 2)),
+        ("volume_zero", "flag", 9),
+    ]
+    assert found[1]["what to do"] == "give open, high, low and close as numbers"
+    held = [row.data for row in event.metadata["quarantine"].records]
+    symbol, day = bars["symbol"][0], bars["date"][3]
+    assert [(row["rule"], row["rows"]) for row in held] == [
+        ("spike_reverted", 4),
+        ("price_missing", 2),
+    ]
+    assert held[0]["newest"] == f"{symbol} {day}"

@@ -4,13 +4,16 @@ import dataclasses
 from datetime import date, timedelta
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pytest
 
 from backtest.errors import DataError
 from pipeline.chain import run_chain
+from pipeline.checks import symbols_were_answered
 from pipeline.config import Home, Settings, load_settings, open_home
 from pipeline.exports import read_document
+from pipeline.resources import SettingsResource, SnapshotsResource
 from pipeline.snapshots import Snapshots
 from pipeline.store import Store
 from tests.pipeline.small_chain import OVERRIDES
@@ -64,6 +67,16 @@ def test_a_run_with_three_faults_heals_to_the_content_of_a_clean_one(server, tmp
         server.fault(symbol, kind, times=2)
     with pytest.raises(DataError, match=r"^E_CHECK: check symbols_were_answered refused: 3 of 12"):
         run_chain(settings, hurt, session=SESSION)
+    check = symbols_were_answered(
+        dg.build_asset_check_context(),
+        snapshots=SnapshotsResource(
+            settings=SettingsResource(document=settings.model_dump_json(), home=str(hurt.root))
+        ),
+    )
+    assert "25.0% (refuses above 5.0%, feed.most_failed: run again" in check.description
+    lacking = [row.data for row in check.metadata["no answer"].records]
+    assert [row["symbol"] for row in lacking] == ["S03", "S05", "S08"]
+    assert all(row["why"].startswith("E_PROVIDER: ") for row in lacking)
     assert not (hurt.parameters / "latest.json").exists()
     assert Store(hurt, universe="yahoo").read_quotes()["symbol"].n_unique() == 9, "kept"
     server.asked.clear()
