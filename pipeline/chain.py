@@ -120,6 +120,8 @@ def run_chain(
             end_dead_runs(instance)
             ingested = _execute(instance, "ingest", told)
             day = _last_session(told, session)
+            if as_of is not None and str(day) < str(as_of)[:10]:
+                tell(f"as of {as_of} the last session known here is {day}")
             add_sessions(instance, [day])
             exported = _execute(instance, "daily", {**told, "session": partition_of(day)}, key=day)
     finally:
@@ -181,7 +183,7 @@ def _summary(home: "Home", settings: "Settings", day: date) -> RunSummary:
 
 def _last_session(told: dict[str, str], asked: date | None) -> date:
     """Last session that the ingested bars reach; refuse another one, and too little history."""
-    from ml.walkforward import require_history
+    from ml.walkforward import require_breadth, require_history
     from pipeline.partitions import session_of
     from pipeline.resources import SettingsResource, SnapshotsResource
 
@@ -196,6 +198,7 @@ def _last_session(told: dict[str, str], asked: date | None) -> date:
             code="E_SESSION",
         )
     require_history(files.bars(seen)["date"].n_unique(), files.settings.policy)
+    require_breadth(files.panel(seen))
     return last
 
 
