@@ -18,7 +18,6 @@ import polars as pl
 from backtest.engine.sweep import mix_book
 from backtest.errors import DataError
 from backtest.market.panel import Panel
-from backtest.portfolio.book import MIN_MEMBERS
 from backtest.result import BookResult
 from backtest.strategy import STRATEGIES
 from ml.corpus import Corpus, WalkSpec, corpus, history_of
@@ -117,10 +116,8 @@ def walk_forward(
     ------
     DataError
         ``E_TOO_SHORT``: the panel ends before anything could be earned out of sample.
-        ``E_TOO_FEW``: no close has as many tradable members as a book needs.
     """
     require_history(len(panel.dates), spec.policy)
-    require_breadth(panel)
     report = progress or _silent
     if corpora is None:
         corpora = {
@@ -153,24 +150,6 @@ def require_history(sessions: int, policy: PolicyConfig) -> None:
             where=f"train = {policy.train}",
             fix="give more history or a smaller --train (run: --set policy.train=N)",
             code="E_TOO_SHORT",
-        )
-
-
-def require_breadth(panel: Panel) -> None:
-    """Refuse a panel on which no book can ever hold anything.
-
-    Raises
-    ------
-    DataError
-        ``E_TOO_FEW``.
-    """
-    most = int((panel.tradable & panel.member).sum(axis=0).max(initial=0))
-    if most < MIN_MEMBERS:
-        raise DataError(
-            f"at most {most} symbols can be traded at a close where a book needs {MIN_MEMBERS}",
-            where=f"{len(panel.symbols)} symbols, first {panel.symbols[0]}",
-            fix="give more symbols; `backtest` and `sweep` judge single ones",
-            code="E_TOO_FEW",
         )
 
 

@@ -183,7 +183,7 @@ def _summary(home: "Home", settings: "Settings", day: date) -> RunSummary:
 
 def _last_session(told: dict[str, str], asked: date | None) -> date:
     """Last session that the ingested bars reach; refuse another one, and too little history."""
-    from ml.walkforward import require_breadth, require_history
+    from ml.walkforward import require_history
     from pipeline.partitions import session_of
     from pipeline.resources import SettingsResource, SnapshotsResource
 
@@ -198,7 +198,6 @@ def _last_session(told: dict[str, str], asked: date | None) -> date:
             code="E_SESSION",
         )
     require_history(files.bars(seen)["date"].n_unique(), files.settings.policy)
-    require_breadth(files.panel(seen))
     return last
 
 

@@ -269,14 +269,6 @@ def test_strategies_are_registered_together(panel: Panel, walk: WalkForward):
     assert whole.net["static"] == pytest.approx((parts[0] + parts[1]) / 2)
 
 
-def test_a_panel_too_narrow_for_a_book_is_one_line(panel: Panel):
-    """Four symbols never make a book: everything would be zero, and look like a result."""
-    mask = np.arange(panel.shape[0])[:, None] < 4
-    few = dataclasses.replace(panel, member=np.broadcast_to(mask, panel.shape))
-    with pytest.raises(DataError, match=r"^E_TOO_FEW: at most 4 symbols .* a book needs 5"):
-        walk_forward(few, [NAME], SPEC)
-
-
 def test_too_little_history_is_one_line(panel: Panel):
     with pytest.raises(DataError, match=r"^E_TOO_SHORT: 201 sessions .*policy\.train=N\)$"):
         walk_forward(panel.until(201), [NAME], SPEC)
