@@ -69,9 +69,12 @@ def walk_forward(
 ) -> dg.MaterializeResult:
     """Decide, gate and step at every session, as if it were the last one known."""
     from ml.walk_tables import decisions_frame, evidence_of, returns_frame, trials_frame
+    from ml.walkforward import breadth_note
 
     files = snapshots.open()
     snapshot = files.current()
+    if narrow := breadth_note(files.panel(snapshot)):
+        context.log.warning(narrow)
     work, kept = files.workbench(snapshot), store.open(snapshot.calendar)
     ledger = kept.read_trials(as_of=settings.known_by())
     walk = work.walk(ledger=ledger, progress=every_quarter(context.log.info))
@@ -103,7 +106,8 @@ def walk_forward(
 def _told(sharpes: dict[str, float | None]) -> str:
     """Sharpe ratios of the variants that matter most, in words."""
     names = ("regime_aware", "static", "buy_and_hold")
-    return ", ".join(f"{n} {sharpes[n]:+.2f}" for n in names if sharpes.get(n) is not None)
+    told = [f"{n} {sharpes[n]:+.2f}" for n in names if sharpes.get(n) is not None]
+    return ", ".join(told) or "undefined"
 
 
 @dg.asset(

@@ -177,7 +177,7 @@ def _frame_without_market(axes: Axes) -> str:
     if market is None or not spans:
         return ""
     low, high = min(s[0] for s in spans.values()), max(s[1] for s in spans.values())
-    if market[1] - market[0] < 2.0 * (high - low):
+    if high <= low or market[1] - market[0] < 2.0 * (high - low):
         return ""
     margin = 0.3 * (high - low)
     axes.set_ylim(max(low - margin, 0.5 * low), high + margin)

@@ -18,19 +18,24 @@ from backtest.errors import UnknownNameError
 T = TypeVar("T")
 
 
+SHOWN = 30
+"""Known names that an error line lists."""
+
+
 def closest(name: str, known: Iterator[str] | list[str] | tuple[str, ...]) -> str:
     """Say which known names are nearest to a wrong one, as a clause for an error line.
 
     Returns
     -------
     str
-        ``did you mean 'x'?``, or the list of all known names.
+        ``did you mean 'x'?``, or the known names, as many as fit a line.
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"
-    return "known: " + ", ".join(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return "known: " + ", ".join(names[:SHOWN]) + more
 
 
 class Registry(Generic[T]):

@@ -18,6 +18,7 @@ import polars as pl
 from backtest.engine.sweep import mix_book
 from backtest.errors import DataError
 from backtest.market.panel import Panel
+from backtest.portfolio.book import MIN_MEMBERS
 from backtest.result import BookResult
 from backtest.strategy import STRATEGIES
 from ml.corpus import Corpus, WalkSpec, corpus, history_of
@@ -151,6 +152,17 @@ def require_history(sessions: int, policy: PolicyConfig) -> None:
             fix="give more history or a smaller --train (run: --set policy.train=N)",
             code="E_TOO_SHORT",
         )
+
+
+def breadth_note(panel: Panel) -> str | None:
+    """Say that no book can ever hold anything, where that is so: all results will be zero."""
+    most = int((panel.tradable & panel.member).sum(axis=0).max(initial=0))
+    if most >= MIN_MEMBERS:
+        return None
+    return (
+        f"at most {most} symbols can be traded at a close where a book needs {MIN_MEMBERS}: every "
+        "book stays flat, and nothing is learned from it; give more symbols"
+    )
 
 
 def _proposals(

@@ -120,6 +120,8 @@ def run_chain(
             end_dead_runs(instance)
             ingested = _execute(instance, "ingest", told)
             day = _last_session(told, session)
+            if as_of is not None and str(day) < str(as_of)[:10]:
+                tell(f"as of {as_of} the last session known here is {day}")
             add_sessions(instance, [day])
             exported = _execute(instance, "daily", {**told, "session": partition_of(day)}, key=day)
     finally:

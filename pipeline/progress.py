@@ -93,7 +93,8 @@ class _Lines(logging.Handler):
             made = event.asset_check_evaluation_data
             if not made.passed:
                 why = f": {made.description}" if made.description else ""
-                return f"check {made.check_name} of {made.asset_key.to_user_string()} failed{why}"
+                says = "refuses" if made.severity == dg.AssetCheckSeverity.ERROR else "warns"
+                return f"check {made.check_name} of {made.asset_key.to_user_string()} {says}{why}"
         return None
 
 

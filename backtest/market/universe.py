@@ -14,6 +14,7 @@ import polars as pl
 
 from backtest.errors import DataError
 from backtest.market.files import LABELS, day_of, read_table, require_columns
+from backtest.registry import closest
 
 SPAN = ("symbol", "valid_from", "valid_to")
 
@@ -86,18 +87,20 @@ def members_among(members: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame
     Raises
     ------
     DataError
-        ``E_MEMBERS``: the table names none of them.
+        ``E_SYMBOL``: one of them is not in the table; left out, it would be missed by nobody.
     """
     if not symbols:
         return members
-    kept = members.filter(pl.col("symbol").is_in(list(symbols)))
-    if kept.is_empty():
-        raise _refused(
-            f"none of the {len(symbols)} symbols asked for is in it, first {symbols[0]}",
-            "table of members",
-            "name symbols of the table",
+    known = set(members["symbol"])
+    if strangers := [name for name in symbols if name not in known]:
+        raise DataError(
+            f"{strangers[0]!r} is not in the table of members",
+            where=f"one of {len(symbols)} symbols asked for",
+            fix=f"{closest(strangers[0], sorted(known))}; or add it there, or do without a table "
+            '(data.members="")',
+            code="E_SYMBOL",
         )
-    return kept
+    return members.filter(pl.col("symbol").is_in(list(symbols)))
 
 
 def labelled(raw: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:

@@ -57,6 +57,9 @@ def symbols_were_answered(
         verdict += ": run again to ask for them alone"
     example = f"; first {min(lacking)}: {lacking[min(lacking)]}" if lacking else ""
     apart = told["apart"]
+    # Members of a table may be long gone, which a note counts; who is named is wanted.
+    unknown = [] if files.settings.data.members else told["unknown"]
+    strange = f"; {len(unknown)} unknown to the source, first {unknown[0]}" if unknown else ""
     unseen = (
         f"; {len(apart)} have no session in common with what was known, first {apart[0]}: a"
         " restatement in between is not seen"
@@ -64,10 +67,10 @@ def symbols_were_answered(
         else ""
     )
     return dg.AssetCheckResult(
-        passed=not lacking and not apart,
+        passed=not lacking and not apart and not unknown,
         severity=grade(share, most=most),
         description=f"{len(lacking)} of {told['symbols']} symbols without an answer, {share:.1%} "
-        f"({verdict}){example}{unseen}",
+        f"({verdict}){example}{strange}{unseen}",
         metadata={
             "no answer": table_of(
                 ("symbol", "why"), [{"symbol": s, "why": lacking[s]} for s in sorted(lacking)]

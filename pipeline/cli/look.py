@@ -10,7 +10,10 @@ import click
 from pipeline.cli.frame import answer, home_option, json_option
 
 KINDS = click.Choice(
-    ["strategies", "features", "labels", "regimes", "learners", "metrics", "providers"]
+    [
+        *("strategies", "features", "labels", "regimes", "learners", "metrics", "providers"),
+        "settings",
+    ]
 )
 
 
@@ -18,7 +21,7 @@ KINDS = click.Choice(
 @click.argument("kind", type=KINDS)
 @json_option
 def list_parts(kind: str, as_json: bool) -> None:
-    """Name the registered parts of one kind, with what each is."""
+    """Name the registered parts of one kind, with what each is, or the settings."""
     from pipeline.commands.catalogue import part_lines, parts
 
     found = parts(kind)

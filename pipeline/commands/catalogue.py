@@ -1,10 +1,12 @@
-"""What is registered, and the JSON Schemas that go with it.
+"""What is registered, what can be set, and the JSON Schemas that go with it.
 
 For: ``weathervane list`` and ``weathervane schema``. Not for: running any part.
 """
 
 import importlib
 import inspect
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import UnknownNameError
@@ -23,6 +25,8 @@ SOCKETS = {
     "providers": ("pipeline.provider", "PROVIDERS"),
 }
 DOCUMENTS = ("parameters", "evidence")
+SETTINGS = "settings"
+_ENTRY = re.compile(r"^(\w+(?:, \w+)*)(?: :.*)?\n((?:    .+\n?|\n)+)", re.MULTILINE)
 
 
 def parts(kind: str) -> dict[str, dict[str, Any]]:
@@ -32,15 +36,18 @@ def parts(kind: str) -> dict[str, dict[str, Any]]:
     -------
     dict of str to dict
         ``about`` (a sentence) for parts that have a file of their own, and plain facts: units,
-        look-back or horizon, parameters with their bounds.
+        look-back or horizon, parameters with their bounds; the ``default`` of a setting.
 
     Raises
     ------
     UnknownNameError
         No such kind.
     """
+    if kind == SETTINGS:
+        return _settings()
     if kind not in SOCKETS:
-        raise UnknownNameError(f"unknown kind {kind!r}", fix=closest(kind, list(SOCKETS)))
+        known = [*SOCKETS, SETTINGS]
+        raise UnknownNameError(f"unknown kind {kind!r}", fix=closest(kind, known))
     module, name = SOCKETS[kind]
     registry: Registry[Any] = getattr(importlib.import_module(module), name)
     return {name: _facts(part) for name, part in registry.items()}
@@ -83,6 +90,33 @@ def schema_of(name: str) -> dict[str, Any]:
     return {**params.model_json_schema(), **between}
 
 
+def _settings() -> dict[str, dict[str, Any]]:
+    """Every setting by its dotted name, with its default and what its section says of it."""
+    from pipeline.config.settings import Settings
+
+    default = Settings(profile="")
+    found = {"seed": {"default": default.seed, "about": _said(Settings)["seed"]}}
+    for section in type(default).model_fields:
+        inner = getattr(default, section)
+        if not hasattr(inner, "model_fields"):
+            continue
+        said = _said(type(inner))
+        for name, value in inner.model_dump(mode="json").items():
+            about = said.get(name, (inspect.getdoc(type(inner)) or "").split("\n")[0])
+            found[f"{section}.{name}"] = {"default": value, "about": about}
+    return found
+
+
+def _said(section: type) -> dict[str, str]:
+    """First sentence of each parameter of a class."""
+    entries = _ENTRY.findall(f"{inspect.getdoc(section)}\n")
+    return {
+        name: re.split(r"(?<=\.) ", " ".join(text.split()))[0].rstrip(".;")
+        for names, text in entries
+        for name in names.split(", ")
+    }
+
+
 def _facts(part: Any) -> dict[str, Any]:
     """Say what there is to say of a part, in plain values."""
     plain = ("unit", "lookback", "horizon", "scope", "better", "annualised")
@@ -106,6 +140,8 @@ def _facts(part: Any) -> dict[str, Any]:
 def _columns(facts: dict[str, Any]) -> tuple[str, str]:
     """Facts in a few words, and the sentence."""
     words = []
+    if "default" in facts:
+        words.append(json.dumps(facts["default"]))
     if "unit" in facts:
         words.append(f"{facts['unit']:<11}")
     if "lookback" in facts:

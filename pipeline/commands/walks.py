@@ -4,8 +4,9 @@ For: ``weathervane walk-forward``. Not for: the daily chain, which folds the sam
 over what the store holds.
 """
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from ml.policy import PolicyConfig
     from ml.walkforward import WalkForward
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 
@@ -80,7 +83,7 @@ def run_walk_forward(
     from ml.corpus import WalkSpec, incumbents_of
     from ml.robustness.tables import findings_of, joined
     from ml.walk_tables import evidence_of, records_of
-    from ml.walkforward import walk_forward
+    from ml.walkforward import breadth_note, walk_forward
 
     names = list(dict.fromkeys(strategies))
     for name in names:
@@ -94,6 +97,9 @@ def run_walk_forward(
         synthetic=is_synthetic(Path(source)),
     )
     loaded = load_panel(source, **options)
+    if narrow := breadth_note(loaded.panel):
+        logger.warning(narrow)
+        loaded = replace(loaded, notes=(*loaded.notes, narrow))
     walk = walk_forward(loaded.panel, names, spec, progress=progress)
     findings = findings_of(records_of(walk))
     evidence = evidence_of(walk, findings=findings).model_dump(mode="json")

@@ -6,9 +6,9 @@ Not for: reading profiles and overrides, or their hash (``settings``).
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from backtest.market.quality import MIN_BARS
 from backtest.market.synthetic import FIRST_SESSION
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
 
 TABLES = ("members", "rates")
 """Settings of the section ``data`` that name a table beside the bars."""
+
+
+def _listed(value: Any) -> Any:
+    """Read names as a person types them: with commas between."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _or_none(value: Any) -> Any:
+    """Take an empty path for none, so that an override can undo what a profile says."""
+    return None if value == "" else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+File = Annotated[Path | None, BeforeValidator(_or_none)]
 
 
 class Section(BaseModel):
@@ -56,10 +72,10 @@ class DataConfig(Section):
     provider: str = "synthetic"
     path: Path | None = None
     universe: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
-    symbols: tuple[str, ...] = ()
-    members: Path | None = None
+    symbols: Names = ()
+    members: File = None
     base_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
-    rates: Path | None = None
+    rates: File = None
     first_session: date = FIRST_SESSION
     calendar: str | None = None
     min_bars: Annotated[int, Field(ge=1)] = MIN_BARS
@@ -68,11 +84,9 @@ class DataConfig(Section):
         """Read the table of members, of ``symbols`` alone where some are named."""
         from backtest.market.universe import members_among, read_members
 
-        return (
-            None
-            if self.members is None
-            else members_among(read_members(self.members), self.symbols)
-        )
+        if self.members is None:
+            return None
+        return members_among(read_members(self.members), self.symbols)
 
     def read_rates(self) -> "pl.DataFrame | None":
         """Read the table of exchange rates."""

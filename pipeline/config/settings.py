@@ -25,7 +25,14 @@ from ml.export.gate import GateConfig
 from ml.learner import LEARNERS
 from ml.policy import PolicyConfig
 from ml.regime import REGIMES
-from pipeline.config.sections import TABLES, ChecksConfig, DataConfig, FeedConfig, Section
+from pipeline.config.sections import (
+    TABLES,
+    ChecksConfig,
+    DataConfig,
+    FeedConfig,
+    Names,
+    Section,
+)
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 DEFAULT_PROFILE = "demo"
@@ -35,7 +42,7 @@ FILES_PROFILE = "files"
 class StrategiesConfig(Section):
     """Which strategies the run learns parameters for."""
 
-    names: Annotated[tuple[str, ...], Field(min_length=1)] = ("rsi_swing",)
+    names: Annotated[Names, Field(min_length=1)] = ("rsi_swing",)
 
 
 class BookConfig(Section):
@@ -167,7 +174,7 @@ def load_settings(
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise _explained(error, file) from None
+        raise _explained(error, file, overrides) from None
     _refuse_unknown_parts(settings)
     return settings
 
@@ -258,13 +265,16 @@ def _refuse_unknown_parts(settings: Settings) -> None:
             raise ConfigError(error.what, where=setting, fix=error.fix) from None
 
 
-def _explained(error: ValidationError, path: Path) -> ConfigError:
+def _explained(error: ValidationError, path: Path, overrides: Sequence[str]) -> ConfigError:
     """Make one line of the first validation error."""
     first = error.errors()[0]
     dotted = ".".join(str(part) for part in first["loc"])
     fix = "mend the setting"
     if first["type"] == "literal_error":
         fix = closest(str(first["input"]), re.findall(r"'([^']+)'", str(first["ctx"]["expected"])))
+    typed = any(told.partition("=")[0].strip() == dotted for told in overrides)
     return ConfigError(
-        f"setting {dotted!r} = {first['input']!r}: {first['msg']}", where=path.name, fix=fix
+        f"setting {dotted!r} = {first['input']!r}: {first['msg']}",
+        where=f"--set {dotted}" if typed else path.name,
+        fix=fix,
     )

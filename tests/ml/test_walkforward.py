@@ -27,7 +27,7 @@ from ml.walk_tables import (
     together,
     trials_frame,
 )
-from ml.walkforward import WalkForward, walk_forward
+from ml.walkforward import WalkForward, breadth_note, walk_forward
 from tests.ml.panels import small_world
 from tests.ml.small_walk import NAME, POLICY, SPEC, TRAIN, VARIANTS
 
@@ -291,6 +291,8 @@ def test_progress_is_told(panel: Panel, walk: WalkForward):
 def test_a_universe_too_small_to_trade_ends_in_nulls_with_reasons():
     """Fewer than five symbols: the book is flat, so nothing is chosen and nothing promoted."""
     panel = small_world(symbols=3, sessions=260)[0]
+    assert breadth_note(panel).startswith("at most 3 symbols can be traded at a close where")
+    assert breadth_note(small_world(symbols=5, sessions=30)[0]) is None
     flat = walk_forward(panel, [NAME, "buy_and_hold"], SPEC)
     for name in (NAME, "buy_and_hold"):
         assert all(decision.mix == () for decision in flat.strategies[name].decisions)

@@ -120,7 +120,7 @@ def test_quarantined_rows_warn_when_few_and_block_when_many(home: Path, bad: int
 
 def test_answers_that_cannot_be_compared_with_what_was_known_are_named(home: Path):
     raw = next((Home(home).snapshots / "raw").glob("*.parquet")).with_suffix(".json")
-    fine = {"symbols": 6, "failed": {}, "delisted": [], "pending": {}, "apart": []}
+    fine = {"symbols": 6, "failed": {}, "delisted": [], "unknown": [], "pending": {}, "apart": []}
     for apart, passed in (([], True), (["S1"], False)):
         facts = json.loads(raw.read_text(encoding="utf-8")) | {"collected": fine | {"apart": apart}}
         publish_bytes(raw, json.dumps(facts).encode())
@@ -128,6 +128,17 @@ def test_answers_that_cannot_be_compared_with_what_was_known_are_named(home: Pat
         assert result.passed is passed
         assert result.severity == dg.AssetCheckSeverity.WARN
     assert "1 have no session in common with what was known, first S1" in result.description
+
+
+def test_a_named_symbol_that_the_source_does_not_know_is_named(home: Path):
+    raw = next((Home(home).snapshots / "raw").glob("*.parquet")).with_suffix(".json")
+    told = {"symbols": 6, "failed": {}, "delisted": [], "unknown": ["AAPPL"], "pending": {}}
+    facts = json.loads(raw.read_text(encoding="utf-8")) | {"collected": told}
+    publish_bytes(raw, json.dumps(facts).encode())
+    result = run_check(checks.symbols_were_answered, home)
+    assert not result.passed
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert "; 1 unknown to the source, first AAPPL" in result.description
 
 
 def test_a_short_history_warns_and_names_the_symbols_that_are_shorter(home: Path):

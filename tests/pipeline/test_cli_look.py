@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 from backtest.strategy import STRATEGIES
+from pipeline.config import load_settings
 from tests.pipeline.cli_runner import weathervane
 
 
@@ -29,6 +30,19 @@ def test_list_names_the_registered_parts(kind: str, some: set[str]):
     assert {line.split()[0] for line in plain} == set(json.loads(ran.out))
     assert all(len(line.split()) > 3 for line in plain), "more than a name"
     assert max(map(len, plain)) <= 135
+
+
+def test_list_settings_names_each_with_its_default_and_what_it_does():
+    found = json.loads(weathervane("list", "settings", "--json").out)
+    default = load_settings("demo").model_dump(mode="json")
+    told = {f"{s}.{n}" for s, inner in default.items() if isinstance(inner, dict) for n in inner}
+    assert set(found) == told | {"seed"}
+    assert all(len(facts["about"].split()) > 1 for facts in found.values())
+    assert found["feed.most_failed"] == {
+        "default": 0.05,
+        "about": "Share of the symbols that may be without an answer; above it nothing is exported",
+    }
+    assert "feed.most_failed" in weathervane("list", "settings").out
 
 
 def test_list_says_what_one_chooses_by():

@@ -111,6 +111,31 @@ def test_a_wrong_override_is_one_line(override, words):
     assert words in line(error)
 
 
+@pytest.mark.parametrize("text", ["A,SAP.DE", " A , SAP.DE ", '["A", "SAP.DE"]'])
+def test_names_may_be_typed_with_commas(text):
+    assert load_settings("demo", overrides=[f"data.symbols={text}"]).data.symbols == ("A", "SAP.DE")
+
+
+def test_an_error_says_whether_the_override_or_the_profile_is_wrong(tmp_path):
+    with pytest.raises(ConfigError, match=r", --set policy\.train, mend the setting$"):
+        load_settings("demo", overrides=["policy.train=5"])
+    (tmp_path / "own.toml").write_text("[policy]\ntrain = 5\n")
+    with pytest.raises(ConfigError, match=r", own\.toml, mend the setting$"):
+        load_settings(str(tmp_path / "own.toml"))
+
+
+def test_an_empty_path_undoes_the_table_of_a_profile():
+    assert load_settings("yahoo").data.members is not None
+    assert load_settings("yahoo", overrides=['data.members=""']).data.members is None
+    assert load_settings("yahoo", overrides=["data.members="]).data.members is None
+
+
+def test_a_symbol_that_is_no_member_is_not_left_out_silently():
+    settings = load_settings("yahoo", overrides=["data.symbols=AAPPL,MSFT"])
+    with pytest.raises(DataError, match=r"^E_SYMBOL: 'AAPPL' is not .* did you mean 'AAPL'"):
+        settings.data.read_members()
+
+
 def test_an_unknown_profile_names_the_nearest():
     with pytest.raises(ConfigError, match=r"E_CONFIG: unknown profile 'dmo', did you mean 'demo'"):
         load_settings("dmo")
