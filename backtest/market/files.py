@@ -149,7 +149,8 @@ def require_columns(
             fix="write the file with commas between the columns and points in the numbers",
             code=code,
         )
-    spare = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)] or list(columns)
+    known = (*REQUIRED, *OPTIONAL, *(required or ()))
+    spare = [name for name in columns if name not in known] or list(columns)
     also = f" (and {', '.join(absent[1:])})" if absent[1:] else ""
     raise DataError(
         f"missing column {absent[0]!r}{also}",

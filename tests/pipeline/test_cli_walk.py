@@ -214,7 +214,7 @@ def test_members_are_told_of_and_weighed(market: Path, walked: Path, tmp_path: P
         *("--out", tmp_path / "out"),
     )
     assert ran.code != 0
-    assert "E_MEMBERS: no column 'valid_to'" in ran.err
+    assert "E_MEMBERS: missing column 'valid_to'" in ran.err
 
 
 def test_a_walk_in_another_currency(market: Path, tmp_path: Path):
