@@ -22,7 +22,41 @@ from backtest.registry import closest
 DATA = "data"
 ALWAYS = "24/7"
 DEFAULT_CALENDAR = "XNYS"
-SUFFIXES = {".DE": "XETR", ".L": "XLON", ".PA": "XPAR"}
+SUFFIXES = {
+    "DE": "XETR",
+    "L": "XLON",
+    "PA": "XPAR",
+    "AS": "XAMS",
+    "BR": "XBRU",
+    "LS": "XLIS",
+    "MC": "XMAD",
+    "MI": "XMIL",
+    "IR": "XDUB",
+    "HE": "XHEL",
+    "VI": "XWBO",
+    "SW": "XSWX",
+    "ST": "XSTO",
+    "CO": "XCSE",
+    "OL": "XOSL",
+    "WA": "XWAR",
+    "TO": "XTSE",
+    "SA": "BVMF",
+    "MX": "XMEX",
+    "JO": "XJSE",
+    "T": "XTKS",
+    "HK": "XHKG",
+    "SS": "XSHG",
+    "SZ": "XSHG",
+    "TW": "XTAI",
+    "KS": "XKRX",
+    "SI": "XSES",
+    "BO": "XBOM",
+    "NS": "XBOM",
+    "AX": "XASX",
+    "NZ": "XNZE",
+}
+"""Exchange by what stands after the last dot of a symbol, as Yahoo spells it; Shenzhen and India's
+NSE keep the days of their neighbours."""
 UNKNOWN_CURRENCY = "XXX"
 """Code of ISO 4217 for no currency: neither the rows nor the exchange say it."""
 _QUOTED_IN = {
@@ -83,15 +117,13 @@ def calendar_of(
 
     Examples
     --------
-    >>> calendar_of("SAP.DE"), calendar_of("SPY"), calendar_of("SPY", "XLON")
+    >>> calendar_of("SAP.DE"), calendar_of("BRK.B"), calendar_of("SPY", "XLON")
     ('XETR', 'XNYS', 'XLON')
     """
     if exchange:
         return exchange.strip().upper()
-    for suffix, name in SUFFIXES.items():
-        if symbol.upper().endswith(suffix):
-            return name
-    return default
+    _, dot, suffix = symbol.upper().rpartition(".")
+    return SUFFIXES.get(suffix, default) if dot else default
 
 
 def sessions(name: str, start: date, end: date) -> list[date]:

@@ -28,6 +28,13 @@ def test_calendar_of(symbol: str, exchange: str | None, expected: str) -> None:
     assert cal.calendar_of(symbol, exchange) == expected
 
 
+def test_every_suffix_leads_to_a_calendar_and_a_currency() -> None:
+    for suffix, name in cal.SUFFIXES.items():
+        assert cal.calendar_of(f"X.{suffix.lower()}") == name
+        assert len(cal.sessions(name, date(2024, 3, 1), date(2024, 3, 31))) >= 18
+        assert name in cal.CURRENCIES
+
+
 def test_sessions_leave_out_weekends_and_holidays() -> None:
     assert cal.sessions("XNYS", date(2024, 7, 3), date(2024, 7, 8)) == [
         date(2024, 7, 3),
