@@ -4,6 +4,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 
+import exchange_calendars
 import polars as pl
 import pytest
 
@@ -29,9 +30,10 @@ def test_calendar_of(symbol: str, exchange: str | None, expected: str) -> None:
 
 
 def test_every_suffix_leads_to_a_calendar_and_a_currency() -> None:
+    known = set(exchange_calendars.get_calendar_names())
     for suffix, name in cal.SUFFIXES.items():
         assert cal.calendar_of(f"X.{suffix.lower()}") == name
-        assert len(cal.sessions(name, date(2024, 3, 1), date(2024, 3, 31))) >= 18
+        assert name in known
         assert name in cal.CURRENCIES
 
 

@@ -104,7 +104,7 @@ def heals(tmp_path: Path, *, kills: int) -> None:
 
 @pytest.mark.timeout(280)
 def test_a_few_kills_of_ingestion(tmp_path: Path):
-    heals(tmp_path, kills=8)
+    heals(tmp_path, kills=4)
 
 
 @pytest.mark.slow
