@@ -282,10 +282,7 @@ class _Pass:
         rows, pending = finished(rows, last)
         rows, torn = single(rows)
         events = self._events()
-        ends = pl.DataFrame([*last.items()], {"symbol": pl.String, "last": pl.Date}, orient="row")
-        spans = rows.group_by("symbol").agg(pl.col("date").min().alias("first"))
-        spans = spans.join(ends, on="symbol")
-        ended, eventful = new_events(events, self.events, spans)
+        ended, eventful = new_events(events, self.events, rows, last)
         found = compare(rows, known, tolerance=self.told.tolerance, exact=eventful)
         state = {row["symbol"]: row for row in found.symbols.iter_rows(named=True)}
         believed = []

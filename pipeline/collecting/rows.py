@@ -45,8 +45,7 @@ def finished(
     """
     import polars as pl
 
-    ends = pl.DataFrame(list(last.items()), {"symbol": pl.String, "_last": pl.Date}, orient="row")
-    rows = quotes.join(ends, on="symbol", maintain_order="left").filter(
+    rows = quotes.join(_ends(last), on="symbol", maintain_order="left").filter(
         pl.col("date") <= pl.col("_last")
     )
     priced = pl.col("date").filter(pl.col("close").is_not_null()).max()
@@ -60,6 +59,14 @@ def finished(
         elif newest[symbol] != day:
             pending[symbol] = f"no bar of {day} yet, the last is of {newest[symbol]}"
     return rows.select(quotes.columns), pending
+
+
+def _ends(last: Mapping[str, date]) -> "pl.DataFrame":
+    """Last session that was asked for, by symbol: ``symbol, _last``."""
+    import polars as pl
+
+    schema = {"symbol": pl.String, "_last": pl.Date}
+    return pl.DataFrame(list(last.items()), schema, orient="row")
 
 
 def denominated(quotes: "pl.DataFrame", known: "pl.DataFrame") -> "pl.DataFrame":
@@ -78,7 +85,10 @@ def denominated(quotes: "pl.DataFrame", known: "pl.DataFrame") -> "pl.DataFrame"
 
 
 def new_events(
-    told: "pl.DataFrame", known: "pl.DataFrame", spans: "pl.DataFrame"
+    told: "pl.DataFrame",
+    known: "pl.DataFrame",
+    quotes: "pl.DataFrame",
+    last: Mapping[str, date],
 ) -> tuple["pl.DataFrame", list[str]]:
     """Actions that answers no longer have, and the symbols whose actions are not those known.
 
@@ -86,14 +96,17 @@ def new_events(
     ----------
     told, known : polars.DataFrame
         ``symbol, date, kind, value`` as the answers and the store have them.
-    spans : polars.DataFrame
-        ``symbol, first, last``: dates between which an answer speaks.
+    quotes : polars.DataFrame
+        Of the answers: an answer speaks from its first quote on.
+    last : mapping of str to date
+        Last session that was asked for, by symbol.
     """
     import polars as pl
 
     key = ["symbol", "date", "kind"]
-    within = known.join(spans, on="symbol").filter(pl.col("date").is_between("first", "last"))
-    within = within.select(told.columns)
+    first = quotes.group_by("symbol").agg(_first=pl.col("date").min())
+    within = known.join(first, on="symbol").join(_ends(last), on="symbol")
+    within = within.filter(pl.col("date").is_between("_first", "_last")).select(told.columns)
     gone = within.join(told, on=key, how="anti").select(key)
     fresh = told.join(within, on=told.columns, how="anti")
     return gone, sorted({*gone["symbol"], *fresh["symbol"]})

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from backtest.market.calendar import sessions
+from pipeline.collecting import Collected, collect
 from pipeline.collecting.patience import Clock
 from pipeline.config import load_settings
 from pipeline.feed import Answer, Limits, Question, SymbolUnknown, no_actions, undo_splits
@@ -166,3 +167,20 @@ def settings_of(*overrides: str):
 def days_before(day: date, count: int) -> date:
     """Session that many sessions earlier."""
     return sessions("XNYS", day - timedelta(days=3 * count + 10), day)[-count - 1]
+
+
+def one_pass(
+    feed: PaperFeed, store, *, day: date = LAST, run: str = "r", names=None, told=()
+) -> Collected:
+    """Ask for some symbols, all that the feed has if none is named, on the evening of a day."""
+    feed.today = day
+    return collect(
+        feed,
+        settings_of(*told),
+        store,
+        dict.fromkeys(feed.symbols if names is None else names),
+        run_id=run,
+        until=day,
+        now=evening(day),
+        clock=Time().clock(),
+    )

@@ -1,4 +1,5 @@
 from datetime import date, timedelta
+from functools import partial
 
 import polars as pl
 import pytest
@@ -15,10 +16,10 @@ from tests.pipeline.paper_feed import (
     FIRST,
     LAST,
     PaperFeed,
-    Time,
     days_before,
     evening,
     failing,
+    one_pass,
     settings_of,
 )
 from tests.pipeline.stored import fresh
@@ -26,18 +27,7 @@ from tests.pipeline.stored import fresh
 NAMES = ["A", "B", "C", "D"]
 
 
-def go(feed: PaperFeed, store, *, day: date = LAST, run: str = "r", names=NAMES, told=()):
-    feed.today = day
-    return collect(
-        feed,
-        settings_of(*told),
-        store,
-        dict.fromkeys(names),
-        run_id=run,
-        until=day,
-        now=evening(day),
-        clock=Time().clock(),
-    )
+go = partial(one_pass, names=NAMES)
 
 
 def labels(names=NAMES) -> pl.DataFrame:
