@@ -73,11 +73,12 @@ def walk_forward(
 
     files = snapshots.open()
     snapshot = files.current()
-    if narrow := breadth_note(files.panel(snapshot)):
+    panel = files.panel(snapshot)
+    if narrow := breadth_note(panel):
         context.log.warning(narrow)
     work, kept = files.workbench(snapshot), store.open(snapshot.calendar)
     ledger = kept.read_trials(as_of=settings.known_by())
-    walk = work.walk(ledger=ledger, progress=every_quarter(context.log.info))
+    walk = work.walk(panel, ledger=ledger, progress=every_quarter(context.log.info))
     decisions, returns, evidence = decisions_frame(walk), returns_frame(walk), evidence_of(walk)
     work.keep_fold(walk)
     work.keep("decisions", decisions)

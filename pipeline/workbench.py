@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
+    from backtest.market.panel import Panel
     from backtest.pages import Picture
     from ml.corpus import Corpus, WalkSpec
     from ml.export.packing import Step
@@ -172,14 +173,18 @@ class Workbench:
         return out
 
     def walk(
-        self, *, ledger: "pl.DataFrame", progress: "Callable[[str, int, int], None]"
+        self,
+        panel: "Panel",
+        *,
+        ledger: "pl.DataFrame",
+        progress: "Callable[[str, int, int], None]",
     ) -> "WalkForward":
-        """Fold the decision path over the snapshot, from the corpus and the fits that are kept."""
+        """Fold the decision path over the snapshot's panel, from corpus and fits that are kept."""
         from ml.walkforward import walk_forward
 
         lane = self.regimes()
         return walk_forward(
-            self.files.panel(self.snapshot),
+            panel,
             self.files.settings.strategies.names,
             self.spec(),
             state=(lane.state, lane.columns),
