@@ -265,7 +265,7 @@ def sessions(
     snapshot = files.current()
     kept = store.open(snapshot.calendar)
     span = session_of(snapshot.first), session_of(snapshot.last)
-    present = files.bars(snapshot)["date"].unique().sort()
+    present = files.bars(snapshot, columns=("date",))["date"].unique().sort()
     days = present if snapshot.calendar == DATA else None
     kept.write_sessions(*span, days=days, run_id=context.run.run_id)
     expected = kept.sessions()

@@ -197,7 +197,7 @@ def _last_session(told: dict[str, str], asked: date | None) -> date:
             fix=f"give --session {last}, or bars that reach further",
             code="E_SESSION",
         )
-    require_history(files.bars(seen)["date"].n_unique(), files.settings.policy)
+    require_history(files.bars(seen, columns=("date",))["date"].n_unique(), files.settings.policy)
     return last
 
 

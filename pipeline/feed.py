@@ -208,6 +208,8 @@ def undo_splits(quotes: "pl.DataFrame", actions: "pl.DataFrame") -> "pl.DataFram
     """
     import polars as pl
 
+    if actions.is_empty():
+        return quotes
     prices = ("open", "high", "low", "close")
     splits = actions.filter(pl.col("kind") == "split").select("date", "value").rows()
     factor = pl.lit(1.0)

@@ -13,6 +13,7 @@ import io
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,11 +187,11 @@ def publish_frame(path: Path, frame: "pl.DataFrame") -> Published:
     return publish_bytes(path, buffer.getvalue())
 
 
-def read_frame(path: Path) -> "pl.DataFrame":
-    """Read a published Parquet file after checking its SHA-256."""
+def read_frame(path: Path, *, columns: Sequence[str] = ()) -> "pl.DataFrame":
+    """Read a published Parquet file, or some columns of it, after checking its SHA-256."""
     import polars as pl
 
-    return pl.read_parquet(io.BytesIO(read_published(path)))
+    return pl.read_parquet(io.BytesIO(read_published(path)), columns=list(columns) or None)
 
 
 def damaged(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ in versions (``store``) or documents that leave the house (``exports``).
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,9 +226,9 @@ class Snapshots:
         folder = self.folder(snapshot) / f"research-{self.settings.hash()[:12]}"
         return Workbench(self, snapshot, folder)
 
-    def bars(self, snapshot: Snapshot) -> "pl.DataFrame":
-        """Bars of a snapshot."""
-        return self.frame(self.folder(snapshot) / "bars.parquet")
+    def bars(self, snapshot: Snapshot, *, columns: Sequence[str] = ()) -> "pl.DataFrame":
+        """Bars of a snapshot; these columns alone, if any are named."""
+        return self.frame(self.folder(snapshot) / "bars.parquet", columns=columns)
 
     def findings(self, snapshot: Snapshot) -> "pl.DataFrame":
         """Findings of quality under these settings: ``symbol, date, rule, severity, ...``."""
@@ -242,9 +242,9 @@ class Snapshots:
         periods = periods_per_year(snapshot.calendar)
         return Panel.from_frame(self.bars(snapshot), periods_per_year=periods)
 
-    def frame(self, path: Path) -> "pl.DataFrame":
-        """Read a published frame after checking its SHA-256."""
-        return read_frame(path)
+    def frame(self, path: Path, *, columns: Sequence[str] = ()) -> "pl.DataFrame":
+        """Read a published frame, or some columns of it, after checking its SHA-256."""
+        return read_frame(path, columns=columns)
 
     def publish(self, path: Path, frame: "pl.DataFrame") -> Published:
         """Publish a frame with its SHA-256; equal content is not rewritten."""

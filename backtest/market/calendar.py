@@ -325,7 +325,8 @@ def _load(name: str, first: date, last_year: int) -> Any:
         from exchange_calendars.errors import CalendarError
 
         try:
-            made = type(exchange_calendars.get_calendar(name))
+            # Its class is wanted, whose bounds no function tells: a year is quickly made.
+            made = type(exchange_calendars.get_calendar(name, start="2024-01-01", end="2024-12-31"))
         except CalendarError:
             known = [*exchange_calendars.get_calendar_names(), DATA]
             near = closest(name, known).split(", ")

@@ -255,7 +255,8 @@ def _refuse_overlaps(frame: pl.DataFrame, where: str) -> None:
 def _refuse_absent(raw: pl.DataFrame, members: pl.DataFrame) -> None:
     """Refuse a table of another market, with which nothing could ever be traded."""
     dated = raw.select("symbol", "date").drop_nulls()
-    if marked(dated, members)["member"].any():
+    newest = dated.group_by("symbol").agg(pl.col("date").max())  # mostly enough, and quickly told
+    if any(marked(rows, members)["member"].any() for rows in (newest, dated)):
         return
     there, named = set(dated["symbol"]), set(members["symbol"])
     what = (

@@ -27,7 +27,7 @@ def rows_are_accounted_for(
         return dg.AssetCheckResult(passed=True, description="a replay: no rows came in")
     files = snapshots.open()
     came, folded = files.raw().raw.height, files.current().folded
-    good, bad = kept.read_bars(until=until).height, kept.quarantine(until=until).height
+    good, bad = kept.count_bars(until=until), kept.quarantine(until=until).height
     said = f", {folded:,} finer than a session folded into them" if folded else ""
     return dg.AssetCheckResult(
         passed=came == good + bad + folded,
@@ -89,8 +89,8 @@ def keys_are_unique(
 ) -> dg.AssetCheckResult:
     """Look for a symbol and session that stand twice in the snapshot."""
     files = snapshots.open()
-    bars = files.bars(files.current())
-    twice = int(bars.select("symbol", "date").is_duplicated().sum())
+    keys = files.bars(files.current(), columns=("symbol", "date"))
+    twice = int(keys.is_duplicated().sum())
     return dg.AssetCheckResult(
         passed=twice == 0,
         description=f"{twice} rows share their symbol and session",
@@ -133,7 +133,7 @@ def every_session_has_bars(
     """Warn of a session without any bar; refuse when more than 5 % of them are empty."""
     files = snapshots.open()
     snapshot = files.current()
-    present = set(files.bars(snapshot)["date"].unique())
+    present = set(files.bars(snapshot, columns=("date",))["date"].unique())
     expected = store.open(snapshot.calendar).sessions()["date"].to_list()
     span = [day for day in expected if snapshot.first <= str(day) <= snapshot.last]
     absent = [day for day in span if day not in present]
@@ -159,7 +159,7 @@ def history_is_long(
     import polars as pl
 
     files, wanted = snapshots.open(), settings.read().checks.years
-    bars = files.bars(files.current())
+    bars = files.bars(files.current(), columns=("symbol", "date"))
     spans = (
         bars.group_by("symbol").agg(pl.col("date").min()).sort("date", "symbol", descending=True)
     )

@@ -17,6 +17,9 @@ from pipeline.feed import Answer, Limits, Line, Question
 if TYPE_CHECKING:
     from pipeline.config import FeedConfig
 
+AHEAD = 64
+"""Questions that are handed to the threads at once: they go on asking while answers are kept."""
+
 
 class Asker:
     """Asks questions of an open feed.
@@ -40,15 +43,18 @@ class Asker:
         """Yield each question with its answer or its error, as they come in."""
         left = list(reversed(questions))
         under_way: dict[Future[Answer | WeathervaneError], Question] = {}
-        with ThreadPoolExecutor(self.limits.concurrent, thread_name_prefix="feed") as pool:
+        pool = ThreadPoolExecutor(self.limits.concurrent, thread_name_prefix="feed")
+        try:
             while left or under_way:
-                while left and len(under_way) < 2 * self.limits.concurrent:
+                while left and len(under_way) < AHEAD:
                     question = left.pop()
                     under_way[pool.submit(self._one, question)] = question
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     question = under_way.pop(future)
                     yield question, future.result()
                     report(len(questions) - len(left) - len(under_way), len(questions))
+        finally:
+            pool.shutdown(cancel_futures=True)  # who stops early waits for those under way alone
 
     def _one(self, question: Question) -> Answer | WeathervaneError:
         try:

@@ -26,7 +26,6 @@ from pipeline.collecting.rows import (
     keyed,
     new_events,
     no_actions,
-    no_quotes,
     single,
 )
 from pipeline.feed import Answer, Feed, Limits, Line, Question, SymbolUnknown
@@ -276,9 +275,9 @@ class _Pass:
         """
         import polars as pl
 
-        parts = [keyed(answer, self._timeframe) for _, answer in self.taken.values()]
+        answers = [answer for _, answer in self.taken.values()]
         last = {symbol: question.last for symbol, (question, _) in self.taken.items()}
-        rows = denominated(pl.concat([no_quotes(), *parts]), known)
+        rows = denominated(keyed(answers, self._timeframe), known)
         rows, pending = finished(rows, last)
         rows, torn = single(rows)
         events = self._events()

@@ -3,9 +3,11 @@
 For: the shapes between a feed, the store and ``backtest.market.bars``. Not for: asking or judging.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline import feed
 from pipeline.store.quotes import midnight
@@ -15,24 +17,27 @@ if TYPE_CHECKING:
 
     from pipeline.store import Store
 
-COLUMNS = ("symbol", "timeframe", "ts", "date", "open", "high", "low", "close", "volume")
 
+def keyed(answers: Sequence[feed.Answer], timeframe: str) -> "pl.DataFrame":
+    """Quotes of answers as rows of the table.
 
-def keyed(answer: feed.Answer, timeframe: str) -> "pl.DataFrame":
-    """Quotes of an answer as rows of the table."""
+    All of them at once: while others ask, each call that leaves the interpreter waits to be let in
+    again, and one for each answer would take longer than everything that is done with it.
+    """
     import polars as pl
 
-    quotes = answer.quotes
+    counts = np.array([answer.quotes.height for answer in answers], dtype=int)
+    if not counts.sum():
+        return no_quotes()
+    told = {
+        name: pl.Series([getattr(answer, name) for answer in answers], dtype=pl.String).gather(
+            np.repeat(np.arange(len(answers)), counts)
+        )
+        for name in ("symbol", "currency")
+    }
+    quotes = pl.concat([answer.quotes for answer in answers])
     at = pl.col("ts") if "ts" in quotes.columns else midnight("date").alias("ts")
-    symbol, money = pl.lit(answer.symbol), pl.lit(answer.currency, dtype=pl.String)
-    return quotes.select(
-        symbol.alias("symbol"),
-        pl.lit(timeframe).alias("timeframe"),
-        at,
-        *COLUMNS[3:],
-        "adj_close",
-        money.alias("currency"),
-    )
+    return quotes.with_columns(at, timeframe=pl.lit(timeframe), **told).select(no_quotes().columns)
 
 
 def finished(

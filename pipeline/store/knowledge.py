@@ -17,10 +17,8 @@ import polars as pl
 from backtest.market.calendar import (
     DATA,
     DEFAULT_CALENDAR,
-    close_at,
     closes,
     next_session,
-    sessions,
 )
 
 LATE_SESSIONS = 5
@@ -118,7 +116,7 @@ def _no_moments() -> pl.DataFrame:
 
 def _moments(calendar: str, days: list[date], arrived: datetime) -> pl.DataFrame:
     """When rows of each day are known, if they first arrive at ``arrived``."""
-    closes = session_closes(calendar, days)
+    moments = session_closes(calendar, days)
     edge = _oldest_live(calendar, arrived)
     records = [
         (
@@ -127,7 +125,7 @@ def _moments(calendar: str, days: list[date], arrived: datetime) -> pl.DataFrame
             max(arrived, close) if day >= edge else close,
             "live" if day >= edge else "backfill",
         )
-        for day, close in closes.items()
+        for day, close in moments.items()
     ]
     return pl.DataFrame(records, schema=_no_moments().schema, orient="row")
 
@@ -137,8 +135,8 @@ def _oldest_live(calendar: str, arrived: datetime) -> date:
     today = arrived.astimezone(UTC).date()
     if calendar == DATA:
         return today - timedelta(days=7)
-    recent = sessions(calendar, today - _LOOK_BACK, today)
-    closed = [day for day in recent if close_at(calendar, day) < arrived]
+    recent = closes(calendar, today - _LOOK_BACK, today)
+    closed = [day for day, close in recent.items() if close < arrived]
     return closed[-LATE_SESSIONS - 1] if len(closed) > LATE_SESSIONS else today - _LOOK_BACK
 
 

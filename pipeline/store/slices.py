@@ -261,6 +261,11 @@ class Store(Quotes):
         labels = labels.select("symbol", *frames.LABELS)
         return bars.join(labels, on="symbol", how="left").sort("symbol", "date")
 
+    def count_bars(self, *, until: date) -> int:
+        """Bars as last known up to a session, counted in the database."""
+        with self.reading() as open_store:
+            return self._count(open_store, schema.BARS, until=until)
+
     def symbols(self, *, as_of: date | datetime | None = None) -> pl.DataFrame:
         """Symbols with their labels, source, and whether they are synthetic."""
         with self.reading() as open_store:

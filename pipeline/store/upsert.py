@@ -18,6 +18,9 @@ import polars as pl
 from backtest.errors import StoreError
 from pipeline.store.schema import Table
 
+LATER = ("restated", "withdrawn")
+"""Vintages of every version but a row's first: few, so that looking for them is cheap."""
+
 
 @dataclass(frozen=True)
 class RowAccount:
@@ -181,10 +184,13 @@ def latest(table: Table, *, limit: str | None = None, where: str = "true") -> st
     of the rows that it selects.
     """
     known = f" and {limit} < $cut" if limit else ""
-    key = ", ".join(table.key)
+    chosen = f"from {table.name} where universe = $universe and {where}{known}"
+    later = f"vintage in ({', '.join(repr(name) for name in LATER)})"
+    same = " and ".join(f"b.{name} = r.{name}" for name in table.key)
     return (
-        f"select * from {table.name} where universe = $universe and {where}{known}"
-        f" qualify row_number() over (partition by {key} order by known_at desc) = 1"
+        f"select * from (select * {chosen}) b"
+        f" anti join (select {', '.join(table.key)}, known_at {chosen} and {later}) r"
+        f" on {same} and r.known_at > b.known_at"
     )
 
 
@@ -226,9 +232,12 @@ def _change(table: Table, part: Slice) -> str:
         listed = f"({key}) in (select ({', '.join(table.key)}) from gone)"
         gone = f"i.first_vintage is null and k.vintage <> 'withdrawn' and {listed}"
     if part.until is None and table.key[0] == "symbol":
-        # What other symbols hold is neither compared nor withdrawn: it need not be read.
-        where = "symbol in (select symbol from incoming"
-        where += " union select symbol from gone)" if part.gone is not None else ")"
+        # What other symbols hold, or earlier bars, is neither compared nor withdrawn: leave it.
+        sources = ["incoming"] if part.gone is None else ["incoming", "gone"]
+        named = " union all ".join(f"select {{0}} from {s}" for s in sources)
+        where = f"symbol in ({named.format('symbol')})"
+        if "ts" in table.key:
+            where += f" and ts >= (select min(ts) from ({named.format('ts')}))"
     if part.until is not None:
         gone = " and ".join(
             [

@@ -1,10 +1,10 @@
 """For: one run of the whole chain that tests of the wiring share. Not for: tests."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.pipeline.damage import moved_copy
 from tests.pipeline.small_chain import run_small
 
 
@@ -19,4 +19,4 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def exported_copy(exported: Path, tmp_path: Path) -> Path:
     """A copy that a test may change."""
-    return Path(shutil.copytree(exported, tmp_path / "home"))
+    return moved_copy(exported, tmp_path / "home")

@@ -1,5 +1,6 @@
 from datetime import date, timedelta
 from functools import partial
+from time import sleep
 
 import polars as pl
 import pytest
@@ -368,3 +369,13 @@ def test_each_symbol_is_compared_with_itself():
     told = found.symbols.select("symbol", "span", "gone", "thinned").rows()
     assert told == [("A", 8, 0, False), ("B", 10, 3, True), ("C", 10, 1, False)]
     assert found.gone.select("symbol").to_series().to_list() == ["B"] * 3 + ["C"]
+
+
+def test_who_is_refused_waits_for_questions_under_way_alone(tmp_path):
+    names = [f"S{n:02d}" for n in range(60)]
+    feed, store = PaperFeed(names), fresh(tmp_path)
+    feed.faults = dict.fromkeys(names, lambda _: sleep(0.2))
+    feed.faults["S00"] = failing(1, ConfigError("no key"))
+    with pytest.raises(ConfigError, match="no key"):
+        go(feed, store, names=names)
+    assert sum(feed.asked.values()) < 30

@@ -3,7 +3,6 @@
 ``KINDS`` must name every file that a chain leaves: a new kind fails here until it is listed.
 """
 
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -183,7 +182,7 @@ def test_the_command_survives_what_it_finds(home: Path):
 @pytest.mark.parametrize("name", ["weathervane.duckdb", commits.LEDGER])
 @pytest.mark.parametrize("at", [0.5, 1.0])
 def test_restoring_heals_the_store(home: Path, tmp_path: Path, name: str, at: float):
-    own = Path(shutil.copytree(home, tmp_path / "home"))
+    own = moved_copy(home, tmp_path / "home")
     path = Home(own).store / name
     flip(path, int(path.stat().st_size * at) - 2)
     assert not look(own, "store").ok

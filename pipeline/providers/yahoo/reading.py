@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from pipeline.feed import (
     DAILY,
     QUOTE_COLUMNS,
@@ -38,12 +40,15 @@ def read(question: Question, frame: "pd.DataFrame", chart: Mapping[str, Any]) ->
     events = _actions(chart.get("events") or {}, ZoneInfo(zone), currency, question.symbol)
     length = LENGTHS[question.timeframe]
     within = pl.col("date").is_between(question.first, question.last)
-    quotes = undo_splits(_quotes(frame, chart, length), events).filter(within)
+    columns = QUOTE_COLUMNS if length is None else ("ts", *QUOTE_COLUMNS)
+    traded = undo_splits(_quotes(frame, chart, length), events)
+    # In one go: most answers are a fortnight, and what costs then is each call.
+    quotes = traded.lazy().filter(within).sort(columns[0]).select(columns).collect()
     if quotes.is_empty():
         raise nothing(question.symbol, f"from {question.first} to {question.last}")
-    columns = QUOTE_COLUMNS if length is None else ("ts", *QUOTE_COLUMNS)
-    quotes = quotes.sort(columns[0]).select(columns)
-    return Answer(question.symbol, quotes, events.filter(within), currency, zone)
+    if events.height:
+        events = events.filter(within)
+    return Answer(question.symbol, quotes, events, currency, zone)
 
 
 def _quotes(
@@ -60,34 +65,32 @@ def _quotes(
         "volume": "Volume",
         "adj_close": "Adj Close",
     }
-    columns = {
-        name: pl.Series(frame[theirs].to_numpy(dtype="float64"), dtype=pl.Float64)
-        for name, theirs in names.items()
-    }
-    starts = [stamp.to_pydatetime() for stamp in frame.index]
-    made = pl.DataFrame({"date": [start.date() for start in starts], **columns}).with_columns(
-        pl.col(*names).fill_nan(None)
-    )
+    columns = {name: frame[theirs].to_numpy(dtype="float64") for name, theirs in names.items()}
+    starts = list(frame.index.to_pydatetime())
+    days = [start.date() for start in starts]
     # The client turns an empty volume into 0.
-    empty = _empty_volumes(chart, daily=length is None)
-    keys = [start.date() if length is None else start for start in starts]
-    traded = pl.Series([key not in empty for key in keys], dtype=pl.Boolean)
+    empty, keys = _empty_volumes(chart, daily=length is None), days if length is None else starts
+    told = np.array([key not in empty for key in keys], dtype=bool)
     # So does it for a row that it adds itself, for an action on a day without a quote.
-    priced = pl.col("close").is_not_null() | (pl.col("volume") != 0.0)
-    made = made.with_columns(pl.when(traded & priced).then(pl.col("volume")).alias("volume"))
+    priced = ~np.isnan(columns["close"]) | (columns["volume"] != 0.0)
+    columns["volume"] = np.where(told & priced, columns["volume"], np.nan)
+    if length is not None:
+        columns["adj_close"] = np.full(len(days), np.nan)  # the client repeats the close here
+    made = pl.DataFrame(
+        {"date": days, **columns}, schema_overrides={"date": pl.Date}, nan_to_null=True
+    )
     if length is None:
         return made
     ends = _ends(chart["meta"], starts, length)
-    adjusted = pl.lit(None, dtype=pl.Float64)  # Yahoo gives none: the client repeats the close
-    return made.with_columns(
-        pl.Series("ts", ends, dtype=pl.Datetime("us", "UTC")), adjusted.alias("adj_close")
-    )
+    return made.with_columns(pl.Series("ts", ends, dtype=pl.Datetime("us", "UTC")))
 
 
 def _empty_volumes(chart: Mapping[str, Any], *, daily: bool) -> set[Any]:
     """Sessions (or starts of bars) for which Yahoo lists no volume, and no other row does."""
     zone = ZoneInfo(chart["meta"]["exchangeTimezoneName"])
     volumes = chart["indicators"]["quote"][0]["volume"]
+    if None not in volumes:
+        return set()
     last: dict[Any, Any] = {}
     for stamp, volume in zip(chart["timestamp"], volumes, strict=True):
         start = datetime.fromtimestamp(stamp, zone)
@@ -131,9 +134,7 @@ def _actions(
         for later, ratio in splits:
             value *= ratio if day < later else 1.0
         rows.append((day, "dividend", value))
-    return pl.concat([no_actions(), pl.DataFrame(rows, no_actions().schema, orient="row")]).sort(
-        "date", "kind"
-    )
+    return pl.DataFrame(sorted(rows), no_actions().schema, orient="row")
 
 
 def _day(event: Mapping[str, Any], zone: ZoneInfo) -> date:
