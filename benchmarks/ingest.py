@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import duckdb
@@ -61,8 +62,8 @@ def bars(symbols: int, days: list[date]) -> pl.DataFrame:
     )
 
 
-def ingest(*told: str) -> dict[str, float]:
-    """Run the ingest job in a process of its own; its seconds and peak memory in GiB."""
+def ingest(*told: str) -> dict[str, Any]:
+    """Run the ingest job in a process of its own; its seconds, peak GiB, and seconds by step."""
     done = subprocess.run(
         [sys.executable, __file__, "--ingest", *told],
         cwd=ROOT,
@@ -88,10 +89,15 @@ def _ingest(home: str, *overrides: str) -> None:
     told = {"document": settings.model_dump_json(), "home": home, "session": "", "as_of": ""}
     started = time.perf_counter()
     with run_history(opened.dagster) as instance:
-        _execute(instance, "ingest", told)
-    seconds = time.perf_counter() - started
+        run_id = _execute(instance, "ingest", told).run_id
+        seconds = time.perf_counter() - started
+        steps = {
+            step.step_key: step.end_time - step.start_time
+            for step in instance.get_run_step_stats(run_id)
+            if step.start_time and step.end_time
+        }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    told = {"seconds": seconds, "gib": peak}
+    told = {"seconds": seconds, "gib": peak, "steps": steps}
     sys.stdout.write(f"\n{json.dumps(told)}\n")
 
 
@@ -153,7 +159,15 @@ def measure_day(folder: Path, days: list[date]) -> None:
         # First, so that the server has read its market before the day is timed, too.
         bare = median_seconds(lambda: ask_alone(address, names, days[-1]), rounds=3)
         day = ingest(home, *told, f"feed.endpoint={address}")
-    seconds = {"first fill": first["seconds"], "one more session": day["seconds"], "asking": bare}
+    longest = ("raw_bars", "judged_bars")
+    others = sum(took for step, took in day["steps"].items() if step not in longest)
+    seconds = {
+        "first fill": first["seconds"],
+        "one more session": day["seconds"],
+        **{f"of it {step}": day["steps"][step] for step in longest},
+        "of it all other steps": others,
+        "asking": bare,
+    }
     found = {
         "symbols": SYMBOLS,
         "sessions": len(days),

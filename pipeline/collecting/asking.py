@@ -5,6 +5,7 @@ For: bounded concurrency. Not for: manners (``patience``) or what is done with a
 """
 
 import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 AHEAD = 64
 """Questions that are handed to the threads at once: they go on asking while answers are kept."""
+
+SWITCH_S = 0.05
+"""How long a thread may keep the interpreter from the others: reading an answer is all that most
+questions cost, so that switching ten times within one only adds to it."""
 
 
 class Asker:
@@ -43,6 +48,8 @@ class Asker:
         """Yield each question with its answer or its error, as they come in."""
         left = list(reversed(questions))
         under_way: dict[Future[Answer | WeathervaneError], Question] = {}
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         pool = ThreadPoolExecutor(self.limits.concurrent, thread_name_prefix="feed")
         try:
             while left or under_way:
@@ -54,6 +61,7 @@ class Asker:
                     yield question, future.result()
                     report(len(questions) - len(left) - len(under_way), len(questions))
         finally:
+            sys.setswitchinterval(before)
             pool.shutdown(cancel_futures=True)  # who stops early waits for those under way alone
 
     def _one(self, question: Question) -> Answer | WeathervaneError:
