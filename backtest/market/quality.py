@@ -81,7 +81,7 @@ class QualityConfig(BaseModel):
     range_tolerance: Annotated[float, Field(ge=0.0, le=0.05)] = 0.05
     jump_limit: Annotated[float, Field(gt=1.0, le=1000.0)] = 5.0
     untraded_limit: Annotated[float, Field(gt=1.0, le=1000.0)] = 1.2
-    spike_limit: Annotated[float, Field(gt=0.0, le=10.0)] = 0.25
+    spike_limit: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.25
     spike_multiple: Annotated[float, Field(ge=1.0, le=100.0)] = 4.0
     spike_window: Annotated[int, Field(ge=5, le=250)] = 20
     spike_return: Annotated[float, Field(gt=0.0, le=0.5)] = 0.2

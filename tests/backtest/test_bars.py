@@ -16,7 +16,7 @@ from backtest.market.quality_rows import row_rules
 
 NAN, INF = float("nan"), float("inf")
 DAYS = sessions("XNYS", date(2024, 1, 2), date(2024, 12, 31))
-AT_ONCE = quality.QualityConfig(spike_limit=10.0)
+AT_ONCE = quality.QualityConfig(spike_limit=1000.0)
 """Without the one rule that waits; ``test_quality`` shows how long it does."""
 
 
