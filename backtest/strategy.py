@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from backtest.conditions import Rules
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params
 from backtest.registry import Registry
-
-Targets = npt.NDArray[np.int8]
 
 
 class Strategy(Protocol):
@@ -28,12 +24,12 @@ class Strategy(Protocol):
 
     params: ClassVar[type[Params]]
 
-    def targets(self, bars: SymbolBars, grid: ParamGrid) -> Targets:
-        """Return target positions at each close; int8, ``[param, bar]``."""
+    def rules(self, grid: ParamGrid) -> Rules:
+        """Return when positions open and close; nothing is computed yet."""
         ...
 
     def reference(self, bars: SymbolBars, params: Params) -> list[int]:
-        """Do the same for one set in plain Python, slowly: the judge of ``targets``; ``[bar]``."""
+        """Targets of one set in plain Python, slowly: the judge of ``rules``; ``[bar]``."""
         ...
 
     def candidates(self) -> ParamGrid:

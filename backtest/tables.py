@@ -154,38 +154,30 @@ def _pooled(trades: Sequence[Trades]) -> Trades:
     return Trades(**{name: np.concatenate(parts) for name, parts in columns.items()})
 
 
-def sweep_tables(
-    panel: Panel, grid: ParamGrid, metrics: Mapping[str, Floats]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Turn the arrays of a sweep into frames.
+def parameter_table(grid: ParamGrid) -> pl.DataFrame:
+    """Sets of a grid by number: ``set`` and one column per parameter."""
+    return pl.DataFrame({"set": np.arange(grid.size, dtype=np.int64), **grid.columns})
+
+
+def sweep_rows(
+    symbol: str, parameters: pl.DataFrame, metrics: Mapping[str, Floats]
+) -> pl.DataFrame:
+    """Turn what a sweep measured of one symbol into rows.
 
     Parameters
     ----------
-    panel : Panel
-    grid : ParamGrid
-        Sets ``[param]``.
-    metrics : mapping of str to float64, ``[param, symbol]``
-        Of ``engine.sweep.sweep_metrics``.
+    symbol : str
+    parameters : polars.DataFrame
+        Of :func:`parameter_table`.
+    metrics : mapping of str to float64, ``[param]``
+        By name, as ``engine.sweep.stream_metrics`` hands them over.
 
     Returns
     -------
-    parameters : polars.DataFrame
-        ``set`` and one column per parameter.
-    table : polars.DataFrame
-        ``symbol, set``, the parameters and the metrics, sorted by symbol, then set; null where
-        undefined.
+    polars.DataFrame
+        ``symbol, set``, the parameters and the metrics, sorted by set; null where undefined.
     """
-    parameters = pl.DataFrame({"set": np.arange(grid.size, dtype=np.int64), **grid.columns})
-    symbols = len(panel.symbols)
-    measured = pl.DataFrame(
-        {
-            "symbol": np.repeat(np.asarray(panel.symbols), grid.size),
-            "set": np.tile(np.arange(grid.size, dtype=np.int64), symbols),
-            **{name: values.T.reshape(-1) for name, values in metrics.items()},
-        }
-    ).with_columns(pl.col(pl.Float64).fill_nan(None))
+    measured = pl.DataFrame(dict(metrics)).fill_nan(None)
     counts = [pl.col("trades").cast(pl.Int64)] if "trades" in metrics else []
-    table = measured.with_columns(counts).join(
-        parameters, on="set", how="left", maintain_order="left"
-    )
-    return parameters, table.select("symbol", "set", *grid.columns, *metrics)
+    rows = pl.concat([parameters, measured.with_columns(counts)], how="horizontal")
+    return rows.select(pl.lit(symbol).alias("symbol"), pl.all())

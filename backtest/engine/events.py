@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from backtest.engine import prefix
+from backtest.engine.bits import Signals, Targets, bit, entry, exit_long, exit_short
 from backtest.engine.fills import positions
 from backtest.market.panel import SymbolBars
 from backtest.result import Account, Trades
-from backtest.strategy import Targets
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -59,24 +60,34 @@ def account(bars: SymbolBars, targets: Targets, *, cost: float) -> Account:
     return Account(bars.symbol, equity, held, trades)
 
 
-def metrics(bars: SymbolBars, targets: Targets, *, cost: float, periods_per_year: int) -> Floats:
+def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year: int) -> Floats:
     """Metrics of the account of every set.
 
     Parameters
     ----------
     bars : SymbolBars
-    targets : int8, ``[param, bar]``
+    signals : Signals
     cost : float
         Decimal of traded notional, per side.
     periods_per_year : int
 
     Returns
     -------
-    float64, ``[param, column]``
+    float64, ``[column, param]``
         In the order of ``COLUMNS``; NaN where undefined, but a Sharpe without deviation is 0.
     """
-    out = np.full((targets.shape[0], len(COLUMNS)), np.nan)
-    _measure_all(bars.open, bars.close, positions(targets), (cost, periods_per_year), out)
+    out = np.full((len(COLUMNS), signals.enter_long.size), np.nan)
+    if bars.size == 0:
+        out[COLUMNS.index("sharpe")] = out[COLUMNS.index("trades")] = 0.0
+        return out
+    sides = (signals.enter_long, signals.exit_long, signals.enter_short, signals.exit_short)
+    _measure_all(
+        signals.columns,
+        sides,
+        (bars.open, bars.close, prefix.sums_of(bars.close), prefix.extremes_of(bars.close)),
+        (cost, periods_per_year),
+        out,
+    )
     return out
 
 
@@ -132,80 +143,142 @@ def _leave(row: Array, bar: int, price: float, net_return: float) -> None:
     row[1], row[3], row[5] = bar, price, net_return
 
 
-@njit(cache=True, nogil=True)
+_NO_SUMS = (0.0, 0.0, 0.0)
+"""Of daily returns, of their squares, and of the squares of losses."""
+
+_NO_TRADES = (0, 0, 0, 0.0, 0.0, 0.0)
+"""Number of closed trades, of wins, of losses; what they won, lost, and both together."""
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _measure_all(
-    opens: Array, closes: Array, held: Array, terms: tuple[float, int], out: Array
+    columns: Array, sides: Any, market: Any, terms: tuple[float, int], out: Array
 ) -> None:
-    """Walk and measure every set; ``held`` ``[param, bar]``, ``out`` ``[param, column]``."""
-    cost, periods = terms
-    bars = opens.size
-    equity, ledger, returns = np.empty(bars), np.empty((bars, 6)), np.empty(bars)
-    for p in range(held.shape[0]):
-        count, turnover = _walk(opens, closes, held[p], cost, (equity, ledger))
-        if count > 0 and ledger[count - 1, 1] < 0:
-            count -= 1
-        out[p, 2] = 0.0
-        if bars > 0:
-            drawdown = _returns_of(equity, returns)
-            _measure_returns(returns, (equity[-1] - 1.0, drawdown), periods, out[p])
-            out[p, 13] = turnover / bars * periods
-        _measure_trades(ledger[:count, 5], out[p])
+    """Walk every set from trade to trade, and measure it; ``out`` is ``[column, param]``."""
+    opens, cost = market[0], terms[0]
+    end = opens.size - 1
+    for p in range(out.shape[1]):
+        longs, leave_long, shorts, leave_short = sides[0][p], sides[1][p], sides[2][p], sides[3][p]
+        sums, trades, turnover = _NO_SUMS, _NO_TRADES, 0.0
+        # ``cash`` after the last exit; ``last``, the worth at the close before the next open.
+        cash, last, peak, drawdown = 1.0, 1.0, 1.0, 0.0
+        decided = entry(columns, longs, shorts, 0)
+        while decided < end:  # what the last close decides is never filled
+            first, long = decided + 1, bit(columns, longs, decided)
+            shares = cash / (opens[first] * (1.0 + cost))
+            turnover += shares * opens[first] / last
+            if long:
+                decided = exit_long(columns, leave_long, longs, first)
+                span, path = (first, min(decided, end), shares, last), (peak, drawdown)
+                sums, worth, peak, drawdown = _hold_long(market, span, sums, path)
+            else:
+                decided = exit_short(columns, leave_short, (longs, shorts), first)
+                span = (first, min(decided, end), shares, last)
+                sums, worth, peak, drawdown, lost = _hold_short(
+                    market, span, sums, (peak, drawdown)
+                )
+                if worth == 0.0:  # nothing is left: closed there, and never traded again
+                    turnover += lost
+                    trades, last = _closed(trades, -1.0), 0.0
+                    break
+            last = worth
+            if decided >= end:  # still open
+                break
+            price, before = opens[decided + 1], cash
+            turnover += shares * price / worth
+            if long:
+                cash = shares * price * (1.0 - cost)
+            else:
+                cash = max(shares * (2.0 * opens[first] - price * (1.0 + cost)), 0.0)
+            trades = _closed(trades, cash / before - 1.0)
+            if cash > 0.0 and bit(columns, shorts if long else longs, decided):
+                continue  # reversed at the same open: one day holds both
+            sums = _day(sums, cash / worth - 1.0)
+            last, drawdown, peak = cash, max(drawdown, 1.0 - cash / peak), max(peak, cash)
+            if cash == 0.0:
+                break
+            decided = entry(columns, longs, shorts, decided + 1)
+        told = (last - 1.0, drawdown, turnover)
+        _summarise(sums, told, trades, (opens.size, terms[1]), out[:, p])
 
 
-@njit(cache=True, nogil=True)
-def _returns_of(equity: Array, returns: Array) -> float:
-    """Fill simple returns from equity that starts at 1, and return the largest drawdown."""
-    last, peak, drawdown = 1.0, 1.0, 0.0
-    for t in range(equity.size):
-        returns[t] = equity[t] / last - 1.0 if last > 0.0 else 0.0
-        last = equity[t]
-        peak = max(peak, last)
-        drawdown = max(drawdown, 1.0 - last / peak)
-    return drawdown
+@njit(cache=True, nogil=True, inline="always")
+def _day(sums: Any, r: float) -> Any:
+    """Add one day's return."""
+    loss = min(r, 0.0)
+    return sums[0] + r, sums[1] + r * r, sums[2] + loss * loss
 
 
-@njit(cache=True, nogil=True)
-def _measure_returns(returns: Array, path: tuple[float, float], periods: int, row: Array) -> None:
-    """Fill the columns that come from returns; ``path`` is total return and drawdown."""
-    total, drawdown = path
-    n = returns.size
-    mean = returns.mean()
-    squares, downside = 0.0, 0.0
-    for r in returns:
-        squares += (r - mean) ** 2
-        downside += min(r, 0.0) ** 2
-    row[0] = total
-    row[1] = (1.0 + total) ** (periods / n) - 1.0
+@njit(cache=True, nogil=True, inline="always")
+def _closed(trades: Any, net: float) -> Any:
+    """Add one closed trade."""
+    count, wins, losses, won, lost, total = trades
+    if net > 0.0:
+        wins, won = wins + 1, won + net
+    elif net < 0.0:
+        losses, lost = losses + 1, lost + net
+    return count + 1, wins, losses, won, lost, total + net
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _hold_long(market: Any, span: Any, sums: Any, path: Any) -> Any:
+    """Hold from the first open to the final close, in constant time.
+
+    ``span`` is the first bar and the last, the shares, and the worth at the close before;
+    ``path`` is the peak so far and the drawdown. Returns sums, worth, peak and drawdown.
+    """
+    _, closes, before, extremes = market
+    first, final, shares, last = span
+    total, squares, losses = _day(sums, closes[first] * shares / last - 1.0)
+    sums = (
+        total + (before[final, 0] - before[first, 0]),
+        squares + (before[final, 1] - before[first, 1]),
+        losses + (before[final, 2] - before[first, 2]),
+    )
+    low, high, kept = prefix.between(extremes, first, final)
+    drawdown = max(path[1], 1.0 - min(kept, low * shares / path[0]))
+    return sums, closes[final] * shares, max(path[0], high * shares), drawdown
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _hold_short(market: Any, span: Any, sums: Any, path: Any) -> Any:
+    """Hold a short position bar by bar; what it is worth depends on where it was opened.
+
+    As :func:`_hold_long`, and what buying everything back turns over where nothing is left.
+    """
+    opens, closes = market[0], market[1]
+    first, final, shares, worth = span
+    peak, drawdown = path
+    for t in range(first, final + 1):
+        before, worth = worth, max((2.0 * opens[first] - closes[t]) * shares, 0.0)
+        sums = _day(sums, worth / before - 1.0)
+        peak, drawdown = max(peak, worth), max(drawdown, 1.0 - worth / peak)
+        if worth == 0.0:
+            return sums, worth, peak, drawdown, shares * closes[t] / before
+    return sums, worth, peak, drawdown, 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _summarise(sums: Any, path: Any, trades: Any, terms: tuple[int, int], row: Array) -> None:
+    """Fill the columns of one set."""
+    bars, periods = terms
+    gain, drawdown, turnover = path
+    count, wins, losses, won, lost, total = trades
+    mean, root = sums[0] / bars, np.sqrt(float(periods))
+    deviation = np.nan
+    if bars > 1:
+        deviation = np.sqrt(max((sums[1] - mean * sums[0]) / (bars - 1), 0.0))
+    yearly = (1.0 + gain) ** (periods / bars) - 1.0
+    row[0], row[1] = gain, yearly
+    row[2] = mean / deviation * root if deviation > 0.0 else 0.0
+    row[3] = deviation * root
+    row[4] = mean / np.sqrt(sums[2] / bars) * root if sums[2] > 0.0 else np.nan
     row[5] = drawdown
-    if downside > 0.0:
-        row[4] = mean / np.sqrt(downside / n) * np.sqrt(periods)
-    if drawdown > 0.0:
-        row[6] = row[1] / drawdown
-    if n < 2:
-        return
-    deviation = np.sqrt(squares / (n - 1)) if returns.max() > returns.min() else 0.0
-    row[3] = deviation * np.sqrt(periods)
-    if deviation > 0.0:
-        row[2] = mean / deviation * np.sqrt(periods)
-
-
-@njit(cache=True, nogil=True)
-def _measure_trades(net: Array, row: Array) -> None:
-    """Fill the columns that come from closed round trips; ``net`` is ``[trade]``."""
-    wins, losses, won, lost = 0, 0, 0.0, 0.0
-    for r in net:
-        if r > 0.0:
-            wins += 1
-            won += r
-        elif r < 0.0:
-            losses += 1
-            lost += r
-    row[7] = net.size
-    if net.size > 0:
-        row[8] = wins / net.size
-        row[12] = net.mean()
-    if losses > 0:
-        row[9] = won / -lost
-        row[11] = lost / losses
-    if wins > 0:
-        row[10] = won / wins
+    row[6] = yearly / drawdown if drawdown > 0.0 else np.nan
+    row[7] = count
+    row[8] = wins / count if count > 0 else np.nan
+    row[9] = won / -lost if losses > 0 else np.nan
+    row[10] = won / wins if wins > 0 else np.nan
+    row[11] = lost / losses if losses > 0 else np.nan
+    row[12] = total / count if count > 0 else np.nan
+    row[13] = turnover / bars * periods

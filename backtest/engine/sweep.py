@@ -9,14 +9,20 @@ choosing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
 from backtest.engine import events, reference, streams
+from backtest.engine.bits import Targets
 from backtest.engine.costs import checked_cost
 from backtest.engine.fills import deciding_bar, legs
+from backtest.engine.plan import Plan
 from backtest.errors import EngineUnavailable, UnknownNameError
 from backtest.market.panel import Panel, SymbolBars
 from backtest.params import ParamGrid, Params
@@ -29,13 +35,19 @@ from backtest.portfolio.book import (
 )
 from backtest.registry import closest
 from backtest.result import Account, BookResult
-from backtest.strategy import Strategy, Targets
+from backtest.strategy import Strategy
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Scaling = tuple[Floats, Floats]
 Progress = Callable[[int, int], None]
+
+COLUMN_BYTES = 16 * 2**20
+"""Memory that the packed columns of one symbol may take, on each core."""
+
+RESULT_BYTES = 16 * 2**20
+"""Memory that the metrics of the symbols which one core measures in one go may take."""
 
 BLOCK_BYTES = 128 * 2**20
 """Memory that the working arrays ``[param, time]`` of one block of sets may take."""
@@ -73,14 +85,14 @@ def backtest(
         For a name that is no engine.
     """
     cost, engine = checked_cost(cost), checked_engine(engine)
-    grid = ParamGrid.of(strategy.params, [params.model_dump()])
+    plan = Plan(strategy.rules(ParamGrid.of(strategy.params, [params.model_dump()])))
     accounts = []
     for s in range(panel.shape[0]):
         bars = panel.bars(s)
         if engine == "reference":
             accounts.append(reference.account(bars, strategy.reference(bars, params), cost=cost))
         else:
-            accounts.append(events.account(bars, strategy.targets(bars, grid)[0], cost=cost))
+            accounts.append(events.account(bars, plan.targets(bars)[0], cost=cost))
     return accounts
 
 
@@ -121,20 +133,89 @@ def sweep_metrics(
         The columns of ``events.COLUMNS``; NaN where undefined, but a Sharpe without deviation
         is 0.
     """
+    table = np.empty((panel.shape[0], len(events.COLUMNS), grid.size))  # [S, M, P]
+    measured = stream_metrics(panel, strategy, grid, cost=cost, progress=progress)
+    for s, columns in enumerate(measured):
+        table[s] = columns
+    return {name: table[:, m].T for m, name in enumerate(events.COLUMNS)}
+
+
+def stream_metrics(
+    panel: Panel,
+    strategy: Strategy,
+    grid: ParamGrid,
+    *,
+    cost: float,
+    progress: Progress | None = None,
+) -> Iterator[Floats]:
+    """Measure as :func:`sweep_metrics` does, and hand over one symbol after the other.
+
+    As many symbols are under way as there are cores; what was handed over is not kept.
+
+    Yields
+    ------
+    float64, ``[column, param]``
+        In the order of ``panel.symbols`` and ``events.COLUMNS``.
+    """
     cost = checked_cost(cost)
-    table = np.empty((len(events.COLUMNS), grid.size, panel.shape[0]))  # [M, P, S]
-    tick = _counter(progress, panel.shape[0])
-    for s in range(panel.shape[0]):
-        bars = panel.bars(s)
-        for start, block in _blocks(grid, panel.shape[1]):
-            table[:, start : start + block.size, s] = events.metrics(
-                bars,
-                strategy.targets(bars, block),
-                cost=cost,
-                periods_per_year=panel.periods_per_year,
-            ).T
+    tick, plans = _counter(progress, panel.shape[0]), _plans(strategy, grid, panel.shape[1])
+
+    def measured(rows: range) -> list[Floats]:
+        return [_measured(panel, s, plans, cost) for s in rows]
+
+    cores = _cores()
+    # Several symbols at a time: handing over costs as much as measuring a small grid on one.
+    most = max(1, RESULT_BYTES // (8 * len(events.COLUMNS) * grid.size))
+    size = max(1, min(most, panel.shape[0] // (4 * cores)))
+    parts = [
+        range(start, min(start + size, panel.shape[0])) for start in range(0, panel.shape[0], size)
+    ]
+    if cores == 1:
+        results: Iterable[list[Floats]] = map(measured, parts)
+    else:
+        results = _ahead(measured, parts, cores)
+    for columns in itertools.chain.from_iterable(results):
         tick()
-    return dict(zip(events.COLUMNS, table, strict=True))
+        yield columns
+
+
+def _measured(panel: Panel, symbol: int, plans: Sequence[Plan], cost: float) -> Floats:
+    """Measure all sets on one symbol; ``[column, param]``."""
+    bars = panel.bars(symbol)
+    parts = [
+        events.metrics(bars, plan.signals(bars), cost=cost, periods_per_year=panel.periods_per_year)
+        for plan in plans
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _ahead(
+    work: Callable[[range], list[Floats]], parts: Sequence[range], cores: int
+) -> Iterator[list[Floats]]:
+    """Do the parts on all cores and yield results in order, no more under way than cores."""
+    with ThreadPoolExecutor(cores, thread_name_prefix="sweep") as pool:
+        under_way = deque(pool.submit(work, part) for part in parts[:cores])
+        for part in [*parts[cores:], *[None] * min(cores, len(parts))]:
+            result = under_way.popleft().result()
+            if part is not None:
+                under_way.append(pool.submit(work, part))
+            yield result
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _plans(strategy: Strategy, grid: ParamGrid, sessions: int) -> list[Plan]:
+    """Plan the whole grid at once, or in parts where its columns would take too much memory."""
+    plan = Plan(strategy.rules(grid))
+    parts = -(-plan.columns * sessions // 8 // COLUMN_BYTES)
+    if parts <= 1 or grid.size <= 1:
+        return [plan]
+    cuts = np.array_split(np.arange(grid.size), min(parts, grid.size))
+    return [Plan(strategy.rules(grid.take(rows))) for rows in cuts]
 
 
 def sweep_book(
@@ -176,12 +257,12 @@ def sweep_book(
     blocks = list(_blocks(grid, sessions))
     tick = _counter(progress, 2 * len(blocks) * panel.shape[0])
     for start, block in blocks:
-        rows = slice(start, start + block.size)
+        rows, plan = slice(start, start + block.size), Plan(strategy.rules(block))
         for group in groups(panel.sectors, kind):
-            scaling = _scaling(panel, strategy, block, group=group, kind=kind, tick=tick)
+            scaling = _scaling(panel, plan, block, group=group, kind=kind, tick=tick)
             for s in group:
                 bars = panel.bars(int(s))
-                targets = _book_targets(strategy, bars, block, kind=kind)
+                targets = _book_targets(plan, bars, kind=kind)
                 timing = (bars.at, _deciding(bars, panel.member[s]))
                 streams.walk_sets(
                     targets, timing, legs(bars), scaling, (gain[rows], turnover[rows])
@@ -238,13 +319,13 @@ def mix_book(
     shape = (*weights.shape[:2], max(1, int(np.count_nonzero(weights, axis=2).max())))
     member, share = np.empty(shape, dtype=np.int32), np.zeros(shape)  # [V, T, K]
     streams.sparse_mix(weights, member, share)
-    tick = _counter(progress, 2 * panel.shape[0])
+    tick, plan = _counter(progress, 2 * panel.shape[0]), Plan(strategy.rules(grid))
     for group in groups(panel.sectors, kind):
-        scaling = _scaling(panel, strategy, grid, group=group, kind=kind, tick=tick)
+        scaling = _scaling(panel, plan, grid, group=group, kind=kind, tick=tick)
         mix = (member, *streams.scale_mix((member, share), scaling))
         for s in group:
             bars = panel.bars(int(s))
-            targets = _book_targets(strategy, bars, grid, kind=kind)
+            targets = _book_targets(plan, bars, kind=kind)
             timing = (bars.at, _deciding(bars, panel.member[s]))
             time_first = np.ascontiguousarray(targets.T)  # [T, P]
             streams.walk_mixes(time_first, timing, legs(bars), mix, (gain, turnover))
@@ -272,11 +353,9 @@ def _blocks(grid: ParamGrid, sessions: int) -> Iterator[tuple[int, ParamGrid]]:
         yield start, grid.take(np.arange(start, min(start + rows, grid.size)))
 
 
-def _book_targets(
-    strategy: Strategy, bars: SymbolBars, grid: ParamGrid, *, kind: BookKind
-) -> Targets:
+def _book_targets(plan: Plan, bars: SymbolBars, *, kind: BookKind) -> Targets:
     """Targets ``[param, bar]`` as the book reads them: a long-only book has no shorts."""
-    targets = strategy.targets(bars, grid)
+    targets = plan.targets(bars)
     return np.maximum(targets, 0) if kind == "long-only" else targets
 
 
@@ -289,7 +368,7 @@ def _deciding(bars: SymbolBars, member: Bools) -> Ints:
 
 def _scaling(
     panel: Panel,
-    strategy: Strategy,
+    plan: Plan,
     grid: ParamGrid,
     *,
     group: Ints,
@@ -308,7 +387,7 @@ def _scaling(
     longs, shorts = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     for s in group:
         bars = panel.bars(int(s))
-        targets, inside = strategy.targets(bars, grid), counted[s, bars.at]
+        targets, inside = plan.targets(bars), counted[s, bars.at]
         if not inside.all():
             targets = targets * inside.astype(np.int8)
         streams.count_sides(targets, bars.at, longs, shorts)

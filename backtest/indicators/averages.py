@@ -41,6 +41,9 @@ def ema(rows: Floats, source: Ints, spans: Ints) -> Floats:
     bars = rows.shape[1]
     out = np.full((source.size, bars), np.nan)
     for k in range(source.size):
+        if spans[k] == 1:
+            out[k] = rows[source[k]]
+            continue
         new = 2.0 / (spans[k] + 1.0)
         old = 1.0 - new
         level = np.nan

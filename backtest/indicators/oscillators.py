@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from backtest.indicators.averages import ema
+from backtest.market.panel import SymbolBars
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def rsi(close: Floats, periods: Ints) -> Floats:
     """Compute Wilder's relative strength index for several periods.
 
@@ -41,24 +44,60 @@ def rsi(close: Floats, periods: Ints) -> Floats:
     >>> rsi(np.array([10.0, 11.0, 10.0, 12.0]), np.array([2]))[0, 2:].round(2).tolist()
     [50.0, 83.33]
     """
-    bars = close.size
-    out = np.full((periods.size, bars), np.nan)
-    for k in range(periods.size):
+    bars, rows = close.size, periods.size
+    out = np.full((rows, bars), np.nan)
+    if rows == 0 or bars == 0:
+        return out
+    up, down, span = np.zeros(rows), np.zeros(rows), periods.astype(np.float64)
+    longest = min(periods.max(), bars - 1)
+    for k in range(rows):
         p = periods[k]
-        if bars <= p:
-            continue
-        up, down = 0.0, 0.0
-        for t in range(1, p + 1):
+        for t in range(1, longest + 1):
             move = close[t] - close[t - 1]
-            if move > 0.0:
-                up += move
-            else:
-                down -= move
-        up, down = up / p, down / p
-        out[k, p] = 50.0 if up + down == 0.0 else 100.0 * up / (up + down)
-        for t in range(p + 1, bars):
-            move = close[t] - close[t - 1]
-            up = (up * (p - 1) + max(move, 0.0)) / p
-            down = (down * (p - 1) + max(-move, 0.0)) / p
-            out[k, t] = 50.0 if up + down == 0.0 else 100.0 * up / (up + down)
+            gain, loss = max(move, 0.0), max(-move, 0.0)
+            if t <= p:
+                up[k] += gain
+                down[k] += loss
+            if t == p:
+                up[k] /= p
+                down[k] /= p
+            elif t > p:
+                up[k] = (up[k] * (p - 1) + gain) / p
+                down[k] = (down[k] * (p - 1) + loss) / p
+            if t >= p:
+                out[k, t] = _strength(up[k], down[k])
+    # All periods at once from here on: their divisions are those of one vector.
+    strength = np.empty(rows)
+    for t in range(longest + 1, bars):
+        move = close[t] - close[t - 1]
+        gain, loss = max(move, 0.0), max(-move, 0.0)
+        for k in range(rows):
+            up[k] = (up[k] * (span[k] - 1.0) + gain) / span[k]
+            down[k] = (down[k] * (span[k] - 1.0) + loss) / span[k]
+            strength[k] = _strength(up[k], down[k])
+        for k in range(rows):
+            out[k, t] = strength[k]
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _strength(up: float, down: float) -> float:
+    strength = 100.0 * up / (up + down)
+    return 50.0 if up + down == 0.0 else strength
+
+
+def smoothed_rsi(bars: SymbolBars, *, period: Ints, smoothing: Ints) -> Floats:
+    """Exponential averages of the relative strength index.
+
+    Parameters
+    ----------
+    bars : SymbolBars
+    period, smoothing : int64, ``[row]``
+        Of the index, and span of the average over it, in bars.
+
+    Returns
+    -------
+    float64, ``[row, bar]``
+    """
+    periods, source = np.unique(period, return_inverse=True)
+    return ema(rsi(bars.close, periods), source, smoothing)

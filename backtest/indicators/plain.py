@@ -7,6 +7,7 @@ be fast.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 Missing = float | None
@@ -89,3 +90,36 @@ def sma(values: Sequence[float], window: int) -> list[Missing]:
         full = len(inside) == window and all(v == v for v in inside)
         out.append(mean(inside) if full else None)
     return out
+
+
+def distance(values: Sequence[float], window: int) -> list[Missing]:
+    """Distance from the mean of the last ``window`` values in their deviations; None if none.
+
+    Examples
+    --------
+    >>> distance([1.0, 3.0], 2)
+    [None, 1.0]
+    """
+    out: list[Missing] = []
+    for t, middle in enumerate(sma(values, window)):
+        if middle is None:
+            out.append(None)
+            continue
+        inside = values[t - window + 1 : t + 1]
+        variance = mean([(value - middle) * (value - middle) for value in inside])
+        out.append((values[t] - middle) / math.sqrt(variance) if variance > 0.0 else None)
+    return out
+
+
+def past_return(close: Sequence[float], lookback: int, skip: int) -> list[Missing]:
+    """Return from ``lookback`` bars ago to ``skip`` bars ago; None while missing.
+
+    Examples
+    --------
+    >>> past_return([4.0, 5.0, 6.0], 2, 1)
+    [None, None, 0.25]
+    """
+    return [
+        close[t - skip] / close[t - lookback] - 1.0 if t >= lookback else None
+        for t in range(len(close))
+    ]

@@ -101,8 +101,10 @@ class Panel:
 
     def bars(self, symbol: int) -> SymbolBars:
         """Return the tradable bars of the symbol in row ``symbol``."""
-        at = np.flatnonzero(self.tradable[symbol])
-        pick = [a[symbol, at] for a in (self.open, self.high, self.low, self.close, self.volume)]
+        tradable = self.tradable[symbol]
+        at = np.flatnonzero(tradable)
+        whole = slice(None) if at.size == tradable.size else at  # no copy where nothing is left out
+        pick = [a[symbol, whole] for a in (self.open, self.high, self.low, self.close, self.volume)]
         return SymbolBars(self.symbols[symbol], at, *pick)
 
     def until(self, stop: int) -> Panel:

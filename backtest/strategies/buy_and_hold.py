@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
+from backtest.conditions import Fixed, Rules
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params
-from backtest.strategy import STRATEGIES, Targets
+from backtest.strategy import STRATEGIES
 
 
 class BuyAndHoldParams(Params):
@@ -23,9 +22,9 @@ class BuyAndHold:
 
     params: ClassVar[type[Params]] = BuyAndHoldParams
 
-    def targets(self, bars: SymbolBars, grid: ParamGrid) -> Targets:
-        """Target positions at each close; int8, ``[param, bar]``."""
-        return np.ones((grid.size, bars.size), dtype=np.int8)
+    def rules(self, grid: ParamGrid) -> Rules:
+        """Always in, never out."""
+        return Rules(grid.size, enter_long=Fixed(value=True), exit_long=Fixed(value=False))
 
     def reference(self, bars: SymbolBars, params: Params) -> list[int]:
         """Do the same for one set in plain Python; ``[bar]``."""

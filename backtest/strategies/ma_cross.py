@@ -5,17 +5,20 @@ For: a slow trend rule, long or flat. Not for: markets without volume, unless th
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from backtest.conditions import Fixed, Indicator, Rules, above, all_of, any_of, at_least, below
 from backtest.indicators import plain
 from backtest.indicators.averages import sma
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params, Range
-from backtest.strategy import STRATEGIES, Targets
+from backtest.strategy import STRATEGIES
+
+Floats = npt.NDArray[np.float64]
+Windows = npt.NDArray[np.int64]
 
 VOLUME_WINDOW = 20
 """Bars over which the usual volume is averaged, today's included."""
@@ -47,17 +50,18 @@ class MaCross:
 
     params: ClassVar[type[Params]] = MaCrossParams
 
-    def targets(self, bars: SymbolBars, grid: ParamGrid) -> Targets:
-        """Target positions at each close; int8, ``[param, bar]``."""
-        windows, which = np.unique(
-            np.concatenate([grid["fast"], grid["slow"]]), return_inverse=True
+    def rules(self, grid: ParamGrid) -> Rules:
+        """When a grid's positions open and close."""
+        gap = Indicator(_gap, {"fast": grid["fast"], "slow": grid["slow"]})
+        threshold = grid["volume_threshold"]
+        confirmed = any_of(
+            Fixed(threshold == 0.0), at_least(Indicator(_relative_volume), threshold)
         )
-        fast, slow = which[: grid.size], which[grid.size :]
-        usual = sma(bars.volume, np.array([VOLUME_WINDOW]))[0]  # [T]
-        targets: Targets = _cross(
-            sma(bars.close, windows), (fast, slow), (bars.volume, usual), grid["volume_threshold"]
+        return Rules(
+            size=grid.size,
+            enter_long=all_of(above(gap, 0.0), confirmed),
+            exit_long=below(gap, 0.0),
         )
-        return targets
 
     def reference(self, bars: SymbolBars, params: Params) -> list[int]:
         """Do the same for one set in plain Python; ``[bar]``."""
@@ -93,25 +97,19 @@ class MaCross:
         )
 
 
-@njit(cache=True, nogil=True)
-def _cross(averages: Any, which: Any, volumes: Any, threshold: Any) -> Any:
-    """Walk the rule for every set; a NaN fails every comparison, so the target stays."""
-    fast, slow = which
-    volume, usual = volumes
-    bars = averages.shape[1]
-    out = np.zeros((fast.size, bars), dtype=np.int8)
-    for p in range(fast.size):
-        held = 0
-        for t in range(bars):
-            quick, lazy = averages[fast[p], t], averages[slow[p], t]
-            if quick < lazy:
-                held = 0
-            elif quick > lazy and (
-                threshold[p] == 0.0 or (usual[t] > 0.0 and volume[t] / usual[t] >= threshold[p])
-            ):
-                held = 1
-            out[p, t] = held
-    return out
+def _gap(bars: SymbolBars, *, fast: Windows, slow: Windows) -> Floats:
+    """How far the fast average lies above the slow one; ``[row, bar]``."""
+    windows, which = np.unique(np.concatenate([fast, slow]), return_inverse=True)
+    averages = sma(bars.close, windows)
+    gap: Floats = averages[which[: fast.size]] - averages[which[fast.size :]]
+    return gap
+
+
+def _relative_volume(bars: SymbolBars) -> Floats:
+    """Volume over its usual size; ``[1, bar]``, missing where either is unknown or none."""
+    usual = sma(bars.volume, np.array([VOLUME_WINDOW]))
+    relative = np.full_like(usual, np.nan)
+    return np.divide(bars.volume, usual, out=relative, where=usual > 0.0)
 
 
 STRATEGIES.register("ma_cross")(MaCross())

@@ -1,22 +1,21 @@
-"""Buy weakness, sell strength: long below an oversold RSI, flat above an overbought one.
+"""Buy weakness: long below an oversold RSI, flat again above an overbought one.
 
 For: the textbook rule with four parameters, long or flat. Not for: shorting (``rsi_swing``).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from backtest.conditions import Indicator, Rules, above, below
 from backtest.indicators import plain
-from backtest.indicators.averages import ema
-from backtest.indicators.oscillators import rsi
+from backtest.indicators.oscillators import smoothed_rsi
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params, Range
-from backtest.strategy import STRATEGIES, Targets
+from backtest.strategy import STRATEGIES
 
 
 class RsiReversionParams(Params):
@@ -41,17 +40,16 @@ class RsiReversion:
 
     params: ClassVar[type[Params]] = RsiReversionParams
 
-    def targets(self, bars: SymbolBars, grid: ParamGrid) -> Targets:
-        """Target positions at each close; int8, ``[param, bar]``."""
-        pairs, which = np.unique(
-            np.stack([grid["period"], grid["smoothing"]], axis=1), axis=0, return_inverse=True
-        )  # [K, 2], [P]
-        periods, source = np.unique(pairs[:, 0], return_inverse=True)
-        strength = ema(rsi(bars.close, periods), source, pairs[:, 1])  # [K, T]
-        targets: Targets = _revert(
-            strength, which.reshape(-1), grid["oversold"], grid["overbought"]
+    def rules(self, grid: ParamGrid) -> Rules:
+        """When a grid's positions open and close."""
+        strength = Indicator(
+            smoothed_rsi, {"period": grid["period"], "smoothing": grid["smoothing"]}
         )
-        return targets
+        return Rules(
+            size=grid.size,
+            enter_long=below(strength, grid["oversold"]),
+            exit_long=above(strength, grid["overbought"]),
+        )
 
     def reference(self, bars: SymbolBars, params: Params) -> list[int]:
         """Do the same for one set in plain Python; ``[bar]``."""
@@ -76,23 +74,6 @@ class RsiReversion:
                 "smoothing": (1, 3),
             },
         )
-
-
-@njit(cache=True, nogil=True)
-def _revert(strength: Any, which: Any, oversold: Any, overbought: Any) -> Any:
-    """Walk the rule for every set; a NaN fails both comparisons, so the target stays."""
-    bars = strength.shape[1]
-    out = np.zeros((which.size, bars), dtype=np.int8)
-    for p in range(which.size):
-        held = 0
-        for t in range(bars):
-            s = strength[which[p], t]
-            if s < oversold[p]:
-                held = 1
-            elif s > overbought[p]:
-                held = 0
-            out[p, t] = held
-    return out
 
 
 STRATEGIES.register("rsi_reversion")(RsiReversion())

@@ -1,4 +1,4 @@
-"""The strategy that synthetic worlds are judged with: swings of a smoothed RSI around 50.
+"""Swings of a smoothed RSI around 50: the rule that worlds are judged with.
 
 For: a rule that can follow or fade a move, fast or slowly, so that each regime of a world has
 sets that suit it. Not for: a claim that it earns anything on a real market.
@@ -6,17 +6,16 @@ sets that suit it. Not for: a claim that it earns anything on a real market.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from numba import njit
 
+from backtest.conditions import Comparison, Indicator, Rules
 from backtest.indicators import plain
-from backtest.indicators.averages import ema
-from backtest.indicators.oscillators import rsi
+from backtest.indicators.oscillators import smoothed_rsi
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params, Range
-from backtest.strategy import STRATEGIES, Targets
+from backtest.strategy import STRATEGIES
 
 
 class RsiSwingParams(Params):
@@ -41,16 +40,20 @@ class RsiSwing:
 
     params: ClassVar[type[Params]] = RsiSwingParams
 
-    def targets(self, bars: SymbolBars, grid: ParamGrid) -> Targets:
-        """Target positions at each close; int8, ``[param, bar]``."""
-        pairs, which = np.unique(
-            np.stack([grid["period"], grid["smoothing"]], axis=1), axis=0, return_inverse=True
-        )  # [K, 2], [P]
-        periods, source = np.unique(pairs[:, 0], return_inverse=True)
-        strength = ema(rsi(bars.close, periods), source, pairs[:, 1])  # [K, T]
-        sign = np.where(grid["direction"] == "momentum", -1, 1).astype(np.int8)
-        targets: Targets = _swing(strength, which.reshape(-1), grid["width"], sign)
-        return targets
+    def rules(self, grid: ParamGrid) -> Rules:
+        """When a grid's positions open and close."""
+        strength = Indicator(
+            smoothed_rsi, {"period": grid["period"], "smoothing": grid["smoothing"]}
+        )
+        follows, width = grid["direction"] == "momentum", grid["width"]
+        low, high = 50.0 - width, 50.0 + width
+        return Rules(
+            size=grid.size,
+            enter_long=Comparison(strength, np.where(follows, high, low), above=follows),
+            exit_long=Comparison(strength, 50.0, above=~follows),
+            enter_short=Comparison(strength, np.where(follows, low, high), above=~follows),
+            exit_short=Comparison(strength, 50.0, above=follows),
+        )
 
     def reference(self, bars: SymbolBars, params: Params) -> list[int]:
         """Do the same for one set in plain Python; ``[bar]``."""
@@ -79,26 +82,6 @@ class RsiSwing:
                 "smoothing": (1, 3),
             },
         )
-
-
-@njit(cache=True, nogil=True)
-def _swing(strength: Any, which: Any, width: Any, sign: Any) -> Any:
-    """Walk the rule for every set; a NaN fails every comparison, so the target stays."""
-    bars = strength.shape[1]
-    out = np.zeros((which.size, bars), dtype=np.int8)
-    for p in range(which.size):
-        low, high = 50.0 - width[p], 50.0 + width[p]
-        held = 0
-        for t in range(bars):
-            s = strength[which[p], t]
-            if s < low:
-                held = 1
-            elif s > high:
-                held = -1
-            elif (held == 1 and s > 50.0) or (held == -1 and s < 50.0):
-                held = 0
-            out[p, t] = sign[p] * held
-    return out
 
 
 STRATEGIES.register("rsi_swing")(RsiSwing())

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import polars as pl
 
 from backtest import seeds
+from backtest.engine.plan import Plan
 from backtest.errors import UnknownNameError
 from backtest.market.panel import Panel
 from backtest.market.synthetic import WorldConfig, generate, weekdays
@@ -334,13 +335,13 @@ def _label(name: str) -> Suspect:
 def _strategy(name: str) -> Suspect:
     """Targets of every candidate, and what their books earned: signals and fills at once."""
     part = STRATEGIES.get(name)
-    candidates = part.candidates()
+    plan = Plan(part.rules(part.candidates()))
 
     def says(scene: Scene, t: int) -> Said:
         out: Said = []
         for s in range(len(scene.panel.symbols)):
             bars = scene.panel.bars(s)
-            out.append(part.targets(bars, candidates)[:, bars.at <= t])
+            out.append(plan.targets(bars)[:, bars.at <= t])
         earned = scene.corpus(name).book
         return [*out, earned.net_return[:, : t + 1], earned.turnover[:, : t + 1]]
 

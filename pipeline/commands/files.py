@@ -6,6 +6,8 @@ whole or not at all. Not for: bars (``backtest.market.bars``) or the home (``pip
 
 import json
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +104,28 @@ def write_parquet(path: Path, frame: "pl.DataFrame") -> None:
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise _unwritable(path, error) from None
+
+
+def write_parquet_parts(path: Path, parts: "Iterable[pl.DataFrame]") -> None:
+    """Write frames one after the other as one Parquet file, whole or not at all.
+
+    They are not held in memory together: each goes to a file of its own first.
+    """
+    import polars as pl
+
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    folder = path.with_name(f".{path.name}.{os.getpid()}.parts")
+    try:
+        folder.mkdir()
+        for number, part in enumerate(parts):
+            part.write_parquet(folder / f"{number:06d}.parquet")
+        pl.scan_parquet(folder / "*.parquet").sink_parquet(fresh)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_csv(path: Path, frame: "pl.DataFrame") -> None:

@@ -5,13 +5,19 @@ For: ``weathervane sweep``. Not for: choosing a set, which is the business of th
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from backtest.errors import EngineUnavailable, ParameterError
-from pipeline.commands.files import read_json, results_folder, write_json, write_parquet
+from pipeline.commands.files import (
+    read_json,
+    results_folder,
+    write_json,
+    write_parquet,
+    write_parquet_parts,
+)
 from pipeline.commands.panels import PanelOptions, load_panel
 
 if TYPE_CHECKING:
@@ -87,20 +93,15 @@ def run_sweep(
         ``E_DEVICE``: a device that no engine here can use.
     """
     from backtest.engine.costs import cost_per_side
-    from backtest.engine.sweep import sweep_metrics
     from backtest.strategy import STRATEGIES
-    from backtest.tables import sweep_tables
 
     started = time.perf_counter()
     rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     grid, infeasible = grid_of(rule, asked)
     _refuse(grid.size, device, book, top)
     loaded = load_panel(source, **options)
-    columns = sweep_metrics(loaded.panel, rule, grid, cost=cost, progress=progress)
-    sets, table = sweep_tables(loaded.panel, grid, columns)
-    ranked, folder = ranking(sets, columns), results_folder(out)
-    write_parquet(folder / "parameters.parquet", sets)
-    write_parquet(folder / "metrics.parquet", table)
+    folder = results_folder(out)
+    ranked = _measured(folder, loaded.panel, rule, grid, cost=cost, watch=progress)
     loaded.write_quarantine(folder)
     summary = {
         **{"strategy": strategy, "sets": grid.size, "infeasible": infeasible},
@@ -163,12 +164,43 @@ def _refuse(sets: int, device: str, book: str | None, top: int | None) -> None:
         )
 
 
-def ranking(sets: "pl.DataFrame", columns: dict[str, "np.ndarray"]) -> list[dict[str, Any]]:
+def _measured(
+    folder: Path,
+    panel: "Panel",
+    rule: "Strategy",
+    grid: "ParamGrid",
+    *,
+    cost: float,
+    watch: Progress | None,
+) -> list[dict[str, Any]]:
+    """Write what every set earned on every symbol, one symbol at a time; the sets ranked."""
+    import numpy as np
+
+    from backtest.engine.events import COLUMNS
+    from backtest.engine.sweep import stream_metrics
+    from backtest.tables import parameter_table, sweep_rows
+
+    sets, sharpe = parameter_table(grid), np.zeros(grid.size)
+
+    def rows() -> Iterator["pl.DataFrame"]:
+        measured = stream_metrics(panel, rule, grid, cost=cost, progress=watch)
+        for symbol, table in zip(panel.symbols, measured, strict=True):
+            columns = dict(zip(COLUMNS, table, strict=True))
+            np.add(sharpe, columns["sharpe"], out=sharpe)
+            yield sweep_rows(symbol, sets, columns)
+
+    write_parquet(folder / "parameters.parquet", sets)
+    write_parquet_parts(folder / "metrics.parquet", rows())
+    return ranking(sets, sharpe / len(panel.symbols))
+
+
+def ranking(sets: "pl.DataFrame", mean_sharpe: "np.ndarray") -> list[dict[str, Any]]:
     """Rank sets by their mean Sharpe ratio over symbols, best first, ties by ``set``."""
     import polars as pl
 
-    mean = pl.Series("mean_sharpe", columns["sharpe"].mean(axis=1))
-    ranked = sets.with_columns(mean).sort("mean_sharpe", "set", descending=[True, False])
+    ranked = sets.with_columns(pl.Series("mean_sharpe", mean_sharpe)).sort(
+        "mean_sharpe", "set", descending=[True, False]
+    )
     return ranked.to_dicts()
 
 

@@ -6,8 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from backtest.conditions import Indicator, Rules, above, below
+from backtest.engine.plan import Plan
 from backtest.market.panel import Panel, SymbolBars
 from backtest.params import ParamGrid, Params
+from backtest.strategy import Strategy
 
 
 def random_panel(
@@ -85,11 +88,27 @@ class Scripted:
     def __init__(self, table: dict[str, np.ndarray]):
         self.table = {s: np.atleast_2d(np.asarray(t, dtype=np.int8)) for s, t in table.items()}
 
-    def targets(self, bars: SymbolBars, grid: ParamGrid) -> np.ndarray:
-        return np.ascontiguousarray(self.table[bars.symbol][:, bars.at])
+    def rules(self, grid: ParamGrid) -> Rules:
+        sets = len(next(iter(self.table.values())))
+        script = Indicator(self._read, {"row": np.arange(sets)})
+        return Rules(
+            size=sets,
+            enter_long=above(script, 0.5),
+            exit_long=below(script, 0.5),
+            enter_short=below(script, -0.5),
+            exit_short=above(script, -0.5),
+        )
+
+    def _read(self, bars: SymbolBars, *, row: np.ndarray) -> np.ndarray:
+        return self.table[bars.symbol][row][:, bars.at].astype(float)
 
     def reference(self, bars: SymbolBars, params: Params) -> list[int]:
         return self.table[bars.symbol][0, bars.at].tolist()
 
     def candidates(self) -> ParamGrid:
         return ParamGrid.of(NoParams, [{}])
+
+
+def targets_of(rule: Strategy, bars: SymbolBars, grid: ParamGrid) -> np.ndarray:
+    """Positions that the sets of a grid want of one symbol; ``[param, bar]``."""
+    return Plan(rule.rules(grid)).targets(bars)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.engine import events
+from backtest.engine import events, sweep
 from backtest.engine.sweep import backtest, mix_book, sweep_book, sweep_metrics
 from backtest.market.panel import Panel
 from backtest.result import Trades
 from backtest.strategy import STRATEGIES
-from tests.backtest.markets import bars_of, random_panel, reordered
+from tests.backtest.markets import Scripted, bars_of, random_panel, reordered
 
 KINDS = ("long-only", "dollar-neutral", "sector-neutral")
 seeds = st.integers(0, 10_000)
@@ -190,3 +190,23 @@ def test_trades_are_disjoint_and_in_order():
             stop = trades.exit[i] if trades.exit[i] >= 0 else inside.size
             inside[trades.entry[i] : stop] = np.sign(trades.quantity[i])
         np.testing.assert_array_equal(inside, account.position)
+
+
+def test_a_grid_that_is_measured_in_parts_has_the_metrics_of_the_whole(monkeypatch):
+    panel, (rule, grid) = random_panel(4, 150, seed=5), rule_and_grid(3, sets=37)
+    whole = sweep_metrics(panel, rule, grid, cost=0.001)
+    monkeypatch.setattr(sweep, "COLUMN_BYTES", 200)
+    assert len(sweep._plans(rule, grid, 150)) > 3
+    parts = sweep_metrics(panel, rule, grid, cost=0.001)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(values, parts[name])
+
+
+def test_symbols_are_handed_over_in_their_order_and_errors_are_not_lost():
+    panel, (rule, grid) = random_panel(7, 80, seed=5), rule_and_grid(3)
+    table = sweep_metrics(panel, rule, grid, cost=0.001)
+    for s, columns in enumerate(sweep.stream_metrics(panel, rule, grid, cost=0.001)):
+        np.testing.assert_array_equal(columns, [values[:, s] for values in table.values()])
+    script = Scripted({panel.symbols[0]: np.ones((1, 80))})  # knows no other symbol
+    with pytest.raises(KeyError):
+        sweep_metrics(panel, script, script.candidates(), cost=0.0)

@@ -15,7 +15,8 @@ from backtest.tables import (
     account_returns,
     equity_table,
     metrics_table,
-    sweep_tables,
+    parameter_table,
+    sweep_rows,
     trades_table,
 )
 from tests.backtest.markets import NoParams, Scripted, panel_of, random_panel
@@ -73,7 +74,11 @@ def test_sweep_tables(name):
     panel, rule = random_panel(3, 80, seed=2), STRATEGIES.get(name)
     grid = rule.candidates()
     metrics = sweep_metrics(panel, rule, grid, cost=0.001)
-    parameters, table = sweep_tables(panel, grid, metrics)
+    parameters = parameter_table(grid)
+    table = pl.concat(
+        sweep_rows(symbol, parameters, {name: values[:, s] for name, values in metrics.items()})
+        for s, symbol in enumerate(panel.symbols)
+    )
     assert parameters.columns == ["set", *rule.params.model_fields]
     assert parameters.height == grid.size
     assert table.columns == ["symbol", "set", *rule.params.model_fields, *metrics]

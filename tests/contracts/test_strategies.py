@@ -11,7 +11,7 @@ import pytest
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, default_set
 from backtest.strategy import STRATEGIES
-from tests.backtest.markets import random_panel
+from tests.backtest.markets import random_panel, targets_of
 
 NAMES = STRATEGIES.names()
 PANEL = random_panel(3, 240, seed=21, gaps=0.05, swing=0.03)
@@ -41,7 +41,7 @@ def test_targets_are_positions(rule):
     grid = rule.candidates()
     for s in range(3):
         bars = PANEL.bars(s)
-        targets = rule.targets(bars, grid)
+        targets = targets_of(rule, bars, grid)
         assert targets.shape == (grid.size, bars.size)
         assert targets.dtype == np.int8
         assert set(np.unique(targets)) <= {-1, 0, 1}
@@ -49,7 +49,7 @@ def test_targets_are_positions(rule):
 
 def test_the_rule_takes_positions(rule):
     grid = rule.candidates()
-    taken = sum(np.abs(rule.targets(PANEL.bars(s), grid)).any(axis=1) for s in range(3))
+    taken = sum(np.abs(targets_of(rule, PANEL.bars(s), grid)).any(axis=1) for s in range(3))
     assert (taken > 0).mean() > 0.5
 
 
@@ -57,25 +57,25 @@ def test_the_rule_takes_positions(rule):
 def test_targets_do_not_know_the_future(rule, stop):
     grid, bars = rule.candidates(), PANEL.bars(0)
     np.testing.assert_array_equal(
-        rule.targets(cut(bars, stop), grid), rule.targets(bars, grid)[:, :stop]
+        targets_of(rule, cut(bars, stop), grid), targets_of(rule, bars, grid)[:, :stop]
     )
 
 
 def test_the_same_question_has_the_same_answer_and_leaves_the_bars_alone(rule):
     grid, bars = rule.candidates(), PANEL.bars(1)
     before = [getattr(bars, f).copy() for f in ("open", "high", "low", "close", "volume")]
-    first = rule.targets(bars, grid)
-    np.testing.assert_array_equal(first, rule.targets(bars, grid))
-    assert not np.shares_memory(first, rule.targets(bars, grid))
+    first = targets_of(rule, bars, grid)
+    np.testing.assert_array_equal(first, targets_of(rule, bars, grid))
+    assert not np.shares_memory(first, targets_of(rule, bars, grid))
     for old, field in zip(before, ("open", "high", "low", "close", "volume"), strict=True):
         np.testing.assert_array_equal(old, getattr(bars, field))
 
 
 def test_one_set_is_a_slice_of_the_batch(rule):
     grid, bars = rule.candidates(), PANEL.bars(0)
-    batch = rule.targets(bars, grid)
+    batch = targets_of(rule, bars, grid)
     for i in np.random.default_rng(0).permutation(grid.size)[:10]:
-        np.testing.assert_array_equal(rule.targets(bars, grid.take(np.array([i])))[0], batch[i])
+        np.testing.assert_array_equal(targets_of(rule, bars, grid.take(np.array([i])))[0], batch[i])
 
 
 def test_the_slow_twin_agrees(rule):
@@ -83,7 +83,7 @@ def test_the_slow_twin_agrees(rule):
     for s in range(2):
         bars = PANEL.bars(s)
         for sets, picks in ((grid, range(0, grid.size, 11)), (random, range(random.size))):
-            batch = rule.targets(bars, sets)
+            batch = targets_of(rule, bars, sets)
             for i in picks:
                 assert rule.reference(bars, sets.set(i)) == batch[i].tolist()
 
@@ -91,14 +91,14 @@ def test_the_slow_twin_agrees(rule):
 @pytest.mark.parametrize("bars", [0, 1, 2])
 def test_hardly_any_bars(rule, bars):
     grid, few = rule.candidates(), cut(PANEL.bars(0), bars)
-    assert rule.targets(few, grid).shape == (grid.size, bars)
+    assert targets_of(rule, few, grid).shape == (grid.size, bars)
     assert len(rule.reference(few, grid.set(0))) == bars
 
 
 def test_unknown_volume_is_no_error(rule):
     bars = dataclasses.replace(PANEL.bars(0), volume=np.full(PANEL.bars(0).size, np.nan))
     grid = rule.candidates()
-    targets = rule.targets(bars, grid)
+    targets = targets_of(rule, bars, grid)
     assert rule.reference(bars, grid.set(0)) == targets[0].tolist()
 
 
@@ -107,7 +107,7 @@ def test_the_unit_of_prices_does_not_matter(rule):
     scaled = dataclasses.replace(
         bars, **{f: getattr(bars, f) * 8.0 for f in ("open", "high", "low", "close")}
     )
-    np.testing.assert_array_equal(rule.targets(bars, grid), rule.targets(scaled, grid))
+    np.testing.assert_array_equal(targets_of(rule, bars, grid), targets_of(rule, scaled, grid))
 
 
 def test_candidates_are_distinct_sets_within_the_bounds(rule):

@@ -1,0 +1,151 @@
+"""From the rules of a grid to columns of bits: what is needed is found once, for all symbols.
+
+For: which indicators, comparisons and votes the sets of a grid need, each once, and computing
+them for one symbol. Not for: what the rules are (``conditions``) or reading bits (``bits``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.conditions import Comparison, Condition, Fixed, Indicator, Rules, Votes
+from backtest.engine import bits
+from backtest.engine.bits import ALWAYS, NEVER, WORD, Signals, Targets
+from backtest.market.panel import SymbolBars
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Columns that compare the rows of one indicator."""
+
+    indicator: Indicator
+    rows: dict[str, Array]  # parameters by name, [row]
+    row: Ints  # of each column
+    level: npt.NDArray[np.float64]
+    above: npt.NDArray[np.bool_]
+    equal: bool
+    first: int
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Columns that count votes of earlier ones."""
+
+    voters: Ints  # [column, voter]
+    needed: Ints
+    first: int
+
+
+class Plan:
+    """Columns that the sets of a grid need, each once; the same for every symbol.
+
+    Parameters
+    ----------
+    rules : Rules
+
+    Attributes
+    ----------
+    columns : int
+        How many there are, and so one bit per bar for each of them.
+    """
+
+    def __init__(self, rules: Rules):
+        self._size = rules.size
+        self._steps: list[_Compared | _Counted] = []
+        self._rows: dict[int, tuple[dict[str, Array], Ints]] = {}
+        self._known: dict[int, Ints] = {}
+        self.columns = 2
+        sides = (rules.enter_long, rules.exit_long, rules.enter_short, rules.exit_short)
+        self._sides = [self._column_of(side) for side in sides]
+
+    def signals(self, bars: SymbolBars) -> Signals:
+        """Compute the indicators of one symbol, and pack what the rules ask of them."""
+        words = (bars.size + WORD - 1) // WORD
+        columns = np.empty((self.columns, words), dtype=np.uint64)  # [C, W]
+        columns[NEVER], columns[ALWAYS] = 0, ~np.uint64(0)
+        values: dict[int, Array] = {}
+        for step in self._steps:
+            if isinstance(step, _Counted):
+                out = columns[step.first : step.first + len(step.needed)]
+                bits.count(columns, step.voters, step.needed, out)
+                continue
+            key = id(step.indicator)
+            if key not in values:
+                values[key] = step.indicator.compute(bars, **step.rows)  # [K, T]
+            out = columns[step.first : step.first + len(step.row)]
+            bits.pack(values[key], (step.row, step.level, step.above), step.equal, out)
+        return Signals(columns, *self._sides)
+
+    def targets(self, bars: SymbolBars) -> Targets:
+        """Positions wanted of one symbol at each close; int8, ``[param, bar]``."""
+        return self.signals(bars).targets(bars.size)
+
+    def _column_of(self, condition: Condition) -> Ints:
+        """Column of each set, ``[param]``; new ones are planned."""
+        if id(condition) not in self._known:
+            match condition:
+                case Fixed():
+                    found = np.where(self._spread(condition.value, bool), ALWAYS, NEVER)
+                case Votes():
+                    found = self._votes(condition)
+                case Comparison():
+                    found = self._comparison(condition)
+            self._known[id(condition)] = found.astype(np.int64)
+        return self._known[id(condition)]
+
+    def _comparison(self, told: Comparison) -> Ints:
+        rows, row = self._rows_of(told.indicator)
+        level, above = self._spread(told.level, float), self._spread(told.above, bool)
+        kinds, which = _different([row, level, above])
+        first = self._take(len(kinds))
+        self._steps.append(
+            _Compared(
+                told.indicator, rows, row[kinds], level[kinds], above[kinds], told.equal, first
+            )
+        )
+        return first + which
+
+    def _votes(self, told: Votes) -> Ints:
+        voters = np.stack([self._column_of(one) for one in told.of], axis=1)  # [P, N]
+        needed = np.clip(self._spread(told.needed, int), 0, len(told.of) + 1)
+        kinds, which = _different([*voters.T, needed])
+        first = self._take(len(kinds))
+        self._steps.append(_Counted(voters[kinds], needed[kinds], first))
+        return first + which
+
+    def _rows_of(self, indicator: Indicator) -> tuple[dict[str, Array], Ints]:
+        """Different parameters of an indicator, and which of them each set has."""
+        if id(indicator) not in self._rows:
+            if indicator.by:
+                kinds, row = _different(list(indicator.by.values()))
+                rows = {name: values[kinds] for name, values in indicator.by.items()}
+            else:
+                rows, row = {}, np.zeros(self._size, dtype=np.int64)
+            self._rows[id(indicator)] = rows, row
+        return self._rows[id(indicator)]
+
+    def _spread(self, value: Any, kind: type) -> Array:
+        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=kind), (self._size,)))
+
+    def _take(self, columns: int) -> int:
+        first, self.columns = self.columns, self.columns + columns
+        return first
+
+
+def _different(keys: list[Array]) -> tuple[Ints, Ints]:
+    """First place of each different combination of keys ``[param]``, and each set's combination."""
+    code = np.zeros(len(keys[0]), dtype=np.int64)
+    for key in keys:
+        values, place = np.unique(key, return_inverse=True)
+        code = code * len(values) + place
+        # Dense again, so that many keys do not overflow.
+        _, code = np.unique(code, return_inverse=True)
+    _, first, which = np.unique(code, return_index=True, return_inverse=True)
+    return first.astype(np.int64), which.astype(np.int64)

@@ -1,0 +1,58 @@
+"""How far a price lies from its average, in its own deviations, batched over windows.
+
+For: the standardised distance behind Bollinger's bands as a fast kernel. Not for: bands as prices,
+which are the same question asked less directly, and not for the slow twin (``plain``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def distance(values: Floats, windows: Ints) -> Floats:
+    """Compute ``(value - mean) / deviation`` over the last ``w`` values, today's included.
+
+    Both are taken afresh for each window, with the deviation of a population: a running sum of
+    squares would lose all digits where prices hardly move.
+
+    Parameters
+    ----------
+    values : float64, ``[bar]``
+    windows : int64, ``[window]``
+        Each at least 1, in bars.
+
+    Returns
+    -------
+    float64, ``[window, bar]``
+        NaN before the first full window, where a value in it is missing, and where all are equal.
+
+    References
+    ----------
+    J. Bollinger, Bollinger on Bollinger Bands, 2001.
+
+    Examples
+    --------
+    >>> distance(np.array([1.0, 3.0]), np.array([2]))[0].tolist()
+    [nan, 1.0]
+    """
+    bars = values.size
+    out = np.full((windows.size, bars), np.nan)
+    for k in range(windows.size):
+        w = windows[k]
+        for t in range(w - 1, bars):
+            total = 0.0
+            for i in range(t - w + 1, t + 1):
+                total += values[i]
+            mean = total / w
+            squares = 0.0
+            for i in range(t - w + 1, t + 1):
+                squares += (values[i] - mean) * (values[i] - mean)
+            if squares > 0.0:
+                out[k, t] = (values[t] - mean) / np.sqrt(squares / w)
+    return out

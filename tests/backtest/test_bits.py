@@ -1,0 +1,147 @@
+"""Bits against plain loops: packing, votes, plans, runs between any two bars."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtest.conditions import (
+    Comparison,
+    Fixed,
+    Indicator,
+    Rules,
+    Votes,
+    above,
+    all_of,
+    any_of,
+    at_least,
+    below,
+)
+from backtest.engine import prefix
+from backtest.engine.plan import Plan
+from tests.backtest.markets import bars_of
+
+quick = settings(max_examples=60, deadline=None)
+sizes = st.integers(0, 200)
+
+
+def market(seed: int, bars: int):
+    close = 50.0 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0, 0.05, bars)))
+    return bars_of(close, close)
+
+
+def unpacked(plan: Plan, bars) -> np.ndarray:
+    """What ``enter_long`` says at each close, ``[param, bar]``."""
+    signals = plan.signals(bars)
+    wide = np.unpackbits(signals.columns.astype("<u8").view(np.uint8), axis=1, bitorder="little")
+    return wide[signals.enter_long, : bars.size].astype(bool)
+
+
+def planned(condition, size: int) -> Plan:
+    return Plan(Rules(size, enter_long=condition, exit_long=Fixed(value=False)))
+
+
+def noise(bars, *, seed) -> np.ndarray:
+    """Small whole numbers, so that values meet levels, with gaps."""
+    rows = [np.random.default_rng(int(s)).integers(-3, 4, bars.size).astype(float) for s in seed]
+    made = np.array(rows).reshape(len(seed), bars.size)
+    made[made == 3.0] = np.nan
+    return made
+
+
+@quick
+@given(sizes, st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(0, 99))
+def test_comparisons_say_what_numpy_says(bars, seeds, seed):
+    rng, panel = np.random.default_rng(seed), market(seed, bars)
+    level = rng.integers(-3, 4, len(seeds)).astype(float)
+    up = rng.random(len(seeds)) < 0.5
+    indicator = Indicator(noise, {"seed": np.array(seeds)})
+    values = noise(panel, seed=seeds)
+    for equal in (False, True):
+        got = unpacked(planned(Comparison(indicator, level, up, equal), len(seeds)), panel)
+        limit = level[:, None]
+        beyond = np.where(up[:, None], values > limit, values < limit)
+        np.testing.assert_array_equal(got, beyond | (equal & (values == limit)))
+
+
+@quick
+@given(sizes, st.integers(1, 9), st.integers(0, 99))
+def test_votes_are_counted(bars, voters, seed):
+    sets, rng, panel = 7, np.random.default_rng(seed), market(seed, bars)
+    rows = [rng.integers(0, 3, sets) for _ in range(voters)]
+    needed = rng.integers(-1, voters + 2, sets)
+    conditions = [below(Indicator(noise, {"seed": row}), 0.0) for row in rows]
+    got = unpacked(planned(Votes(tuple(conditions), needed), sets), panel)
+    said = sum((noise(panel, seed=row) < 0.0).astype(int) for row in rows)
+    np.testing.assert_array_equal(got, said >= needed[:, None])
+
+
+def test_conditions_nest():
+    sets, panel = 4, market(3, 150)
+    one, two = (Indicator(noise, {"seed": np.arange(sets) + k}) for k in (0, 7))
+    asked = np.array([True, False, True, False])
+    nested = all_of(above(one, 0.0), any_of(Fixed(~asked), at_least(two, 1.0)))
+    got = unpacked(planned(nested, sets), panel)
+    a, b = noise(panel, seed=np.arange(sets)) > 0.0, noise(panel, seed=np.arange(sets) + 7) >= 1.0
+    np.testing.assert_array_equal(got, a & (b | ~asked[:, None]))
+
+
+def test_what_sets_share_is_computed_once():
+    calls = []
+
+    def counted(bars, *, seed):
+        calls.append(seed.tolist())
+        return noise(bars, seed=seed)
+
+    shared = Indicator(counted, {"seed": np.array([1, 2, 1, 1])})
+    level = np.array([0.0, 0.0, 0.0, 1.0])
+    plan = Plan(Rules(4, enter_long=above(shared, level), exit_long=below(shared, level)))
+    signals = plan.signals(market(0, 70))
+    assert calls == [[1, 2]]
+    assert signals.enter_long[0] == signals.enter_long[2]
+    assert len(set(signals.enter_long.tolist())) == 3
+    assert len(signals.columns) == 2 + 3 + 3
+
+
+@pytest.mark.parametrize("entry", [True, False])
+def test_a_position_that_may_be_kept_is_kept(entry):
+    panel = market(0, 130)
+    always = Rules(1, enter_long=Fixed(value=entry), exit_long=Fixed(value=True))
+    assert (Plan(always).targets(panel) == entry).all()
+
+
+def test_a_reversal_needs_the_exit_of_what_is_held():
+    script = Indicator(lambda bars: np.array([[1.0, 2.0, 2.0, 3.0, 0.0]]))
+    rules = Rules(
+        1,
+        enter_long=Comparison(script, 1.5, above=False),
+        exit_long=above(script, 2.5),
+        enter_short=above(script, 1.5),
+        exit_short=below(script, 0.5),
+    )
+    panel = bars_of(np.ones(5), np.ones(5))
+    assert Plan(rules).targets(panel).tolist() == [[1, 1, 1, -1, 1]]
+
+
+@quick
+@given(st.integers(1, 300), st.integers(0, 99), st.data())
+def test_runs_between_any_two_bars(bars, seed, data):
+    close = market(seed, bars).close
+    extremes = prefix.extremes_of(close)
+    first = data.draw(st.integers(0, bars - 1))
+    last = data.draw(st.integers(first, bars - 1))
+    low, high, kept = prefix.between(extremes, first, last)
+    run = close[first : last + 1]
+    assert (low, high) == (run.min(), run.max())
+    assert kept == pytest.approx((run / np.maximum.accumulate(run)).min(), rel=1e-14)
+
+
+@quick
+@given(st.integers(1, 300), st.integers(0, 99))
+def test_sums_are_of_the_bars_before(bars, seed):
+    close = market(seed, bars).close
+    r = np.append(0.0, close[1:] / close[:-1] - 1.0)
+    for column, values in enumerate((r, r**2, np.minimum(r, 0.0) ** 2)):
+        np.testing.assert_allclose(prefix.sums_of(close)[:, column], np.cumsum(values), rtol=1e-12)
