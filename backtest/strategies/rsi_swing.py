@@ -1,4 +1,4 @@
-"""Swings of a smoothed RSI around 50: the rule that worlds are judged with.
+"""The strategy that synthetic worlds are judged with: swings of an RSI around 50.
 
 For: a rule that can follow or fade a move, fast or slowly, so that each regime of a world has
 sets that suit it. Not for: a claim that it earns anything on a real market.
