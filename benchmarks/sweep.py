@@ -14,10 +14,9 @@ import os
 import resource
 import subprocess
 import sys
-import time
 
 import numpy as np
-from measured import ROOT, keep
+from measured import ROOT, best_seconds, keep
 from plain_sweep import PlainSweep
 
 from backtest.engine.sweep import stream_metrics, sweep_metrics
@@ -68,16 +67,6 @@ def rsi_grid(spans: tuple[range, range, range]) -> tuple[ParamGrid, PlainSweep]:
     }
     grid = ParamGrid(STRATEGIES.get("rsi_reversion").params, columns)
     return grid, PlainSweep(periods, lows.astype(float), highs.astype(float), index)
-
-
-def best_seconds(work, rounds: int) -> float:
-    """Shortest of several: what the machine can do when nothing else asks for it."""
-    took = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        work()
-        took.append(time.perf_counter() - started)
-    return min(took)
 
 
 def on_cores(count: int) -> None:

@@ -44,11 +44,15 @@ class Signals:
     enter_short: Ints
     exit_short: Ints
 
+    @property
+    def sides(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Columns of both entries and exits, in the order in which kernels take them."""
+        return self.enter_long, self.exit_long, self.enter_short, self.exit_short
+
     def targets(self, bars: int) -> Targets:
         """Positions wanted at each close; int8, ``[param, bar]``."""
         out = np.empty((self.enter_long.size, bars), dtype=np.int8)
-        sides = (self.enter_long, self.exit_long, self.enter_short, self.exit_short)
-        _unpack(self.columns, sides, out)
+        _unpack(self.columns, self.sides, out)
         return out
 
 

@@ -80,10 +80,9 @@ def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year
     if bars.size == 0:
         out[COLUMNS.index("sharpe")] = out[COLUMNS.index("trades")] = 0.0
         return out
-    sides = (signals.enter_long, signals.exit_long, signals.enter_short, signals.exit_short)
     _measure_all(
         signals.columns,
-        sides,
+        signals.sides,
         (bars.open, bars.close, prefix.sums_of(bars.close), prefix.extremes_of(bars.close)),
         (cost, periods_per_year),
         out,

@@ -59,8 +59,8 @@ class Plan:
     def __init__(self, rules: Rules):
         self._size = rules.size
         self._steps: list[_Compared | _Counted] = []
-        self._rows: dict[int, tuple[dict[str, Array], Ints]] = {}
-        self._known: dict[int, Ints] = {}
+        self._rows: dict[Indicator, tuple[dict[str, Array], Ints]] = {}
+        self._known: dict[Condition, Ints] = {}
         self.columns = 2
         sides = (rules.enter_long, rules.exit_long, rules.enter_short, rules.exit_short)
         self._sides = [self._column_of(side) for side in sides]
@@ -70,17 +70,17 @@ class Plan:
         words = (bars.size + WORD - 1) // WORD
         columns = np.empty((self.columns, words), dtype=np.uint64)  # [C, W]
         columns[NEVER], columns[ALWAYS] = 0, ~np.uint64(0)
-        values: dict[int, Array] = {}
+        values: dict[Indicator, Array] = {}
         for step in self._steps:
             if isinstance(step, _Counted):
                 out = columns[step.first : step.first + len(step.needed)]
                 bits.count(columns, step.voters, step.needed, out)
                 continue
-            key = id(step.indicator)
-            if key not in values:
-                values[key] = step.indicator.compute(bars, **step.rows)  # [K, T]
+            if step.indicator not in values:
+                values[step.indicator] = step.indicator.compute(bars, **step.rows)  # [K, T]
             out = columns[step.first : step.first + len(step.row)]
-            bits.pack(values[key], (step.row, step.level, step.above), step.equal, out)
+            told = values[step.indicator]
+            bits.pack(told, (step.row, step.level, step.above), step.equal, out)
         return Signals(columns, *self._sides)
 
     def targets(self, bars: SymbolBars) -> Targets:
@@ -89,7 +89,7 @@ class Plan:
 
     def _column_of(self, condition: Condition) -> Ints:
         """Column of each set, ``[param]``; new ones are planned."""
-        if id(condition) not in self._known:
+        if condition not in self._known:
             match condition:
                 case Fixed():
                     found = np.where(self._spread(condition.value, bool), ALWAYS, NEVER)
@@ -97,8 +97,8 @@ class Plan:
                     found = self._votes(condition)
                 case Comparison():
                     found = self._comparison(condition)
-            self._known[id(condition)] = found.astype(np.int64)
-        return self._known[id(condition)]
+            self._known[condition] = found.astype(np.int64)
+        return self._known[condition]
 
     def _comparison(self, told: Comparison) -> Ints:
         rows, row = self._rows_of(told.indicator)
@@ -122,14 +122,14 @@ class Plan:
 
     def _rows_of(self, indicator: Indicator) -> tuple[dict[str, Array], Ints]:
         """Different parameters of an indicator, and which of them each set has."""
-        if id(indicator) not in self._rows:
+        if indicator not in self._rows:
             if indicator.by:
                 kinds, row = _different(list(indicator.by.values()))
                 rows = {name: values[kinds] for name, values in indicator.by.items()}
             else:
                 rows, row = {}, np.zeros(self._size, dtype=np.int64)
-            self._rows[id(indicator)] = rows, row
-        return self._rows[id(indicator)]
+            self._rows[indicator] = rows, row
+        return self._rows[indicator]
 
     def _spread(self, value: Any, kind: type) -> Array:
         return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=kind), (self._size,)))
@@ -144,8 +144,8 @@ def _different(keys: list[Array]) -> tuple[Ints, Ints]:
     code = np.zeros(len(keys[0]), dtype=np.int64)
     for key in keys:
         values, place = np.unique(key, return_inverse=True)
-        code = code * len(values) + place
-        # Dense again, so that many keys do not overflow.
-        _, code = np.unique(code, return_inverse=True)
-    _, first, which = np.unique(code, return_index=True, return_inverse=True)
-    return first.astype(np.int64), which.astype(np.int64)
+        # Dense again after each, so that many keys do not overflow.
+        _, first, code = np.unique(
+            code * len(values) + place, return_index=True, return_inverse=True
+        )
+    return first.astype(np.int64), code.astype(np.int64)

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from backtest.indicators.averages import sma
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -41,16 +43,12 @@ def distance(values: Floats, windows: Ints) -> Floats:
     >>> distance(np.array([1.0, 3.0]), np.array([2]))[0].tolist()
     [nan, 1.0]
     """
-    bars = values.size
+    bars, means = values.size, sma(values, windows)
     out = np.full((windows.size, bars), np.nan)
     for k in range(windows.size):
         w = windows[k]
         for t in range(w - 1, bars):
-            total = 0.0
-            for i in range(t - w + 1, t + 1):
-                total += values[i]
-            mean = total / w
-            squares = 0.0
+            mean, squares = means[k, t], 0.0
             for i in range(t - w + 1, t + 1):
                 squares += (values[i] - mean) * (values[i] - mean)
             if squares > 0.0:

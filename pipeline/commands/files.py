@@ -7,7 +7,8 @@ whole or not at all. Not for: bars (``backtest.market.bars``) or the home (``pip
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,24 +87,14 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes, whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _replacing(path) as fresh:
         fresh.write_bytes(content)
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
 
 
 def write_parquet(path: Path, frame: "pl.DataFrame") -> None:
     """Write a frame as Parquet, whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _replacing(path) as fresh:
         frame.write_parquet(fresh)
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
 
 
 def write_parquet_parts(path: Path, parts: "Iterable[pl.DataFrame]") -> None:
@@ -113,19 +104,27 @@ def write_parquet_parts(path: Path, parts: "Iterable[pl.DataFrame]") -> None:
     """
     import polars as pl
 
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     folder = path.with_name(f".{path.name}.{os.getpid()}.parts")
     try:
-        folder.mkdir()
-        for number, part in enumerate(parts):
-            part.write_parquet(folder / f"{number:06d}.parquet")
-        pl.scan_parquet(folder / "*.parquet").sink_parquet(fresh)
+        with _replacing(path) as fresh:
+            folder.mkdir()
+            for number, part in enumerate(parts):
+                part.write_parquet(folder / f"{number:06d}.parquet")
+            pl.scan_parquet(folder / "*.parquet").sink_parquet(fresh)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Hand out a fresh file beside ``path``, which takes its place once it is written."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield fresh
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise _unwritable(path, error) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_csv(path: Path, frame: "pl.DataFrame") -> None:
