@@ -1,8 +1,8 @@
 """What a strategy declares: indicators, comparisons with a level, and how they combine.
 
 For: rules that any engine can read without knowing the strategy: which indicators are needed for
-which parameters, which comparisons of them, and when a position opens and closes. Not for:
-computing any of it (``engine.bits``), and not for what depends on the path of a trade.
+which parameters, which comparisons of them, when a position opens and closes, and what guards it
+on its way. Not for: computing any of it (``engine``).
 
 An indicator is named by its function and its parameters, so that sets which share them share the
 work; a comparison by its indicator, its level and its direction, so that sets share that, too.
@@ -10,6 +10,7 @@ work; a comparison by its indicator, its level and its direction, so that sets s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +94,57 @@ Condition = Comparison | Fixed | Votes
 
 
 @dataclass(frozen=True, eq=False)
+class Measure:
+    """A number of each trade, fixed at the close that decides to open it.
+
+    Parameters
+    ----------
+    times : float or float64, ``[param]``
+        Infinity stands for no limit, whatever the indicator says.
+    of : Indicator, optional
+        What it is a multiple of; without one it is ``times`` itself. Where it is missing at the
+        deciding close, nothing is opened.
+    """
+
+    times: float | Floats
+    of: Indicator | None = None
+
+
+NO_LIMIT = Measure(math.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Guards:
+    """What ends a trade by its own path, and how much of the account it may use.
+
+    Guards look at closes and are filled at the next open, like all decisions: bars do not say
+    whether their high or their low came first. After a guard has ended a position, the same side
+    opens again only once its entry has been false at a close, that one included.
+
+    Parameters
+    ----------
+    stop_loss : Measure
+        Loss, as a fraction of the entry's fill price, at which a close ends the trade.
+    take_profit : Measure
+        Gain, as a fraction of the entry's fill price, at which a close ends the trade.
+    trailing_stop : Measure
+        Fraction that a close may fall back from the best price of the trade so far: of its entry
+        and its closes.
+    longest : int or int64, ``[param]``
+        Bars from the entry's fill to the exit's; 0 for no limit.
+    size : Measure, optional
+        Fraction of the account's money that the trade uses; above 1 it is 1, and where it is not
+        above 0 nothing is opened. Without one all money is used.
+    """
+
+    stop_loss: Measure = NO_LIMIT
+    take_profit: Measure = NO_LIMIT
+    trailing_stop: Measure = NO_LIMIT
+    longest: int | Ints = 0
+    size: Measure | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Rules:
     """When positions open and close, for all sets of one grid.
 
@@ -107,6 +159,8 @@ class Rules:
     enter_long, exit_long : Condition
     enter_short, exit_short : Condition
         Never true in rules that do not sell short.
+    guards : Guards, optional
+        What depends on the path of a trade; without it an engine need not walk its bars.
     """
 
     size: int
@@ -114,6 +168,7 @@ class Rules:
     exit_long: Condition
     enter_short: Condition = Fixed(value=False)
     exit_short: Condition = Fixed(value=False)
+    guards: Guards | None = None
 
 
 def above(indicator: Indicator, level: float | Floats) -> Comparison:

@@ -6,6 +6,7 @@ portfolios, which belong to the engine and the book.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from backtest.conditions import Rules
@@ -18,8 +19,9 @@ class Strategy(Protocol):
     """A pure function of one symbol's past bars, batched over parameter sets.
 
     A target at bar ``t`` uses bars up to and including ``t`` and is filled at the open of the
-    symbol's next bar. ``+1`` is long, ``-1`` short, ``0`` flat. A comparison with an indicator
-    that is still missing is False, so the target stays what it was (flat at first).
+    symbol's next bar. ``+1`` is long, ``-1`` short, ``0`` flat; a rule with sizes takes less than 1
+    of the cash. A comparison with an indicator that is still missing is False, so the target stays
+    what it was (flat at first).
     """
 
     params: ClassVar[type[Params]]
@@ -28,7 +30,7 @@ class Strategy(Protocol):
         """Return when positions open and close; nothing is computed yet."""
         ...
 
-    def reference(self, bars: SymbolBars, params: Params) -> list[int]:
+    def reference(self, bars: SymbolBars, params: Params) -> Sequence[float]:
         """Targets of one set in plain Python, slowly: the judge of ``rules``; ``[bar]``."""
         ...
 

@@ -8,7 +8,8 @@ from datetime import date
 import numpy as np
 from measured import keep, median_seconds
 
-from backtest.engine.sweep import backtest, sweep_book, sweep_metrics
+from backtest.engine.books import sweep_book
+from backtest.engine.sweep import backtest, sweep_metrics
 from backtest.market.calendar import sessions
 from backtest.market.panel import Panel
 from backtest.market.synthetic import FIRST_SESSION, WorldConfig, generate

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from measured import keep
 
-from backtest.engine.sweep import sweep_book
+from backtest.engine.books import sweep_book
 from backtest.market.bars import panel_of
 from backtest.market.calendar import sessions
 from backtest.market.panel import Panel

@@ -7,7 +7,7 @@ from datetime import date
 
 import numpy as np
 
-from backtest.engine.sweep import sweep_book
+from backtest.engine.books import sweep_book
 from backtest.evidence.sharpe import expected_maximum
 from backtest.market.calendar import sessions
 from backtest.market.panel import Panel

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtest.engine.sweep import sweep_book
+from backtest.engine.books import sweep_book
 from backtest.errors import ParameterError
 from backtest.market.panel import Panel
 from backtest.params import ParamGrid, default_set

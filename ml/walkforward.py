@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from backtest.engine.sweep import mix_book
+from backtest.engine.books import mix_book
 from backtest.errors import DataError
 from backtest.market.panel import Panel
 from backtest.portfolio.book import MIN_MEMBERS

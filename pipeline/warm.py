@@ -14,7 +14,8 @@ def warm() -> None:
     """Run every strategy, the sweep and a walk-forward on a toy market; compilers cache it."""
     import numpy as np
 
-    from backtest.engine.sweep import backtest, mix_book, sweep_book, sweep_metrics
+    from backtest.engine.books import mix_book, sweep_book
+    from backtest.engine.sweep import backtest, sweep_metrics
     from backtest.market.bars import panel_of
     from backtest.strategy import STRATEGIES
     from pipeline.commands.markets import write_market

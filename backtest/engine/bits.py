@@ -6,7 +6,6 @@ for: which columns a grid needs (``plan``) or what a trade earns (``events``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,44 +15,10 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 Array = npt.NDArray[Any]
-Targets = npt.NDArray[np.int8]
-Words = npt.NDArray[np.uint64]
-Ints = npt.NDArray[np.int64]
 
 WORD = 64
 NEVER, ALWAYS = 0, 1
 """Columns that every plan has."""
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What all sets of a grid want of one symbol.
-
-    Parameters
-    ----------
-    columns : uint64, ``[column, word]``
-        Bit ``t % 64`` of word ``t // 64`` speaks of bar ``t``; bits after the last bar are not
-        to be read.
-    enter_long, exit_long, enter_short, exit_short : int64, ``[param]``
-        Column of each set.
-    """
-
-    columns: Words
-    enter_long: Ints
-    exit_long: Ints
-    enter_short: Ints
-    exit_short: Ints
-
-    @property
-    def sides(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """Columns of both entries and exits, in the order in which kernels take them."""
-        return self.enter_long, self.exit_long, self.enter_short, self.exit_short
-
-    def targets(self, bars: int) -> Targets:
-        """Positions wanted at each close; int8, ``[param, bar]``."""
-        out = np.empty((self.enter_long.size, bars), dtype=np.int8)
-        _unpack(self.columns, self.sides, out)
-        return out
 
 
 @njit(cache=True, nogil=True)
@@ -196,6 +161,38 @@ def exit_short(columns: Array, leave: int, entries: tuple[int, int], start: int)
     return (word << 6) + trailing_zeros(found)
 
 
+@njit(cache=True, nogil=True)
+def first_set(columns: Array, column: int, start: int) -> Any:
+    """First bar from ``start`` on at which a column is true; past all words if none."""
+    words = columns.shape[1]
+    word, shift = start >> 6, np.uint64(start & 63)
+    if word >= words:
+        return max(start, words << 6)
+    found = (columns[column, word] >> shift) << shift
+    while found == 0:
+        word += 1
+        if word == words:
+            return word << 6
+        found = columns[column, word]
+    return (word << 6) + trailing_zeros(found)
+
+
+@njit(cache=True, nogil=True)
+def first_clear(columns: Array, column: int, start: int) -> Any:
+    """First bar from ``start`` on at which a column is false; past all words if none."""
+    words = columns.shape[1]
+    word, shift = start >> 6, np.uint64(start & 63)
+    if word >= words:
+        return max(start, words << 6)
+    found = (~columns[column, word] >> shift) << shift
+    while found == 0:
+        word += 1
+        if word == words:
+            return word << 6
+        found = ~columns[column, word]
+    return (word << 6) + trailing_zeros(found)
+
+
 @njit(cache=True, nogil=True, inline="always")
 def bit(columns: Array, column: int, t: int) -> Any:
     """Whether a column is true at a bar."""
@@ -203,7 +200,7 @@ def bit(columns: Array, column: int, t: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _unpack(columns: Array, sides: Any, out: Array) -> None:
+def unpack(columns: Array, sides: Any, out: Array) -> None:
     """Fill targets ``[param, bar]`` with what each set holds after each close."""
     bars = out.shape[1]
     for p in range(out.shape[0]):

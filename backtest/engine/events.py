@@ -13,40 +13,24 @@ import numpy.typing as npt
 from numba import njit
 
 from backtest.engine import prefix
-from backtest.engine.bits import Signals, Targets, bit, entry, exit_long, exit_short
+from backtest.engine.bits import bit, entry, exit_long, exit_short
 from backtest.engine.fills import positions
+from backtest.engine.signals import Signals
+from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, summarise
 from backtest.market.panel import SymbolBars
 from backtest.result import Account, Trades
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-COLUMNS = (
-    "total_return",
-    "cagr",
-    "sharpe",
-    "volatility",
-    "sortino",
-    "max_drawdown",
-    "calmar",
-    "trades",
-    "win_rate",
-    "profit_factor",
-    "average_win",
-    "average_loss",
-    "expectancy",
-    "turnover",
-)
-"""Columns of a sweep, in order."""
 
-
-def account(bars: SymbolBars, targets: Targets, *, cost: float) -> Account:
-    """Trade one symbol with all cash; the same as ``reference.account``, fast.
+def account(bars: SymbolBars, targets: Array, *, cost: float) -> Account:
+    """Trade one symbol; the same as ``reference.account``, fast.
 
     Parameters
     ----------
     bars : SymbolBars
-    targets : int8, ``[bar]``
+    targets : int8 or float64, ``[bar]``
     cost : float
         Decimal of traded notional, per side.
     """
@@ -57,7 +41,7 @@ def account(bars: SymbolBars, targets: Targets, *, cost: float) -> Account:
     last = np.where(leave >= 0, leave, bars.size - 1)
     entry_price, exit_price, quantity, net = (rows[:, c].copy() for c in (2, 3, 4, 5))
     trades = Trades(entry, leave, entry_price, exit_price, quantity, net, last - entry)
-    return Account(bars.symbol, equity, held, trades)
+    return Account(bars.symbol, equity, np.sign(held).astype(np.int8), trades)
 
 
 def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year: int) -> Floats:
@@ -96,7 +80,8 @@ def _walk(
 ) -> tuple[int, float]:
     """Walk one account.
 
-    ``held`` ``[bar]`` is what the targets ask for and becomes what was held: 0 after ruin.
+    ``held`` ``[bar]`` is what the targets ask for and becomes what was held: 0 after ruin. Its sign
+    is the side, and its size the share of the cash that is used when the position opens.
     ``out`` is equity ``[bar]`` and a ledger ``[trade, 6]`` of entry, exit, prices, quantity and
     net return. Returns the number of trades, and the sum of traded notional over the equity of
     the close before.
@@ -105,12 +90,13 @@ def _walk(
     cash, shares, side, before, ruined = 1.0, 0.0, 0, 1.0, False
     count, turnover, last = 0, 0.0, 1.0
     for t in range(opens.size):
-        want = 0 if ruined else held[t]
+        share = 0.0 if ruined else float(held[t])
+        want = (share > 0.0) - (share < 0.0)
         if want != side:
             price = opens[t]
             if side != 0:
                 if side > 0:
-                    cash = shares * price * (1.0 - cost)
+                    cash = cash + shares * price * (1.0 - cost)
                 else:
                     cash = cash - shares * price * (1.0 + cost)
                 ruined = cash <= 0.0
@@ -119,15 +105,15 @@ def _walk(
                 _leave(ledger[count - 1], t, price, cash / before - 1.0)
                 shares, side = 0.0, 0
             if want != 0 and not ruined:
-                before, side = cash, want
-                shares = cash / (price * (1.0 + cost))
-                cash = 0.0 if side > 0 else cash + shares * price * (1.0 - cost)
+                before, side, stake = cash, want, cash * abs(share)
+                shares = stake / (price * (1.0 + cost))
+                cash = cash - stake if side > 0 else cash + shares * price * (1.0 - cost)
                 turnover += shares * price / last
                 ledger[count, 0], ledger[count, 2], ledger[count, 4] = t, price, side * shares
                 _leave(ledger[count], -1, np.nan, np.nan)
                 count += 1
         worth = cash + side * shares * closes[t]
-        held[t] = side
+        held[t] = share if side != 0 else 0.0
         if side != 0 and worth <= 0.0:
             turnover += shares * closes[t] / last
             _leave(ledger[count - 1], t, closes[t], -1.0)
@@ -142,13 +128,6 @@ def _leave(row: Array, bar: int, price: float, net_return: float) -> None:
     row[1], row[3], row[5] = bar, price, net_return
 
 
-_NO_SUMS = (0.0, 0.0, 0.0)
-"""Of daily returns, of their squares, and of the squares of losses."""
-
-_NO_TRADES = (0, 0, 0, 0.0, 0.0, 0.0)
-"""Number of closed trades, of wins, of losses; what they won, lost, and both together."""
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _measure_all(
     columns: Array, sides: Any, market: Any, terms: tuple[float, int], out: Array
@@ -158,7 +137,7 @@ def _measure_all(
     end = opens.size - 1
     for p in range(out.shape[1]):
         longs, leave_long, shorts, leave_short = sides[0][p], sides[1][p], sides[2][p], sides[3][p]
-        sums, trades, turnover = _NO_SUMS, _NO_TRADES, 0.0
+        sums, trades, turnover = NO_SUMS, NO_TRADES, 0.0
         # ``cash`` after the last exit; ``last``, the worth at the close before the next open.
         cash, last, peak, drawdown = 1.0, 1.0, 1.0, 0.0
         decided = entry(columns, longs, shorts, 0)
@@ -178,7 +157,7 @@ def _measure_all(
                 )
                 if worth == 0.0:  # nothing is left: closed there, and never traded again
                     turnover += lost
-                    trades, last = _closed(trades, -1.0), 0.0
+                    trades, last = closed(trades, -1.0), 0.0
                     break
             last = worth
             if decided >= end:  # still open
@@ -189,34 +168,16 @@ def _measure_all(
                 cash = shares * price * (1.0 - cost)
             else:
                 cash = max(shares * (2.0 * opens[first] - price * (1.0 + cost)), 0.0)
-            trades = _closed(trades, cash / before - 1.0)
+            trades = closed(trades, cash / before - 1.0)
             if cash > 0.0 and bit(columns, shorts if long else longs, decided):
                 continue  # reversed at the same open: one day holds both
-            sums = _day(sums, cash / worth - 1.0)
+            sums = day(sums, cash / worth - 1.0)
             last, drawdown, peak = cash, max(drawdown, 1.0 - cash / peak), max(peak, cash)
             if cash == 0.0:
                 break
             decided = entry(columns, longs, shorts, decided + 1)
         told = (last - 1.0, drawdown, turnover)
-        _summarise(sums, told, trades, (opens.size, terms[1]), out[:, p])
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _day(sums: Any, r: float) -> Any:
-    """Add one day's return."""
-    loss = min(r, 0.0)
-    return sums[0] + r, sums[1] + r * r, sums[2] + loss * loss
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _closed(trades: Any, net: float) -> Any:
-    """Add one closed trade."""
-    count, wins, losses, won, lost, total = trades
-    if net > 0.0:
-        wins, won = wins + 1, won + net
-    elif net < 0.0:
-        losses, lost = losses + 1, lost + net
-    return count + 1, wins, losses, won, lost, total + net
+        summarise(sums, told, trades, (opens.size, terms[1]), out[:, p])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -228,7 +189,7 @@ def _hold_long(market: Any, span: Any, sums: Any, path: Any) -> Any:
     """
     _, closes, before, extremes = market
     first, final, shares, last = span
-    total, squares, losses = _day(sums, closes[first] * shares / last - 1.0)
+    total, squares, losses = day(sums, closes[first] * shares / last - 1.0)
     sums = (
         total + (before[final, 0] - before[first, 0]),
         squares + (before[final, 1] - before[first, 1]),
@@ -250,34 +211,8 @@ def _hold_short(market: Any, span: Any, sums: Any, path: Any) -> Any:
     peak, drawdown = path
     for t in range(first, final + 1):
         before, worth = worth, max((2.0 * opens[first] - closes[t]) * shares, 0.0)
-        sums = _day(sums, worth / before - 1.0)
+        sums = day(sums, worth / before - 1.0)
         peak, drawdown = max(peak, worth), max(drawdown, 1.0 - worth / peak)
         if worth == 0.0:
             return sums, worth, peak, drawdown, shares * closes[t] / before
     return sums, worth, peak, drawdown, 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _summarise(sums: Any, path: Any, trades: Any, terms: tuple[int, int], row: Array) -> None:
-    """Fill the columns of one set."""
-    bars, periods = terms
-    gain, drawdown, turnover = path
-    count, wins, losses, won, lost, total = trades
-    mean, root = sums[0] / bars, np.sqrt(float(periods))
-    deviation = np.nan
-    if bars > 1:
-        deviation = np.sqrt(max((sums[1] - mean * sums[0]) / (bars - 1), 0.0))
-    yearly = (1.0 + gain) ** (periods / bars) - 1.0
-    row[0], row[1] = gain, yearly
-    row[2] = mean / deviation * root if deviation > 0.0 else 0.0
-    row[3] = deviation * root
-    row[4] = mean / np.sqrt(sums[2] / bars) * root if sums[2] > 0.0 else np.nan
-    row[5] = drawdown
-    row[6] = yearly / drawdown if drawdown > 0.0 else np.nan
-    row[7] = count
-    row[8] = wins / count if count > 0 else np.nan
-    row[9] = won / -lost if losses > 0 else np.nan
-    row[10] = won / wins if wins > 0 else np.nan
-    row[11] = lost / losses if losses > 0 else np.nan
-    row[12] = total / count if count > 0 else np.nan
-    row[13] = turnover / bars * periods

@@ -12,9 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtest.conditions import Comparison, Condition, Fixed, Indicator, Rules, Votes
-from backtest.engine import bits
-from backtest.engine.bits import ALWAYS, NEVER, WORD, Signals, Targets
+from backtest.conditions import (
+    Comparison,
+    Condition,
+    Fixed,
+    Guards,
+    Indicator,
+    Measure,
+    Rules,
+    Votes,
+)
+from backtest.engine import bits, lanes
+from backtest.engine.bits import ALWAYS, NEVER, WORD
+from backtest.engine.signals import SIZE, STOP, TAKE, TRAIL, Limits, Signals
 from backtest.market.panel import SymbolBars
 
 Array = npt.NDArray[Any]
@@ -43,6 +53,16 @@ class _Counted:
     first: int
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """Guards of all sets, as :class:`Limits` without what each symbol adds."""
+
+    indicators: list[tuple[Indicator, dict[str, Array]]]  # in the order of their levels
+    times: npt.NDArray[np.float64]
+    row: Ints
+    longest: Ints
+
+
 class Plan:
     """Columns that the sets of a grid need, each once; the same for every symbol.
 
@@ -52,18 +72,27 @@ class Plan:
 
     Attributes
     ----------
+    size : int
+        Number of sets.
     columns : int
         How many there are, and so one bit per bar for each of them.
+    guarded : bool
+        Whether what a set holds depends on the paths of its trades.
+    sized : bool
+        Whether trades use parts of the cash.
     """
 
     def __init__(self, rules: Rules):
-        self._size = rules.size
+        self.size = rules.size
         self._steps: list[_Compared | _Counted] = []
         self._rows: dict[Indicator, tuple[dict[str, Array], Ints]] = {}
         self._known: dict[Condition, Ints] = {}
         self.columns = 2
         sides = (rules.enter_long, rules.exit_long, rules.enter_short, rules.exit_short)
         self._sides = [self._column_of(side) for side in sides]
+        self._guards = None if rules.guards is None else self._measured(rules.guards)
+        self.guarded = rules.guards is not None
+        self.sized = rules.guards is not None and rules.guards.size is not None
 
     def signals(self, bars: SymbolBars) -> Signals:
         """Compute the indicators of one symbol, and pack what the rules ask of them."""
@@ -71,21 +100,63 @@ class Plan:
         columns = np.empty((self.columns, words), dtype=np.uint64)  # [C, W]
         columns[NEVER], columns[ALWAYS] = 0, ~np.uint64(0)
         values: dict[Indicator, Array] = {}
+
+        def values_of(indicator: Indicator, rows: dict[str, Array]) -> Array:
+            if indicator not in values:
+                values[indicator] = indicator.compute(bars, **rows)
+            return values[indicator]  # [K, T]
+
         for step in self._steps:
             if isinstance(step, _Counted):
                 out = columns[step.first : step.first + len(step.needed)]
                 bits.count(columns, step.voters, step.needed, out)
                 continue
-            if step.indicator not in values:
-                values[step.indicator] = step.indicator.compute(bars, **step.rows)  # [K, T]
+            told = values_of(step.indicator, step.rows)
             out = columns[step.first : step.first + len(step.row)]
-            told = values[step.indicator]
             bits.pack(told, (step.row, step.level, step.above), step.equal, out)
-        return Signals(columns, *self._sides)
+        long, leave_long, short, leave_short = self._sides
+        if self._guards is None:
+            return Signals(columns, long, leave_long, short, leave_short)
+        known = self._guards
+        levels = [np.ones((1, bars.size)), *(values_of(*one) for one in known.indicators)]
+        limits = Limits(known.times, known.row, known.longest, np.concatenate(levels))
+        return Signals(columns, long, leave_long, short, leave_short, limits)
 
-    def targets(self, bars: SymbolBars) -> Targets:
-        """Positions wanted of one symbol at each close; int8, ``[param, bar]``."""
-        return self.signals(bars).targets(bars.size)
+    def targets(self, bars: SymbolBars) -> Array:
+        """Positions wanted of one symbol at each close; ``[param, bar]``.
+
+        int8, or float64 where trades use parts of the cash.
+        """
+        signals = self.signals(bars)
+        if self.guarded:
+            wanted = lanes.targets(bars, signals)
+            return wanted if self.sized else wanted.astype(np.int8)
+        held = np.empty((self.size, bars.size), dtype=np.int8)
+        bits.unpack(signals.columns, signals.sides, held)
+        return held
+
+    def _measured(self, guards: Guards) -> _Measured:
+        """Each measure as a multiple of one level, ``[measure, param]``; the first level is 1."""
+        measures: list[Measure | None] = [guards.stop_loss, guards.take_profit]
+        measures += [guards.trailing_stop, guards.size]
+        assert (STOP, TAKE, TRAIL, SIZE) == (0, 1, 2, 3)
+        times = np.ones((len(measures), self.size))
+        row = np.zeros(times.shape, dtype=np.int64)
+        indicators: list[tuple[Indicator, dict[str, Array]]] = []
+        first: dict[Indicator, int] = {}
+        count = 1
+        for m, measure in enumerate(measures):
+            if measure is None:
+                continue
+            times[m] = self._spread(measure.times, float)
+            if measure.of is not None:
+                rows, which = self._rows_of(measure.of)
+                if measure.of not in first:
+                    first[measure.of] = count
+                    count += int(which.max(initial=0)) + 1
+                    indicators.append((measure.of, rows))
+                row[m] = first[measure.of] + which
+        return _Measured(indicators, times, row, self._spread(guards.longest, int))
 
     def _column_of(self, condition: Condition) -> Ints:
         """Column of each set, ``[param]``; new ones are planned."""
@@ -127,12 +198,12 @@ class Plan:
                 kinds, row = _different(list(indicator.by.values()))
                 rows = {name: values[kinds] for name, values in indicator.by.items()}
             else:
-                rows, row = {}, np.zeros(self._size, dtype=np.int64)
+                rows, row = {}, np.zeros(self.size, dtype=np.int64)
             self._rows[indicator] = rows, row
         return self._rows[indicator]
 
     def _spread(self, value: Any, kind: type) -> Array:
-        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=kind), (self._size,)))
+        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=kind), (self.size,)))
 
     def _take(self, columns: int) -> int:
         first, self.columns = self.columns, self.columns + columns

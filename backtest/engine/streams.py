@@ -73,6 +73,42 @@ def centre_and_scale(
 
 
 @njit(cache=True, nogil=True)
+def add_positions(targets: Array, at: Array, total: Array) -> None:
+    """Add one symbol's targets, float64, to the sum at each close.
+
+    Parameters
+    ----------
+    targets : float64, ``[param, bar]``
+    at : int64, ``[bar]``
+    total : float64, ``[param, time]``
+        Changed in place.
+    """
+    for p in range(targets.shape[0]):
+        for i in range(at.size):
+            total[p, at[i]] += targets[p, i]
+
+
+@njit(cache=True, nogil=True)
+def add_distances(targets: Array, at: Array, inside: Array, out: tuple[Array, Array]) -> None:
+    """Add how far one symbol's targets are from the mean of all.
+
+    Parameters
+    ----------
+    targets : float64, ``[param, bar]``
+    at : int64, ``[bar]``
+    inside : bool, ``[time]``
+        Where the symbol counts.
+    out : (float64, float64), each ``[param, time]``
+        Mean, and sum of distances, which is changed in place.
+    """
+    mean, gross = out
+    for p in range(targets.shape[0]):
+        for i in range(at.size):
+            if inside[at[i]]:
+                gross[p, at[i]] += abs(targets[p, i] - mean[p, at[i]])
+
+
+@njit(cache=True, nogil=True)
 def walk_sets(
     targets: Array,
     timing: tuple[Array, Array],

@@ -1,10 +1,7 @@
 """Many parameter sets over a whole universe in one pass.
 
-For: one set with its trades (``backtest``), the account metrics of every set
-(``sweep_metrics``), book returns of every set (``sweep_book``) and of mixes that change from
-session to session (``mix_book``). Everything here is causal: the return of a session depends on
-bars up to that session only, so one sweep over all history serves every past decision. Not for:
-choosing.
+For: one set with its trades (``backtest``) and the account metrics of every set
+(``sweep_metrics``). Not for: portfolios (``books``), and not for choosing.
 """
 
 from __future__ import annotations
@@ -18,30 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from backtest.engine import events, reference, streams
-from backtest.engine.bits import Targets
+from backtest.engine import events, lanes, reference
 from backtest.engine.costs import checked_cost
-from backtest.engine.fills import deciding_bar, legs
 from backtest.engine.plan import Plan
+from backtest.engine.progress import Progress, counter
+from backtest.engine.tally import COLUMNS
 from backtest.errors import EngineUnavailable, UnknownNameError
-from backtest.market.panel import Panel, SymbolBars
+from backtest.market.panel import Panel
 from backtest.params import ParamGrid, Params
-from backtest.portfolio.book import (
-    GROSS_FLOOR,
-    MIN_MEMBERS,
-    BookKind,
-    checked_kind,
-    groups,
-)
 from backtest.registry import closest
-from backtest.result import Account, BookResult
+from backtest.result import Account
 from backtest.strategy import Strategy
 
-Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Scaling = tuple[Floats, Floats]
-Progress = Callable[[int, int], None]
 
 COLUMN_BYTES = 16 * 2**20
 """Memory that the packed columns of one symbol may take, on each core."""
@@ -49,11 +35,8 @@ COLUMN_BYTES = 16 * 2**20
 RESULT_BYTES = 16 * 2**20
 """Memory that the metrics of the symbols which one core measures in one go may take."""
 
-BLOCK_BYTES = 128 * 2**20
-"""Memory that the working arrays ``[param, time]`` of one block of sets may take."""
-
-ENGINES = ("events", "reference")
-LATER_ENGINES = ("lanes", "execution")
+ENGINES = ("events", "lanes", "reference")
+LATER_ENGINES = ("execution",)
 
 
 def backtest(
@@ -69,8 +52,8 @@ def backtest(
     cost : float
         Decimal of traded notional, per side.
     engine : str
-        ``events`` (fast) or ``reference`` (slow, the judge; it also takes the targets from the
-        strategy's slow twin).
+        ``events`` (fast; where the rules have guards or sizes it is ``lanes`` that runs), ``lanes``
+        or ``reference`` (slow, the judge; it also takes the targets from the strategy's slow twin).
 
     Returns
     -------
@@ -91,9 +74,18 @@ def backtest(
         bars = panel.bars(s)
         if engine == "reference":
             accounts.append(reference.account(bars, strategy.reference(bars, params), cost=cost))
+            continue
+        if engine == "lanes":
+            targets = lanes.targets(bars, plan.signals(bars))
         else:
-            accounts.append(events.account(bars, plan.targets(bars)[0], cost=cost))
+            targets = plan.targets(bars)
+        accounts.append(events.account(bars, targets[0], cost=cost))
     return accounts
+
+
+def fast_engine(strategy: Strategy) -> str:
+    """Return which fast engine a strategy's rules need: ``lanes`` where they have guards."""
+    return "events" if strategy.rules(strategy.candidates()).guards is None else "lanes"
 
 
 def checked_engine(engine: str) -> str:
@@ -130,14 +122,14 @@ def sweep_metrics(
     Returns
     -------
     dict of str to float64, ``[param, symbol]``
-        The columns of ``events.COLUMNS``; NaN where undefined, but a Sharpe without deviation
+        The columns of ``COLUMNS``; NaN where undefined, but a Sharpe without deviation
         is 0.
     """
-    table = np.empty((panel.shape[0], len(events.COLUMNS), grid.size))  # [S, M, P]
+    table = np.empty((panel.shape[0], len(COLUMNS), grid.size))  # [S, M, P]
     measured = stream_metrics(panel, strategy, grid, cost=cost, progress=progress)
     for s, columns in enumerate(measured):
         table[s] = columns
-    return {name: table[:, m].T for m, name in enumerate(events.COLUMNS)}
+    return {name: table[:, m].T for m, name in enumerate(COLUMNS)}
 
 
 def stream_metrics(
@@ -155,17 +147,17 @@ def stream_metrics(
     Yields
     ------
     float64, ``[column, param]``
-        In the order of ``panel.symbols`` and ``events.COLUMNS``.
+        In the order of ``panel.symbols`` and ``COLUMNS``.
     """
     cost = checked_cost(cost)
-    tick, plans = _counter(progress, panel.shape[0]), _plans(strategy, grid, panel.shape[1])
+    tick, plans = counter(progress, panel.shape[0]), _plans(strategy, grid, panel.shape[1])
 
     def measured(rows: range) -> list[Floats]:
         return [_measured(panel, s, plans, cost) for s in rows]
 
     cores = _cores()
     # Several symbols at a time: handing over costs as much as measuring a small grid on one.
-    most = max(1, RESULT_BYTES // (8 * len(events.COLUMNS) * grid.size))
+    most = max(1, RESULT_BYTES // (8 * len(COLUMNS) * grid.size))
     size = max(1, min(most, panel.shape[0] // (4 * cores)))
     parts = [
         range(start, min(start + size, panel.shape[0])) for start in range(0, panel.shape[0], size)
@@ -182,8 +174,9 @@ def stream_metrics(
 def _measured(panel: Panel, symbol: int, plans: Sequence[Plan], cost: float) -> Floats:
     """Measure all sets on one symbol; ``[column, param]``."""
     bars = panel.bars(symbol)
+    measure = lanes.metrics if plans[0].guarded else events.metrics
     parts = [
-        events.metrics(bars, plan.signals(bars), cost=cost, periods_per_year=panel.periods_per_year)
+        measure(bars, plan.signals(bars), cost=cost, periods_per_year=panel.periods_per_year)
         for plan in plans
     ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -216,181 +209,3 @@ def _plans(strategy: Strategy, grid: ParamGrid, sessions: int) -> list[Plan]:
         return [plan]
     cuts = np.array_split(np.arange(grid.size), min(parts, grid.size))
     return [Plan(strategy.rules(grid.take(rows))) for rows in cuts]
-
-
-def sweep_book(
-    panel: Panel,
-    strategy: Strategy,
-    grid: ParamGrid,
-    *,
-    kind: BookKind,
-    cost: float,
-    progress: Progress | None = None,
-) -> BookResult:
-    """Run the book of every parameter set.
-
-    Parameters
-    ----------
-    panel : Panel
-    strategy : Strategy
-    grid : ParamGrid
-        Sets ``[param]``.
-    kind : BookKind
-    cost : float
-        Decimal of traded notional, per side.
-    progress : callable, optional
-        Told how many of how many steps are done.
-
-    Returns
-    -------
-    BookResult
-        One stream per set.
-
-    Raises
-    ------
-    ParameterError
-        ``E_BOOK`` or ``E_COST``.
-    """
-    kind, cost = checked_kind(kind), checked_cost(cost)
-    sessions = panel.shape[1]
-    gain, turnover = np.zeros((grid.size, sessions)), np.zeros((grid.size, sessions))
-    blocks = list(_blocks(grid, sessions))
-    tick = _counter(progress, 2 * len(blocks) * panel.shape[0])
-    for start, block in blocks:
-        rows, plan = slice(start, start + block.size), Plan(strategy.rules(block))
-        for group in groups(panel.sectors, kind):
-            scaling = _scaling(panel, plan, block, group=group, kind=kind, tick=tick)
-            for s in group:
-                bars = panel.bars(int(s))
-                targets = _book_targets(plan, bars, kind=kind)
-                timing = (bars.at, _deciding(bars, panel.member[s]))
-                streams.walk_sets(
-                    targets, timing, legs(bars), scaling, (gain[rows], turnover[rows])
-                )
-                tick()
-    return BookResult(gain - cost * turnover, turnover)
-
-
-def mix_book(
-    panel: Panel,
-    strategy: Strategy,
-    grid: ParamGrid,
-    weights: Floats,
-    *,
-    kind: BookKind,
-    cost: float,
-    progress: Progress | None = None,
-) -> BookResult:
-    """Run books that hold a mix of sets which may change at every close.
-
-    The target at the close of ``t`` is ``sum_p weights[v, t, p] book_weight_p(t)``, filled at the
-    open of ``t + 1``. Sets are netted before anything is traded: that is what makes a mix
-    cheaper than its members.
-
-    Parameters
-    ----------
-    panel : Panel
-    strategy : Strategy
-    grid : ParamGrid
-        Sets ``[param]``.
-    weights : float64, ``[variant, time, param]``
-        Mix decided at each close; finite and not negative. What is missing to 1 is cash.
-    kind : BookKind
-    cost : float
-        Decimal of traded notional, per side.
-    progress : callable, optional
-
-    Returns
-    -------
-    BookResult
-        One stream per variant.
-    """
-    kind, cost = checked_kind(kind), checked_cost(cost)
-    expected = (panel.shape[1], grid.size)
-    if weights.ndim != 3 or weights.shape[1:] != expected:
-        raise ValueError(f"weights are {weights.shape}, expected (variants, {expected})")
-    if not np.all((weights >= 0.0) & np.isfinite(weights)):
-        raise ValueError("weights must be finite and not negative")
-    gain, turnover = np.zeros(weights.shape[:2]), np.zeros(weights.shape[:2])
-    used = np.flatnonzero(weights.any(axis=(0, 1)))
-    if used.size == 0:
-        return BookResult(gain, turnover)
-    grid, weights = grid.take(used), np.ascontiguousarray(weights[:, :, used], dtype=np.float64)
-    shape = (*weights.shape[:2], max(1, int(np.count_nonzero(weights, axis=2).max())))
-    member, share = np.empty(shape, dtype=np.int32), np.zeros(shape)  # [V, T, K]
-    streams.sparse_mix(weights, member, share)
-    tick, plan = _counter(progress, 2 * panel.shape[0]), Plan(strategy.rules(grid))
-    for group in groups(panel.sectors, kind):
-        scaling = _scaling(panel, plan, grid, group=group, kind=kind, tick=tick)
-        mix = (member, *streams.scale_mix((member, share), scaling))
-        for s in group:
-            bars = panel.bars(int(s))
-            targets = _book_targets(plan, bars, kind=kind)
-            timing = (bars.at, _deciding(bars, panel.member[s]))
-            time_first = np.ascontiguousarray(targets.T)  # [T, P]
-            streams.walk_mixes(time_first, timing, legs(bars), mix, (gain, turnover))
-            tick()
-    return BookResult(gain - cost * turnover, turnover)
-
-
-def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
-    """Return a counter that reports each step."""
-    done = 0
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
-    return tick
-
-
-def _blocks(grid: ParamGrid, sessions: int) -> Iterator[tuple[int, ParamGrid]]:
-    """Cut the grid so that four arrays ``[param, time]`` fit into the memory allowed."""
-    rows = max(1, BLOCK_BYTES // max(1, 32 * sessions))
-    for start in range(0, grid.size, rows):
-        yield start, grid.take(np.arange(start, min(start + rows, grid.size)))
-
-
-def _book_targets(plan: Plan, bars: SymbolBars, *, kind: BookKind) -> Targets:
-    """Targets ``[param, bar]`` as the book reads them: a long-only book has no shorts."""
-    targets = plan.targets(bars)
-    return np.maximum(targets, 0) if kind == "long-only" else targets
-
-
-def _deciding(bars: SymbolBars, member: Bools) -> Ints:
-    """Bar whose close decides each fill; -1 also where the symbol was no member at that close."""
-    decision = deciding_bar(bars.at)
-    outside = (decision >= 0) & ~member[bars.at[decision]]
-    return np.where(outside, -1, decision)
-
-
-def _scaling(
-    panel: Panel,
-    plan: Plan,
-    grid: ParamGrid,
-    *,
-    group: Ints,
-    kind: BookKind,
-    tick: Callable[[], None],
-) -> Scaling:
-    """First pass over a group: what turns a position into a weight at each close."""
-    counted = panel.counted
-    members = counted.sum(axis=0)  # [T]
-    shape = (grid.size, panel.shape[1])
-    if kind == "long-only":
-        for _ in group:
-            tick()
-        scale = np.where(members >= MIN_MEMBERS, 1.0 / np.maximum(members, 1), 0.0)
-        return np.zeros(shape), np.ascontiguousarray(np.broadcast_to(scale, shape))
-    longs, shorts = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
-    for s in group:
-        bars = panel.bars(int(s))
-        targets, inside = plan.targets(bars), counted[s, bars.at]
-        if not inside.all():
-            targets = targets * inside.astype(np.int8)
-        streams.count_sides(targets, bars.at, longs, shorts)
-        tick()
-    size = counted[group].sum(axis=0)  # [T]
-    return streams.centre_and_scale(longs, shorts, size, members, (MIN_MEMBERS, GROSS_FLOOR))

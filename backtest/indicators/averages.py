@@ -1,7 +1,7 @@
 """Moving averages, batched over their parameters for one symbol.
 
-For: the simple and the exponential average as fast kernels. Not for: the slow twins that judge
-them (``plain``).
+For: the simple and the exponential average as fast kernels, and what is made of two of them. Not
+for: the slow twins that judge them (``plain``).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+
+from backtest.market.panel import SymbolBars
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -89,3 +91,35 @@ def sma(values: Floats, windows: Ints) -> Floats:
                 total += values[i]
             out[k, t] = total / w
     return out
+
+
+def average_gap(bars: SymbolBars, *, fast: Ints, slow: Ints) -> Floats:
+    """How far the fast simple average of closes lies above the slow one; ``[row, bar]``."""
+    windows, which = np.unique(np.concatenate([fast, slow]), return_inverse=True)
+    averages = sma(bars.close, windows)
+    gap: Floats = averages[which[: fast.size]] - averages[which[fast.size :]]
+    return gap
+
+
+def macd_histogram(bars: SymbolBars, *, fast: Ints, slow: Ints, signal: Ints) -> Floats:
+    """Difference of two exponential averages of closes, over its own average.
+
+    Parameters
+    ----------
+    bars : SymbolBars
+    fast, slow, signal : int64, ``[row]``
+        Spans in bars.
+
+    Returns
+    -------
+    float64, ``[row, bar]``
+
+    References
+    ----------
+    G. Appel, Technical Analysis: Power Tools for Active Investors, 2005.
+    """
+    spans, which = np.unique(np.concatenate([fast, slow]), return_inverse=True)
+    averages = ema(bars.close[None], np.zeros(spans.size, dtype=np.int64), spans)
+    macd = averages[which[: fast.size]] - averages[which[fast.size :]]  # [K, T]
+    histogram: Floats = macd - ema(macd, np.arange(signal.size), signal)
+    return histogram

@@ -61,19 +61,30 @@ def ema(values: Sequence[Missing], span: int) -> list[Missing]:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Sum from first to last, over the count.
-
-    Not the built-in ``sum``, which rounds differently since Python 3.12.
+    """Sum over the count.
 
     Examples
     --------
     >>> mean([1.0, 2.0, 6.0])
     3.0
     """
-    total = 0.0
+    return total(values) / len(values)
+
+
+def total(values: Sequence[float]) -> float:
+    """Sum from first to last.
+
+    Not the built-in ``sum``, which rounds differently since Python 3.12.
+
+    Examples
+    --------
+    >>> total([1.0, 2.0])
+    3.0
+    """
+    out = 0.0
     for value in values:
-        total += value
-    return total / len(values)
+        out += value
+    return out
 
 
 def sma(values: Sequence[float], window: int) -> list[Missing]:
@@ -122,4 +133,108 @@ def past_return(close: Sequence[float], lookback: int, skip: int) -> list[Missin
     return [
         close[t - skip] / close[t - lookback] - 1.0 if t >= lookback else None
         for t in range(len(close))
+    ]
+
+
+def macd_histogram(close: Sequence[float], fast: int, slow: int, signal: int) -> list[Missing]:
+    """Difference of two exponential averages over its own average.
+
+    Examples
+    --------
+    >>> macd_histogram([1.0, 2.0], 1, 3, 1)
+    [0.0, 0.0]
+    """
+    pairs = zip(ema(close, fast), ema(close, slow), strict=True)
+    macd = [q - s for q, s in pairs if q is not None and s is not None]
+    usual = zip(macd, ema(macd, signal), strict=True)
+    return [value - level if level is not None else None for value, level in usual]
+
+
+def relative_volume(volume: Sequence[float], window: int = 20) -> list[Missing]:
+    """Volume over its mean of the last ``window`` bars; None where either is unknown or none.
+
+    Examples
+    --------
+    >>> relative_volume([1.0, 3.0], 2)
+    [None, 1.5]
+    """
+    pairs = zip(volume, sma(volume, window), strict=True)
+    return [v / usual if usual is not None and usual > 0.0 else None for v, usual in pairs]
+
+
+def money_flow_index(
+    typical: Sequence[float], volume: Sequence[float], window: int
+) -> list[Missing]:
+    """Share of the money flow that came with a rising typical price; None while missing.
+
+    Examples
+    --------
+    >>> money_flow_index([2.0, 3.0, 2.0], [1.0, 2.0, 1.0], 2)
+    [None, None, 75.0]
+    """
+    out: list[Missing] = []
+    for t in range(len(typical)):
+        inside = range(t - window + 1, t + 1)
+        if t < window or any(volume[i] != volume[i] for i in inside):
+            out.append(None)
+            continue
+        up = down = 0.0
+        for i in inside:
+            up += typical[i] * volume[i] if typical[i] > typical[i - 1] else 0.0
+            down += typical[i] * volume[i] if typical[i] < typical[i - 1] else 0.0
+        out.append(_strength(up, down))
+    return out
+
+
+def true_range(
+    high: Sequence[float], low: Sequence[float], close: Sequence[float], window: int
+) -> list[Missing]:
+    """Wilder's average true range over the close; None while missing.
+
+    Examples
+    --------
+    >>> true_range([4.0, 5.0, 4.0], [4.0, 3.0, 3.0], [4.0, 4.0, 4.0], 1)
+    [None, 0.5, 0.25]
+    """
+    reach = [max(high[t], close[t - 1]) - min(low[t], close[t - 1]) for t in range(1, len(close))]
+    out: list[Missing] = [None] * min(window, len(close))
+    average = 0.0
+    for t in range(window, len(close)):
+        if t == window:
+            average = mean(reach[:window])
+        else:
+            average = (average * (window - 1) + reach[t - 1]) / window
+        out.append(average / close[t])
+    return out
+
+
+def return_deviation(close: Sequence[float], window: int) -> list[Missing]:
+    """Standard deviation of the last ``window`` returns, one less below; None while missing.
+
+    Examples
+    --------
+    >>> return_deviation([1.0, 2.0, 2.0], 2)[1:]
+    [None, 0.7071067811865476]
+    """
+    moves = [new / old - 1.0 for old, new in itertools.pairwise(close)]
+    out: list[Missing] = [None] * min(window, len(close))
+    for t in range(window, len(close)):
+        inside = moves[t - window : t]
+        middle = mean(inside)
+        squares = total([(r - middle) * (r - middle) for r in inside])
+        out.append(math.sqrt(squares / (window - 1)))
+    return out
+
+
+def difference(first: Sequence[Missing], second: Sequence[Missing]) -> list[Missing]:
+    """First less second; None where either is missing.
+
+    Examples
+    --------
+    >>> difference([3.0, None], [1.0, 1.0])
+    [2.0, None]
+    """
+    return [
+        a - b if a is not None and b is not None else None
+        for a, b in zip(first, second, strict=True)
     ]

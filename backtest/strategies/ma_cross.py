@@ -12,16 +12,11 @@ import numpy.typing as npt
 
 from backtest.conditions import Fixed, Indicator, Rules, above, all_of, any_of, at_least, below
 from backtest.indicators import plain
-from backtest.indicators.averages import sma
+from backtest.indicators.averages import average_gap
+from backtest.indicators.volume import relative_volume
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params, Range
 from backtest.strategy import STRATEGIES
-
-Floats = npt.NDArray[np.float64]
-Windows = npt.NDArray[np.int64]
-
-VOLUME_WINDOW = 20
-"""Bars over which the usual volume is averaged, today's included."""
 
 
 class MaCrossParams(Params):
@@ -52,11 +47,9 @@ class MaCross:
 
     def rules(self, grid: ParamGrid) -> Rules:
         """When a grid's positions open and close."""
-        gap = Indicator(_gap, {"fast": grid["fast"], "slow": grid["slow"]})
+        gap = Indicator(average_gap, {"fast": grid["fast"], "slow": grid["slow"]})
         threshold = grid["volume_threshold"]
-        confirmed = any_of(
-            Fixed(threshold == 0.0), at_least(Indicator(_relative_volume), threshold)
-        )
+        confirmed = any_of(Fixed(threshold == 0.0), at_least(Indicator(relative_volume), threshold))
         return Rules(
             size=grid.size,
             enter_long=all_of(above(gap, 0.0), confirmed),
@@ -68,14 +61,12 @@ class MaCross:
         assert isinstance(params, MaCrossParams)
         close, volume = bars.close.tolist(), bars.volume.tolist()
         fast, slow = plain.sma(close, params.fast), plain.sma(close, params.slow)
-        usual = plain.sma(volume, VOLUME_WINDOW)
+        relative = plain.relative_volume(volume)
         held, out = 0, []
         for t in range(bars.size):
-            quick, lazy, typical = fast[t], slow[t], usual[t]
+            quick, lazy, usual = fast[t], slow[t], relative[t]
             confirmed = params.volume_threshold == 0 or (
-                typical is not None
-                and typical > 0.0
-                and volume[t] / typical >= params.volume_threshold
+                usual is not None and usual >= params.volume_threshold
             )
             if quick is not None and lazy is not None:
                 if quick < lazy:
@@ -95,21 +86,6 @@ class MaCross:
                 "volume_threshold": (0.0, 1.0, 1.5),
             },
         )
-
-
-def _gap(bars: SymbolBars, *, fast: Windows, slow: Windows) -> Floats:
-    """How far the fast average lies above the slow one; ``[row, bar]``."""
-    windows, which = np.unique(np.concatenate([fast, slow]), return_inverse=True)
-    averages = sma(bars.close, windows)
-    gap: Floats = averages[which[: fast.size]] - averages[which[fast.size :]]
-    return gap
-
-
-def _relative_volume(bars: SymbolBars) -> Floats:
-    """Volume over its usual size; ``[1, bar]``, missing where either is unknown or none."""
-    usual = sma(bars.volume, np.array([VOLUME_WINDOW]))
-    relative = np.full_like(usual, np.nan)
-    return np.divide(bars.volume, usual, out=relative, where=usual > 0.0)
 
 
 STRATEGIES.register("ma_cross")(MaCross())

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backtest.conditions import Fixed, Indicator, Rules, above, all_of, below
 from backtest.indicators import plain
-from backtest.indicators.averages import ema, sma
+from backtest.indicators.averages import macd_histogram, sma
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params, Range
 from backtest.strategy import STRATEGIES
@@ -46,7 +46,7 @@ class MacdTrend:
     def rules(self, grid: ParamGrid) -> Rules:
         """When a grid's positions open and close."""
         names = ("fast", "slow", "signal")
-        histogram = Indicator(_histogram, {name: grid[name] for name in names})
+        histogram = Indicator(macd_histogram, {name: grid[name] for name in names})
         trend = Indicator(_over_trend, {"trend": grid["trend"]})
         both = Fixed(grid["sides"] == "both")
         return Rules(
@@ -61,13 +61,10 @@ class MacdTrend:
         """Do the same for one set in plain Python; ``[bar]``."""
         assert isinstance(params, MacdTrendParams)
         close = bars.close.tolist()
-        fast, slow = plain.ema(close, params.fast), plain.ema(close, params.slow)
-        macd = [q - s for q, s in zip(fast, slow, strict=True) if q is not None and s is not None]
+        histogram = plain.macd_histogram(close, params.fast, params.slow, params.signal)
         held, out = 0, []
-        for price, value, usual, level in zip(
-            close, macd, plain.ema(macd, params.signal), plain.sma(close, params.trend), strict=True
-        ):
-            h = value - usual if usual is not None else 0.0
+        for price, h, level in zip(close, histogram, plain.sma(close, params.trend), strict=True):
+            h = h or 0.0
             if (held == 1 and h < 0.0) or (held == -1 and h > 0.0):
                 held = 0
             if held == 0 and level is not None:
@@ -90,15 +87,6 @@ class MacdTrend:
                 "trend": (50, 100, 200),
             },
         )
-
-
-def _histogram(bars: SymbolBars, *, fast: Spans, slow: Spans, signal: Spans) -> Floats:
-    """Difference of the two averages over its own average; ``[row, bar]``."""
-    spans, which = np.unique(np.concatenate([fast, slow]), return_inverse=True)
-    averages = ema(bars.close[None], np.zeros(spans.size, dtype=np.int64), spans)
-    macd = averages[which[: fast.size]] - averages[which[fast.size :]]  # [K, T]
-    histogram: Floats = macd - ema(macd, np.arange(signal.size), signal)
-    return histogram
 
 
 def _over_trend(bars: SymbolBars, *, trend: Spans) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from backtest.engine.sweep import sweep_book
+from backtest.engine.books import sweep_book
 from backtest.evidence.sharpe import deflated_best, moments, probabilistic_sharpe, sharpe_ratio
 from backtest.market.panel import Panel
 from backtest.market.synthetic import WorldConfig, generate, weekdays

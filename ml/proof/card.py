@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtest.engine.sweep import mix_book
+from backtest.engine.books import mix_book
 from backtest.evidence.sharpe import sharpe_ratio
 from backtest.market.panel import Panel
 from backtest.market.synthetic import STATES, WorldConfig, WorldName, generate, weekdays

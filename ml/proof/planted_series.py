@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from backtest.engine.sweep import sweep_book
+from backtest.engine.books import sweep_book
 from backtest.strategy import STRATEGIES
 from ml.proof.trap import (
     SEEN_BY_CUTS,

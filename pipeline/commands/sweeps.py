@@ -216,7 +216,7 @@ def _book(
     """Net book return of each set: ``date`` and one column per row of the grid, by its number."""
     import polars as pl
 
-    from backtest.engine.sweep import sweep_book
+    from backtest.engine.books import sweep_book
 
     result = sweep_book(panel, rule, grid, kind=kind, cost=cost, progress=watch)
     columns = {str(i): series for i, series in enumerate(result.net_return)}

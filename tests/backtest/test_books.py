@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.engine.sweep import mix_book, sweep_book
+from backtest.engine.books import mix_book, sweep_book
 from backtest.errors import ParameterError
 from backtest.params import ParamGrid
 from backtest.portfolio.book import book_weights
@@ -136,7 +136,7 @@ def test_blocks_of_sets_change_nothing(monkeypatch):
     grid = rule.candidates()
     whole = sweep_book(panel, rule, grid, kind="sector-neutral", cost=0.001)
     steps = []
-    monkeypatch.setattr("backtest.engine.sweep.BLOCK_BYTES", 32 * 100 * 9)
+    monkeypatch.setattr("backtest.engine.books.BLOCK_BYTES", 32 * 100 * 9)
     pieces = sweep_book(
         panel,
         rule,

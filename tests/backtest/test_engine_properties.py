@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.engine import events, sweep
-from backtest.engine.sweep import backtest, mix_book, sweep_book, sweep_metrics
+from backtest.engine.books import mix_book, sweep_book
+from backtest.engine.sweep import backtest, sweep_metrics
 from backtest.market.panel import Panel
 from backtest.result import Trades
 from backtest.strategy import STRATEGIES

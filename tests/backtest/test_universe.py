@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.engine.sweep import sweep_book
+from backtest.engine.books import sweep_book
 from backtest.errors import DataError
 from backtest.market.panel import Panel
 from backtest.market.universe import (

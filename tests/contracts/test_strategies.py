@@ -43,8 +43,10 @@ def test_targets_are_positions(rule):
         bars = PANEL.bars(s)
         targets = targets_of(rule, bars, grid)
         assert targets.shape == (grid.size, bars.size)
-        assert targets.dtype == np.int8
-        assert set(np.unique(targets)) <= {-1, 0, 1}
+        sized = rule.rules(grid).guards is not None and rule.rules(grid).guards.size is not None
+        assert targets.dtype == (np.float64 if sized else np.int8)
+        assert sized or set(np.unique(targets)) <= {-1, 0, 1}
+        assert (np.abs(targets) <= 1.0).all()
 
 
 def test_the_rule_takes_positions(rule):
@@ -85,7 +87,7 @@ def test_the_slow_twin_agrees(rule):
         for sets, picks in ((grid, range(0, grid.size, 11)), (random, range(random.size))):
             batch = targets_of(rule, bars, sets)
             for i in picks:
-                assert rule.reference(bars, sets.set(i)) == batch[i].tolist()
+                assert list(rule.reference(bars, sets.set(i))) == batch[i].tolist()
 
 
 @pytest.mark.parametrize("bars", [0, 1, 2])
@@ -99,7 +101,7 @@ def test_unknown_volume_is_no_error(rule):
     bars = dataclasses.replace(PANEL.bars(0), volume=np.full(PANEL.bars(0).size, np.nan))
     grid = rule.candidates()
     targets = targets_of(rule, bars, grid)
-    assert rule.reference(bars, grid.set(0)) == targets[0].tolist()
+    assert list(rule.reference(bars, grid.set(0))) == targets[0].tolist()
 
 
 def test_the_unit_of_prices_does_not_matter(rule):

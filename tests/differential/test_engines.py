@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.engine import events, reference
-from backtest.engine.sweep import backtest, mix_book, sweep_book, sweep_metrics
+from backtest.engine.books import mix_book, sweep_book
+from backtest.engine.sweep import backtest, sweep_metrics
 from backtest.portfolio.book import book_weights, simulate_book
 from backtest.result import Account, Trades
 from backtest.strategy import STRATEGIES

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from backtest.engine.sweep import mix_book
+from backtest.engine.books import mix_book
 from backtest.errors import DataError, ParameterError, UnknownNameError
 from backtest.market.panel import Panel
 from backtest.strategy import STRATEGIES

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from backtest.engine.sweep import sweep_book
+from backtest.engine.books import sweep_book
 from backtest.errors import DataError, StoreError
 from backtest.market.calendar import closes, sessions
 from backtest.market.synthetic import WorldConfig, generate

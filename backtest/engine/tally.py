@@ -1,0 +1,84 @@
+"""What is counted of one account on its way, and the columns that come of it.
+
+For: the kernels that walk accounts (``events``, ``lanes``). Not for: the definition of the metrics
+(``metrics``), which it must reproduce.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Array = npt.NDArray[Any]
+
+COLUMNS = (
+    "total_return",
+    "cagr",
+    "sharpe",
+    "volatility",
+    "sortino",
+    "max_drawdown",
+    "calmar",
+    "trades",
+    "win_rate",
+    "profit_factor",
+    "average_win",
+    "average_loss",
+    "expectancy",
+    "turnover",
+)
+"""Columns of a sweep, in order."""
+
+
+NO_SUMS = (0.0, 0.0, 0.0)
+"""Of daily returns, of their squares, and of the squares of losses."""
+
+NO_TRADES = (0, 0, 0, 0.0, 0.0, 0.0)
+"""Number of closed trades, of wins, of losses; what they won, lost, and both together."""
+
+
+@njit(cache=True, nogil=True, inline="always")
+def day(sums: Any, r: float) -> Any:
+    """Add one day's return."""
+    loss = min(r, 0.0)
+    return sums[0] + r, sums[1] + r * r, sums[2] + loss * loss
+
+
+@njit(cache=True, nogil=True, inline="always")
+def closed(trades: Any, net: float) -> Any:
+    """Add one closed trade."""
+    count, wins, losses, won, lost, total = trades
+    if net > 0.0:
+        wins, won = wins + 1, won + net
+    elif net < 0.0:
+        losses, lost = losses + 1, lost + net
+    return count + 1, wins, losses, won, lost, total + net
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def summarise(sums: Any, path: Any, trades: Any, terms: tuple[int, int], row: Array) -> None:
+    """Fill the columns of one set."""
+    bars, periods = terms
+    gain, drawdown, turnover = path
+    count, wins, losses, won, lost, total = trades
+    mean, root = sums[0] / bars, np.sqrt(float(periods))
+    deviation = np.nan
+    if bars > 1:
+        deviation = np.sqrt(max((sums[1] - mean * sums[0]) / (bars - 1), 0.0))
+    yearly = (1.0 + gain) ** (periods / bars) - 1.0
+    row[0], row[1] = gain, yearly
+    row[2] = mean / deviation * root if deviation > 0.0 else 0.0
+    row[3] = deviation * root
+    row[4] = mean / np.sqrt(sums[2] / bars) * root if sums[2] > 0.0 else np.nan
+    row[5] = drawdown
+    row[6] = yearly / drawdown if drawdown > 0.0 else np.nan
+    row[7] = count
+    row[8] = wins / count if count > 0 else np.nan
+    row[9] = won / -lost if losses > 0 else np.nan
+    row[10] = won / wins if wins > 0 else np.nan
+    row[11] = lost / losses if losses > 0 else np.nan
+    row[12] = total / count if count > 0 else np.nan
+    row[13] = turnover / bars * periods
