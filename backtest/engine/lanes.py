@@ -20,9 +20,13 @@ from numba import njit
 
 from backtest.engine import prefix
 from backtest.engine.bits import bit, exit_long, exit_short, first_clear, first_set
+from backtest.engine.borrow import borrowed
 from backtest.engine.signals import SIZE, STOP, TAKE, TRAIL, Limits, Signals
 from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, summarise
 from backtest.market.panel import SymbolBars
+
+LOOK = 32
+"""Bars that are looked at one by one rather than halved."""
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -32,8 +36,7 @@ def targets(bars: SymbolBars, signals: Signals) -> Floats:
     """Positions wanted at each close: the side times the share of the cash; ``[param, bar]``."""
     out = np.zeros((signals.enter_long.size, bars.size))
     if bars.size > 0:
-        market = (bars.open, bars.close, prefix.extremes_of(bars.close))
-        _fill(signals.columns, signals.sides, _limits_of(signals, bars).arrays, market, out)
+        _fill(signals.columns, signals.sides, _limits_of(signals, bars).arrays, _market(bars), out)
     return out
 
 
@@ -49,12 +52,20 @@ def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year
         out[COLUMNS.index("sharpe")] = out[COLUMNS.index("trades")] = 0.0
         return out
     _measure_all(
-        (signals.columns, signals.sides, _limits_of(signals, bars).arrays),
-        (bars.open, bars.close, prefix.extremes_of(bars.close), prefix.sums_of(bars.close)),
+        signals.columns,
+        signals.sides,
+        _limits_of(signals, bars).arrays,
+        _market(bars),
         (cost, periods_per_year),
         out,
     )
     return out
+
+
+def _market(bars: SymbolBars) -> tuple[Floats, Floats, Floats, Floats]:
+    """Prices and tables of one symbol, in the order in which kernels take them."""
+    closes = bars.close
+    return bars.open, closes, prefix.sums_of(closes), prefix.extremes_of(closes)
 
 
 def _limits_of(signals: Signals, bars: SymbolBars) -> Limits:
@@ -67,6 +78,11 @@ def _limits_of(signals: Signals, bars: SymbolBars) -> Limits:
 
 
 @njit(cache=True, nogil=True, inline="always")
+def _all_borrowed(four: Any) -> Any:
+    return borrowed(four[0]), borrowed(four[1]), borrowed(four[2]), borrowed(four[3])
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _limit(limits: Any, measure: int, p: int, t: int) -> Any:
     """One measure of a trade that is decided at a bar."""
     times, row, _, levels = limits
@@ -74,7 +90,7 @@ def _limit(limits: Any, measure: int, p: int, t: int) -> Any:
     return number if number == np.inf else number * levels[row[measure, p], t]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _opens(columns: Array, sides: Any, free: Any, seen: Any) -> Any:
     """Next close that opens a position.
 
@@ -89,7 +105,7 @@ def _opens(columns: Array, sides: Any, free: Any, seen: Any) -> Any:
     return min(longs, shorts), (longs, shorts)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _ends(columns: Array, sides: Any, held: Any, limits: Any, market: Any) -> Any:
     """Close that decides to end a position, past all bars if none, and whether a guard does.
 
@@ -98,8 +114,7 @@ def _ends(columns: Array, sides: Any, held: Any, limits: Any, market: Any) -> An
     """
     long, first, free = held
     stop, take, trail, longest = limits
-    opens, closes, extremes = market
-    end = closes.size - 1
+    end = market[1].size - 1
     if long:
         ruled = exit_long(columns, sides[1], sides[0], first)
     else:
@@ -112,9 +127,9 @@ def _ends(columns: Array, sides: Any, held: Any, limits: Any, market: Any) -> An
     if timed:
         last = min(last, first + longest - 1)
     if long:
-        found = _guarded_long(extremes, (first, last), opens[first], (stop, take, trail))
+        found = _guarded_long(market, (first, last), (stop, take, trail))
     else:
-        found = _guarded_short(closes, (first, last), opens[first], (stop, take, trail))
+        found = _guarded_short(market, (first, last), (stop, take, trail))
     if found <= last:
         return found, found < ruled
     if timed and first + longest - 1 <= end:
@@ -123,56 +138,73 @@ def _ends(columns: Array, sides: Any, held: Any, limits: Any, market: Any) -> An
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _hit(extremes: Array, span: tuple[int, int], entry: float, guards: Any) -> Any:
+def _hit(market: Any, first: int, last: int, guards: Any) -> Any:
     """Whether a guard of a long trade has been hit within a span of bars from its first on."""
     stop, take, trail = guards
-    low, high, kept = prefix.between(extremes, span[0], span[1])
+    low, high, kept = prefix.between(market[3], first, last)
+    entry = market[0][first]
     lost = low / entry
     return lost - 1.0 <= -stop or high / entry - 1.0 >= take or 1.0 - min(kept, lost) >= trail
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _guarded_long(extremes: Array, span: tuple[int, int], entry: float, guards: Any) -> Any:
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _guarded_long(market: Any, span: tuple[int, int], guards: Any) -> Any:
     """First bar at which a guard ends a long trade; after the span if none does."""
     first, last = span
-    if not _hit(extremes, (first, last), entry, guards):
+    if not _hit(market, first, last, guards):
         return last + 1
-    # Trades that a guard ends tend to be short: first widen, then halve.
-    low, high, step = first - 1, first, 1
-    while high < last and not _hit(extremes, (first, high), entry, guards):
+    # Trades that a guard ends tend to be short: widen, halve what is left, and then look.
+    low, high, step = first - 1, min(first + LOOK, last), LOOK
+    while high < last and not _hit(market, first, high, guards):
         low, high, step = high, min(high + step, last), 2 * step
-    while high - low > 1:
+    while high - low > LOOK:
         middle = (low + high) // 2
-        if _hit(extremes, (first, middle), entry, guards):
+        if _hit(market, first, middle, guards):
             high = middle
         else:
             low = middle
+    stop, take, trail = guards
+    best = entry = market[0][first]
+    if low >= first:
+        best = max(entry, prefix.between(market[3], first, low)[1])
+    for t in range(low + 1, high):
+        close = market[1][t]
+        best, moved = max(best, close), close / entry - 1.0
+        if moved <= -stop or moved >= take or 1.0 - close / best >= trail:
+            return t
     return high
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _guarded_short(closes: Array, span: tuple[int, int], entry: float, guards: Any) -> Any:
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _guarded_short(market: Any, span: tuple[int, int], guards: Any) -> Any:
     """First bar at which a guard ends a short trade; after the span if none does."""
     stop, take, trail = guards
-    best = entry
+    best = entry = market[0][span[0]]
+    low, high, _ = prefix.between(market[3], span[0], span[1])
+    # No rise from the best price can be larger than that from the lowest to the highest.
+    rise = high / min(low, entry) - 1.0
+    if high / entry - 1.0 < stop and 1.0 - low / entry < take and rise < trail:
+        return span[1] + 1
     for t in range(span[0], span[1] + 1):
-        best, moved = min(best, closes[t]), closes[t] / entry - 1.0
-        if moved >= stop or -moved >= take or closes[t] / best - 1.0 >= trail:
+        close = market[1][t]
+        best, moved = min(best, close), close / entry - 1.0
+        if moved >= stop or -moved >= take or close / best - 1.0 >= trail:
             return t
     return span[1] + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _trade(columns: Array, sides: Any, lane: Any, market: Any, free: Any, seen: Any) -> Any:
-    """Next trade of a lane.
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _trade(
+    columns: Array, sides: Any, limits: Any, market: Any, p: int, ready: tuple[Any, Any]
+) -> Any:
+    """Next trade of set ``p``.
 
-    ``lane`` is the limits and which set they are read for; ``free`` and ``seen`` as in
-    :func:`_opens`. Returns the close that decides it (past all bars if there is none), the side,
+    ``ready`` is ``free`` and ``seen`` of :func:`_opens`. Returns the close that decides it (past all bars if there is none), the side,
     the share of the cash, the close that decides its end (past all bars if none does), and what
     ``free`` and ``seen`` are then.
     """
-    limits, p = lane
     bars = market[1].size
+    free, seen = ready
     while True:
         decided, seen = _opens(columns, sides, free, seen)
         if decided >= bars:
@@ -197,13 +229,15 @@ def _trade(columns: Array, sides: Any, lane: Any, market: Any, free: Any, seen: 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fill(columns: Array, sides: Any, limits: Any, market: Any, out: Array) -> None:
     """Fill targets ``[param, bar]``, which are 0 before."""
+    columns, sides = borrowed(columns), _all_borrowed(sides)
+    limits, market = _all_borrowed(limits), _all_borrowed(market)
     bars = out.shape[1]
     for p in range(out.shape[0]):
         own = (sides[0][p], sides[1][p], sides[2][p], sides[3][p])
         free, seen = (0, 0), (-1, -1)
         while True:
             decided, side, size, ended, free, seen = _trade(
-                columns, own, (limits, p), market, free, seen
+                columns, own, limits, market, p, (free, seen)
             )
             if decided >= bars:
                 break
@@ -213,11 +247,14 @@ def _fill(columns: Array, sides: Any, limits: Any, market: Any, out: Array) -> N
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _measure_all(signals: Any, market: Any, terms: tuple[float, int], out: Array) -> None:
+def _measure_all(
+    columns: Array, sides: Any, limits: Any, market: Any, terms: tuple[float, int], out: Array
+) -> None:
     """Walk every set from trade to trade, and measure it; ``out`` is ``[column, param]``."""
-    columns, sides, limits = signals
-    opens, closes, extremes, before = market
-    cost, end = terms[0], opens.size - 1
+    columns, sides = borrowed(columns), _all_borrowed(sides)
+    limits, market = _all_borrowed(limits), _all_borrowed(market)
+    opens, cost = market[0], terms[0]
+    end = opens.size - 1
     for p in range(out.shape[1]):
         own = (sides[0][p], sides[1][p], sides[2][p], sides[3][p])
         free, seen = (0, 0), (-1, -1)
@@ -226,7 +263,7 @@ def _measure_all(signals: Any, market: Any, terms: tuple[float, int], out: Array
         cash, last, peak, drawdown, gone = 1.0, 1.0, 1.0, 0.0, -1
         while True:
             decided, side, size, ended, free, seen = _trade(
-                columns, own, (limits, p), (opens, closes, extremes), free, seen
+                columns, own, limits, market, p, (free, seen)
             )
             if gone >= 0 and decided != gone:  # flat after the exit: its day is over
                 sums = day(sums, cash / last - 1.0)
@@ -239,9 +276,7 @@ def _measure_all(signals: Any, market: Any, terms: tuple[float, int], out: Array
             rest = cash - stake if side > 0 else cash + shares * price * (1.0 - cost)
             turnover += shares * price / last
             span = (first, min(ended, end), rest, side * shares, last)
-            sums, worth, peak, drawdown, lost = _hold(
-                (closes, extremes, before), span, sums, (peak, drawdown)
-            )
+            sums, worth, peak, drawdown, lost = _hold(market, span, sums, (peak, drawdown))
             if worth == 0.0:  # nothing is left: closed there, and never traded again
                 turnover += lost
                 trades, last = closed(trades, -1.0), 0.0
@@ -259,8 +294,8 @@ def _measure_all(signals: Any, market: Any, terms: tuple[float, int], out: Array
         summarise(sums, (last - 1.0, drawdown, turnover), trades, (opens.size, terms[1]), out[:, p])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _hold(tables: Any, span: Any, sums: Any, path: Any) -> Any:
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _hold(market: Any, span: Any, sums: Any, path: Any) -> Any:
     """Hold a position from the first open to the final close.
 
     It is worth ``rest + shares close``, shares being negative where it is short; ``span`` is the
@@ -268,7 +303,7 @@ def _hold(tables: Any, span: Any, sums: Any, path: Any) -> Any:
     far and the drawdown. Returns sums, worth, peak and drawdown, and what buying everything back
     turns over where nothing is left; the worth is then 0.
     """
-    closes, extremes, before = tables
+    _, closes, before, extremes = market
     first, final, rest, shares, last = span
     peak, drawdown = path
     low, high, kept = prefix.between(extremes, first, final)
@@ -315,7 +350,7 @@ def _moves(closes: Array, span: tuple[int, int], rest: float, shares: float) -> 
     return total, squares, losses
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _deepest(closes: Array, span: tuple[int, int], rest: float, shares: float, path: Any) -> Any:
     """Drawdown after a trade, looked for bar by bar."""
     peak, drawdown = path
@@ -326,7 +361,7 @@ def _deepest(closes: Array, span: tuple[int, int], rest: float, shares: float, p
     return drawdown
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _ruin(closes: Array, span: Any) -> Any:
     """First bar at whose close nothing of a position is left; its last bar if there is none."""
     first, final, rest, shares, _ = span

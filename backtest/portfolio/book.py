@@ -66,7 +66,11 @@ def groups(sectors: Sequence[str], kind: BookKind) -> list[npt.NDArray[np.int64]
 
 
 def book_weights(
-    positions: npt.NDArray[np.int8], tradable: Bools, *, sectors: Sequence[str], kind: BookKind
+    positions: npt.NDArray[np.int8] | Floats,
+    tradable: Bools,
+    *,
+    sectors: Sequence[str],
+    kind: BookKind,
 ) -> Floats:
     """Target weights at one close.
 
@@ -76,7 +80,7 @@ def book_weights(
 
     Parameters
     ----------
-    positions : int8, ``[symbol]``
+    positions : int8 or float64, ``[symbol]``
     tradable : bool, ``[symbol]``
         Which symbols have a bar and belong to the universe at this close: ``Panel.counted``.
     sectors : sequence of str, ``[symbol]``

@@ -101,7 +101,7 @@ def test_a_symbol_that_never_traded_has_no_metrics():
 
 def test_engines_by_name():
     panel, rule = random_panel(2, 30, seed=1), STRATEGIES.get("buy_and_hold")
-    with pytest.raises(EngineUnavailable, match="E_ENGINE: engine 'execution' .* events"):
+    with pytest.raises(EngineUnavailable, match=r"E_ENGINE: engine 'execution' .* events"):
         backtest(panel, rule, NoParams(), cost=0.0, engine="execution")
     with pytest.raises(UnknownNameError, match="did you mean 'events'"):
         backtest(panel, rule, NoParams(), cost=0.0, engine="event")

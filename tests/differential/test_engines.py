@@ -102,7 +102,7 @@ def slow_weights(panel, rule, grid, kind):
     """Target weights ``[param, symbol, time]`` from the slow twins alone."""
     weights = np.zeros((grid.size, *panel.shape))
     for p in range(grid.size):
-        position = np.zeros(panel.shape, dtype=np.int8)
+        position = np.zeros(panel.shape)
         for s in range(panel.shape[0]):
             bars = panel.bars(s)
             position[s, bars.at] = rule.reference(bars, grid.set(p))
@@ -113,15 +113,16 @@ def slow_weights(panel, rule, grid, kind):
     return weights
 
 
+@pytest.mark.parametrize("name", ["rsi_swing", "channel_breakout"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("symbols", "gaps", "outside"), [(12, 0.0, 0.0), (8, 0.3, 0.0), (12, 0.2, 0.3)]
 )
-def test_books_equal_the_plain_simulation(kind, symbols, gaps, outside):
+def test_books_equal_the_plain_simulation(name, kind, symbols, gaps, outside):
     panel = random_panel(symbols, 130, seed=14, gaps=gaps)
     spells = np.random.default_rng(16).random((symbols, 13)) >= outside
     panel = dataclasses.replace(panel, member=np.repeat(spells, 10, axis=1))
-    rule = STRATEGIES.get("rsi_swing")
+    rule = STRATEGIES.get(name)
     grid = rule.candidates().take(np.arange(0, 140, 19))
     weights = slow_weights(panel, rule, grid, kind)
     rng = np.random.default_rng(15)

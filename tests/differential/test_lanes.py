@@ -1,4 +1,4 @@
-"""Guards and sizes: the compiled lanes against the plain loop, on random bits, prices and limits."""
+"""Guards and sizes: the compiled lanes against the plain loop, on random bits and prices."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_the_scenes_end_trades_in_every_way():
     ended = dict.fromkeys(("rule", "guard", "time"), 0)
     sizes = set()
     for seed in range(40):
-        panel, bits, signals = scene(seed, sized=True, swing=0.03, sides=2)
+        panel, _, signals = scene(seed, sized=True, swing=0.03, sides=2)
         bars, known = panel.bars(0), signals.limits
         held = lanes.targets(bars, signals)
         sizes |= set(np.abs(held[held != 0.0]).tolist())

@@ -1,0 +1,24 @@
+"""Arrays without an owner inside compiled loops.
+
+For: kernels that hand arrays around for every trade: each hand would count references to the owner,
+and counting is what many threads must agree on. The caller keeps the arrays alive. Not for: arrays
+that a kernel returns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.extending import intrinsic
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def borrowed(_context: Any, array: Any) -> Any:
+    """Same array, which nobody has to count."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        struct = context.make_array(signature.return_type)(context, builder, arguments[0])
+        struct.meminfo = struct.meminfo.type(None)
+        return struct._getvalue()
+
+    return array(array), generate
