@@ -49,7 +49,8 @@ class Comparison:
     Parameters
     ----------
     indicator : Indicator
-    level : float or float64, ``[param]``
+    level : float or float64, ``[param]``, or Indicator
+        Another indicator is compared bar by bar, and nothing lies beyond it where it is missing.
     above : bool or bool, ``[param]``
         Beyond means above the level, else below it.
     equal : bool
@@ -57,7 +58,7 @@ class Comparison:
     """
 
     indicator: Indicator
-    level: float | Floats
+    level: float | Floats | Indicator
     above: bool | Bools
     equal: bool = False
 
@@ -171,17 +172,17 @@ class Rules:
     guards: Guards | None = None
 
 
-def above(indicator: Indicator, level: float | Floats) -> Comparison:
+def above(indicator: Indicator, level: float | Floats | Indicator) -> Comparison:
     """Whether values lie above a level."""
     return Comparison(indicator, level, above=True)
 
 
-def below(indicator: Indicator, level: float | Floats) -> Comparison:
+def below(indicator: Indicator, level: float | Floats | Indicator) -> Comparison:
     """Whether values lie below a level."""
     return Comparison(indicator, level, above=False)
 
 
-def at_least(indicator: Indicator, level: float | Floats) -> Comparison:
+def at_least(indicator: Indicator, level: float | Floats | Indicator) -> Comparison:
     """Whether values lie at a level or above it."""
     return Comparison(indicator, level, above=True, equal=True)
 

@@ -57,35 +57,72 @@ def pack(values: Array, what: tuple[Array, Array, Array], equal: bool, out: Arra
 
 
 @njit(cache=True, nogil=True)
+def pack_pairs(
+    values: tuple[Array, Array], what: tuple[Array, Array, Array], equal: bool, out: Array
+) -> None:
+    """Compare rows of one array with rows of another; ``out`` ``[column, word]``."""
+    first, second, above = what
+    bars = values[0].shape[1]
+    for c in range(first.size):
+        line, limits = values[0][first[c]], values[1][second[c]]
+        if not above[c]:
+            line, limits = limits, line
+        for w in range(out.shape[1]):
+            part, limit = line[w * WORD : (w + 1) * WORD], limits[w * WORD : (w + 1) * WORD]
+            word = np.uint64(0)
+            if equal:
+                for j in range(min(WORD, bars - w * WORD)):
+                    word |= np.uint64(part[j] >= limit[j]) << np.uint64(j)
+            else:
+                for j in range(min(WORD, bars - w * WORD)):
+                    word |= np.uint64(part[j] > limit[j]) << np.uint64(j)
+            out[c, w] = word
+
+
+@njit(cache=True, nogil=True)
 def count(columns: Array, voters: Array, needed: Array, out: Array) -> None:
     """Count votes 64 bars at a time; ``voters`` ``[column, voter]``, ``out`` ``[column, word]``."""
     number, words = voters.shape[1], columns.shape[1]
-    planes = np.empty(6, dtype=np.uint64)
     for c in range(needed.size):
+        least = needed[c]
         for w in range(words):
-            if needed[c] == number:
+            if least == number:
                 word = columns[voters[c, 0], w]
                 for v in range(1, number):
                     word &= columns[voters[c, v], w]
-            elif needed[c] == 1:
+            elif least == 1:
                 word = columns[voters[c, 0], w]
                 for v in range(1, number):
                     word |= columns[voters[c, v], w]
             else:
-                planes[:] = 0
+                # Counts of each bit are sums in binary: ones, twos, fours and so on, a word each.
+                ones, twos, fours = np.uint64(0), np.uint64(0), np.uint64(0)
+                eights, more, most = np.uint64(0), np.uint64(0), np.uint64(0)
                 for v in range(number):
                     carry = columns[voters[c, v], w]
-                    for b in range(6):
-                        planes[b], carry = planes[b] ^ carry, planes[b] & carry
-                more, same = np.uint64(0), ~np.uint64(0)
-                for b in range(5, -1, -1):
-                    if needed[c] >> b & 1:
-                        same &= planes[b]
-                    else:
-                        more |= same & planes[b]
-                        same &= ~planes[b]
-                word = more | same
+                    ones, carry = ones ^ carry, ones & carry
+                    twos, carry = twos ^ carry, twos & carry
+                    fours, carry = fours ^ carry, fours & carry
+                    if number > 7:
+                        eights, carry = eights ^ carry, eights & carry
+                        more, carry = more ^ carry, more & carry
+                        most ^= carry
+                word = _reached((ones, twos, fours, eights, more, most), least)
             out[c, w] = word
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _reached(planes: Any, least: int) -> Any:
+    """Bits whose counts, one word for each binary digit, are at least a number."""
+    beyond, same = np.uint64(0), ~np.uint64(0)
+    for b in range(5, -1, -1):
+        digit = planes[b]
+        if least >> b & 1:
+            same &= digit
+        else:
+            beyond |= same & digit
+            same &= ~digit
+    return beyond | same
 
 
 def _counts_zeros(name: str) -> Any:

@@ -12,13 +12,14 @@ from typing import Any
 from numba.extending import intrinsic
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def borrowed(_context: Any, array: Any) -> Any:
-    """Same array, which nobody has to count."""
-
+def _borrow(_context: Any, array: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         struct = context.make_array(signature.return_type)(context, builder, arguments[0])
         struct.meminfo = struct.meminfo.type(None)
         return struct._getvalue()
 
     return array(array), generate
+
+
+borrowed: Any = intrinsic(_borrow)
+"""The same array, which nobody has to count."""

@@ -199,9 +199,9 @@ def _trade(
 ) -> Any:
     """Next trade of set ``p``.
 
-    ``ready`` is ``free`` and ``seen`` of :func:`_opens`. Returns the close that decides it (past all bars if there is none), the side,
-    the share of the cash, the close that decides its end (past all bars if none does), and what
-    ``free`` and ``seen`` are then.
+    ``ready`` is ``free`` and ``seen`` of :func:`_opens`. Returns the close that decides it (past
+    all bars if there is none), the side, the share of the cash, the close that decides its end
+    (past all bars if none does), and what ``free`` and ``seen`` are then.
     """
     bars = market[1].size
     free, seen = ready

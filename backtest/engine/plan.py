@@ -31,14 +31,27 @@ Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
 
+CHUNK_BYTES = 2**20
+"""Values of one indicator that are computed before they are packed: what a core keeps at hand."""
+
+
 @dataclass(frozen=True)
 class _Compared:
-    """Columns that compare the rows of one indicator."""
+    """Columns that compare the rows of one indicator with numbers, in the order of the rows."""
 
-    indicator: Indicator
-    rows: dict[str, Array]  # parameters by name, [row]
     row: Ints  # of each column
     level: npt.NDArray[np.float64]
+    above: npt.NDArray[np.bool_]
+    equal: bool
+    first: int
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Columns that compare the rows of one indicator with those of another."""
+
+    indicators: tuple[Indicator, Indicator]
+    row: tuple[Ints, Ints]  # of each column
     above: npt.NDArray[np.bool_]
     equal: bool
     first: int
@@ -57,7 +70,7 @@ class _Counted:
 class _Measured:
     """Guards of all sets, as :class:`Limits` without what each symbol adds."""
 
-    indicators: list[tuple[Indicator, dict[str, Array]]]  # in the order of their levels
+    indicators: list[Indicator]  # in the order of their levels
     times: npt.NDArray[np.float64]
     row: Ints
     longest: Ints
@@ -84,7 +97,9 @@ class Plan:
 
     def __init__(self, rules: Rules):
         self.size = rules.size
-        self._steps: list[_Compared | _Counted] = []
+        self._compared: dict[Indicator, list[_Compared]] = {}
+        self._paired: list[_Paired] = []
+        self._counted: list[_Counted] = []
         self._rows: dict[Indicator, tuple[dict[str, Array], Ints]] = {}
         self._known: dict[Condition, Ints] = {}
         self.columns = 2
@@ -99,28 +114,45 @@ class Plan:
         words = (bars.size + WORD - 1) // WORD
         columns = np.empty((self.columns, words), dtype=np.uint64)  # [C, W]
         columns[NEVER], columns[ALWAYS] = 0, ~np.uint64(0)
-        values: dict[Indicator, Array] = {}
+        whole: dict[Indicator, Array] = {}
 
-        def values_of(indicator: Indicator, rows: dict[str, Array]) -> Array:
-            if indicator not in values:
-                values[indicator] = indicator.compute(bars, **rows)
-            return values[indicator]  # [K, T]
+        def values_of(indicator: Indicator) -> Array:
+            if indicator not in whole:
+                whole[indicator] = indicator.compute(bars, **self._rows[indicator][0])
+            return whole[indicator]  # [K, T]
 
-        for step in self._steps:
-            if isinstance(step, _Counted):
-                out = columns[step.first : step.first + len(step.needed)]
-                bits.count(columns, step.voters, step.needed, out)
-                continue
-            told = values_of(step.indicator, step.rows)
-            out = columns[step.first : step.first + len(step.row)]
-            bits.pack(told, (step.row, step.level, step.above), step.equal, out)
+        for pair in self._paired:
+            first, second = (values_of(one) for one in pair.indicators)
+            out = columns[pair.first : pair.first + len(pair.above)]
+            bits.pack_pairs((first, second), (*pair.row, pair.above), pair.equal, out)
+        for indicator, steps in self._compared.items():
+            self._pack(indicator, steps, bars, columns)
+        for step in self._counted:
+            out = columns[step.first : step.first + len(step.needed)]
+            bits.count(columns, step.voters, step.needed, out)
         long, leave_long, short, leave_short = self._sides
         if self._guards is None:
             return Signals(columns, long, leave_long, short, leave_short)
         known = self._guards
-        levels = [np.ones((1, bars.size)), *(values_of(*one) for one in known.indicators)]
+        levels = [np.ones((1, bars.size)), *map(values_of, known.indicators)]
         limits = Limits(known.times, known.row, known.longest, np.concatenate(levels))
         return Signals(columns, long, leave_long, short, leave_short, limits)
+
+    def _pack(
+        self, indicator: Indicator, steps: list[_Compared], bars: SymbolBars, columns: Array
+    ) -> None:
+        """Compute an indicator some rows at a time, and pack what is asked of them."""
+        rows, _ = self._rows[indicator]
+        count = len(next(iter(rows.values()))) if rows else 1
+        size = max(16, CHUNK_BYTES // (8 * max(1, bars.size)))
+        for start in range(0, count, size):
+            part = {name: values[start : start + size] for name, values in rows.items()}
+            told = indicator.compute(bars, **part)  # [K, T]
+            for step in steps:
+                lo, hi = np.searchsorted(step.row, (start, start + size))
+                out = columns[step.first + lo : step.first + hi]
+                asked = (step.row[lo:hi] - start, step.level[lo:hi], step.above[lo:hi])
+                bits.pack(told, asked, step.equal, out)
 
     def targets(self, bars: SymbolBars) -> Array:
         """Positions wanted of one symbol at each close; ``[param, bar]``.
@@ -142,7 +174,7 @@ class Plan:
         assert (STOP, TAKE, TRAIL, SIZE) == (0, 1, 2, 3)
         times = np.ones((len(measures), self.size))
         row = np.zeros(times.shape, dtype=np.int64)
-        indicators: list[tuple[Indicator, dict[str, Array]]] = []
+        indicators: list[Indicator] = []
         first: dict[Indicator, int] = {}
         count = 1
         for m, measure in enumerate(measures):
@@ -150,11 +182,11 @@ class Plan:
                 continue
             times[m] = self._spread(measure.times, float)
             if measure.of is not None:
-                rows, which = self._rows_of(measure.of)
+                which = self._row_of(measure.of)
                 if measure.of not in first:
                     first[measure.of] = count
                     count += int(which.max(initial=0)) + 1
-                    indicators.append((measure.of, rows))
+                    indicators.append(measure.of)
                 row[m] = first[measure.of] + which
         return _Measured(indicators, times, row, self._spread(guards.longest, int))
 
@@ -172,15 +204,19 @@ class Plan:
         return self._known[condition]
 
     def _comparison(self, told: Comparison) -> Ints:
-        rows, row = self._rows_of(told.indicator)
-        level, above = self._spread(told.level, float), self._spread(told.above, bool)
+        row, above = self._row_of(told.indicator), self._spread(told.above, bool)
+        if isinstance(told.level, Indicator):
+            other = self._row_of(told.level)
+            kinds, which = _different([row, other, above])
+            first = self._take(len(kinds))
+            pair, at = (told.indicator, told.level), (row[kinds], other[kinds])
+            self._paired.append(_Paired(pair, at, above[kinds], told.equal, first))
+            return first + which
+        level = self._spread(told.level, float)
         kinds, which = _different([row, level, above])
         first = self._take(len(kinds))
-        self._steps.append(
-            _Compared(
-                told.indicator, rows, row[kinds], level[kinds], above[kinds], told.equal, first
-            )
-        )
+        step = _Compared(row[kinds], level[kinds], above[kinds], told.equal, first)
+        self._compared.setdefault(told.indicator, []).append(step)
         return first + which
 
     def _votes(self, told: Votes) -> Ints:
@@ -188,11 +224,11 @@ class Plan:
         needed = np.clip(self._spread(told.needed, int), 0, len(told.of) + 1)
         kinds, which = _different([*voters.T, needed])
         first = self._take(len(kinds))
-        self._steps.append(_Counted(voters[kinds], needed[kinds], first))
+        self._counted.append(_Counted(voters[kinds], needed[kinds], first))
         return first + which
 
-    def _rows_of(self, indicator: Indicator) -> tuple[dict[str, Array], Ints]:
-        """Different parameters of an indicator, and which of them each set has."""
+    def _row_of(self, indicator: Indicator) -> Ints:
+        """Row of an indicator for each set; its different parameters are kept."""
         if indicator not in self._rows:
             if indicator.by:
                 kinds, row = _different(list(indicator.by.values()))
@@ -200,7 +236,7 @@ class Plan:
             else:
                 rows, row = {}, np.zeros(self.size, dtype=np.int64)
             self._rows[indicator] = rows, row
-        return self._rows[indicator]
+        return self._rows[indicator][1]
 
     def _spread(self, value: Any, kind: type) -> Array:
         return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=kind), (self.size,)))

@@ -40,22 +40,51 @@ def ema(rows: Floats, source: Ints, spans: Ints) -> Floats:
     >>> ema(np.array([[np.nan, 1.0, 2.0]]), np.array([0]), np.array([3]))[0].tolist()
     [nan, 1.0, 1.5]
     """
-    bars = rows.shape[1]
-    out = np.full((source.size, bars), np.nan)
-    for k in range(source.size):
-        if spans[k] == 1:
-            out[k] = rows[source[k]]
-            continue
-        new = 2.0 / (spans[k] + 1.0)
-        old = 1.0 - new
-        level = np.nan
-        for t in range(bars):
-            value = rows[source[k], t]
-            if np.isnan(value):
-                continue
-            level = value if np.isnan(level) else new * value + old * level
-            out[k, t] = level
+    out = np.empty((source.size, rows.shape[1]))
+    missing = rows.size == 0
+    for row in rows:
+        for value in row:
+            missing |= np.isnan(value)
+    fours = 0 if missing else source.size - source.size % 4
+    for k in range(0, fours, 4):
+        _ema_four(rows, source, spans, k, out)
+    for k in range(fours, source.size):
+        _ema_one(rows[source[k]], spans[k], out[k])
     return out
+
+
+@njit(cache=True, nogil=True)
+def _ema_one(values: Floats, span: int, out: Floats) -> None:
+    new = 2.0 / (span + 1.0)
+    old = 1.0 - new
+    level = np.nan
+    for t in range(values.size):
+        value = values[t]
+        if np.isnan(value):
+            out[t] = np.nan
+            continue
+        level = value if np.isnan(level) else new * value + old * level
+        out[t] = level
+
+
+@njit(cache=True, nogil=True)
+def _ema_four(rows: Floats, source: Ints, spans: Ints, k: int, out: Floats) -> None:
+    """Averages ``k`` to ``k + 3``, of values that are all there.
+
+    Each bar of an average waits for the bar before, but not for the other averages.
+    """
+    a, b, c, d = rows[source[k]], rows[source[k + 1]], rows[source[k + 2]], rows[source[k + 3]]
+    new = 2.0 / (spans[k : k + 4] + 1.0)
+    new_a, new_b, new_c, new_d = new[0], new[1], new[2], new[3]
+    old_a, old_b, old_c, old_d = 1.0 - new_a, 1.0 - new_b, 1.0 - new_c, 1.0 - new_d
+    level_a, level_b, level_c, level_d = a[0], b[0], c[0], d[0]
+    out[k, 0], out[k + 1, 0], out[k + 2, 0], out[k + 3, 0] = level_a, level_b, level_c, level_d
+    for t in range(1, rows.shape[1]):
+        level_a = new_a * a[t] + old_a * level_a
+        level_b = new_b * b[t] + old_b * level_b
+        level_c = new_c * c[t] + old_c * level_c
+        level_d = new_d * d[t] + old_d * level_d
+        out[k, t], out[k + 1, t], out[k + 2, t], out[k + 3, t] = level_a, level_b, level_c, level_d
 
 
 @njit(cache=True, nogil=True)
@@ -81,24 +110,46 @@ def sma(values: Floats, windows: Ints) -> Floats:
     >>> sma(np.array([1.0, 2.0, 6.0]), np.array([2]))[0].tolist()
     [nan, 1.5, 4.0]
     """
-    bars = values.size
-    out = np.full((windows.size, bars), np.nan)
+    out = sums(values, windows)
     for k in range(windows.size):
-        w = windows[k]
-        for t in range(w - 1, bars):
-            total = 0.0
-            for i in range(t - w + 1, t + 1):
-                total += values[i]
-            out[k, t] = total / w
+        for t in range(values.size):
+            out[k, t] /= windows[k]
     return out
 
 
-def average_gap(bars: SymbolBars, *, fast: Ints, slow: Ints) -> Floats:
-    """How far the fast simple average of closes lies above the slow one; ``[row, bar]``."""
-    windows, which = np.unique(np.concatenate([fast, slow]), return_inverse=True)
-    averages = sma(bars.close, windows)
-    gap: Floats = averages[which[: fast.size]] - averages[which[fast.size :]]
-    return gap
+@njit(cache=True, nogil=True)
+def sums(values: Floats, windows: Ints) -> Floats:
+    """Sums of the last ``w`` values, each from its first to its last.
+
+    Parameters
+    ----------
+    values : float64, ``[bar]``
+    windows : int64, ``[window]``
+        Each at least 1, in bars.
+
+    Returns
+    -------
+    float64, ``[window, bar]``
+        NaN before the first full window and where a value in it is missing.
+    """
+    out = np.full((windows.size, values.size), np.nan)
+    for k in range(windows.size):
+        if windows[k] > values.size:
+            continue
+        totals = out[k, windows[k] - 1 :]
+        totals[:] = 0.0
+        # One value of all windows at a time: their additions are those of one vector.
+        for i in range(windows[k]):
+            part = values[i : i + totals.size]
+            for t in range(totals.size):
+                totals[t] += part[t]
+    return out
+
+
+def average(bars: SymbolBars, *, window: Ints) -> Floats:
+    """Simple averages of closes; ``[row, bar]``."""
+    averages: Floats = sma(bars.close, window)
+    return averages
 
 
 def macd_histogram(bars: SymbolBars, *, fast: Ints, slow: Ints, signal: Ints) -> Floats:
@@ -120,6 +171,13 @@ def macd_histogram(bars: SymbolBars, *, fast: Ints, slow: Ints, signal: Ints) ->
     """
     spans, which = np.unique(np.concatenate([fast, slow]), return_inverse=True)
     averages = ema(bars.close[None], np.zeros(spans.size, dtype=np.int64), spans)
-    macd = averages[which[: fast.size]] - averages[which[fast.size :]]  # [K, T]
-    histogram: Floats = macd - ema(macd, np.arange(signal.size), signal)
-    return histogram
+    macd = np.empty((fast.size, bars.size))
+    _differences(averages, which[: fast.size], which[fast.size :], macd)
+    return np.subtract(macd, ema(macd, np.arange(signal.size), signal), out=macd)
+
+
+@njit(cache=True, nogil=True)
+def _differences(rows: Floats, first: Ints, second: Ints, out: Floats) -> None:
+    for k in range(first.size):
+        for t in range(rows.shape[1]):
+            out[k, t] = rows[first[k], t] - rows[second[k], t]

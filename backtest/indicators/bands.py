@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def distance(values: Floats, windows: Ints) -> Floats:
     """Compute ``(value - mean) / deviation`` over the last ``w`` values, today's included.
 
@@ -47,10 +47,18 @@ def distance(values: Floats, windows: Ints) -> Floats:
     out = np.full((windows.size, bars), np.nan)
     for k in range(windows.size):
         w = windows[k]
-        for t in range(w - 1, bars):
-            mean, squares = means[k, t], 0.0
-            for i in range(t - w + 1, t + 1):
-                squares += (values[i] - mean) * (values[i] - mean)
-            if squares > 0.0:
-                out[k, t] = (values[t] - mean) / np.sqrt(squares / w)
+        if w > bars:
+            continue
+        # All windows at once, each from its first value to its last.
+        middle, squares = means[k, w - 1 :], out[k, w - 1 :]
+        squares[:] = 0.0
+        for i in range(w):
+            part = values[i : i + squares.size]
+            for t in range(squares.size):
+                away = part[t] - middle[t]
+                squares[t] += away * away
+        for t in range(squares.size):
+            deviation = np.sqrt(squares[t] / w)
+            away = values[t + w - 1] - middle[t]
+            squares[t] = away / deviation if deviation > 0.0 else np.nan
     return out

@@ -1,6 +1,6 @@
 """Where a close lies against the highest and the lowest of the closes before it.
 
-For: channels as fast kernels, batched over windows for one symbol. Not for: channels of highs and
+For: channels, batched over windows for one symbol. Not for: channels of highs and
 lows inside bars.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from backtest.market.panel import SymbolBars
 
@@ -51,21 +50,21 @@ def lowest_before(bars: SymbolBars, *, window: Ints) -> Floats:
     return lowest
 
 
-@njit(cache=True, nogil=True)
 def _over_highest(close: Floats, windows: Ints) -> Floats:
-    bars = close.size
-    out = np.full((windows.size, bars), np.nan)
-    # Bars whose closes fall from the first to the last: the first is the highest of a window.
-    queue = np.empty(bars, dtype=np.int64)
-    for k in range(windows.size):
-        head, tail = 0, 0
-        for t in range(bars):
-            if t >= windows[k]:
-                while queue[head] < t - windows[k]:
-                    head += 1
-                out[k, t] = close[t] - close[queue[head]]
-            while tail > head and close[queue[tail - 1]] <= close[t]:
-                tail -= 1
-            queue[tail] = t
-            tail += 1
+    out = np.full((windows.size, close.size), np.nan)
+    # Highest of the last 1, 2, 4 and so on; two of them cover any window.
+    highest, length = [close], 1
+    while 2 * length <= min(windows.max(initial=1), close.size):
+        last = highest[-1].copy()
+        np.maximum(last[length:], highest[-1][:-length], out=last[length:])
+        highest.append(last)
+        length *= 2
+    for k, window in enumerate(windows.tolist()):
+        if window < close.size:
+            level = window.bit_length() - 1
+            runs, apart = highest[level], window - (1 << level)
+            first = runs[window - 1 - apart : close.size - 1 - apart]
+            np.subtract(
+                close[window:], np.maximum(first, runs[window - 1 : -1]), out=out[k, window:]
+            )
     return out

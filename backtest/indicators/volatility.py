@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from backtest.indicators.averages import sma
 from backtest.market.panel import SymbolBars
 
 Floats = npt.NDArray[np.float64]
@@ -74,21 +75,21 @@ def return_deviation(bars: SymbolBars, *, window: Ints) -> Floats:
     float64, ``[row, bar]``
         As a fraction, per bar; NaN on the first ``w`` bars.
     """
-    return _return_deviation(bars.close, window)
+    moves = bars.close[1:] / bars.close[:-1] - 1.0
+    out = np.full((window.size, bars.size), np.nan)
+    if bars.size > 1:
+        _deviations(moves, sma(moves, window), window, out[:, 1:])
+    return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _return_deviation(close: Floats, windows: Ints) -> Floats:
-    bars = close.size
-    out = np.full((windows.size, bars), np.nan)
+def _deviations(values: Floats, means: Floats, windows: Ints, out: Floats) -> None:
+    """Deviations of the last ``w`` values from their mean, one less below."""
     for k in range(windows.size):
         w = windows[k]
-        for t in range(w, bars):
-            total, squares = 0.0, 0.0
+        for t in range(w - 1, values.size):
+            squares = 0.0
             for i in range(t - w + 1, t + 1):
-                total += close[i] / close[i - 1] - 1.0
-            for i in range(t - w + 1, t + 1):
-                away = close[i] / close[i - 1] - 1.0 - total / w
+                away = values[i] - means[k, t]
                 squares += away * away
             out[k, t] = np.sqrt(squares / (w - 1))
-    return out

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from backtest.indicators.averages import sma
+from backtest.indicators.averages import sma, sums
 from backtest.market.panel import SymbolBars
 
 Floats = npt.NDArray[np.float64]
@@ -49,23 +48,12 @@ def money_flow_index(bars: SymbolBars, *, window: Ints) -> Floats:
     G. Quong, A. Soudack, Volume-weighted RSI: money flow, Technical Analysis of Stocks and
     Commodities, 1989.
     """
-    return _money_flow_index((bars.high + bars.low + bars.close) / 3.0, bars.volume, window)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _money_flow_index(typical: Floats, volume: Floats, windows: Ints) -> Floats:
-    bars = typical.size
-    out = np.full((windows.size, bars), np.nan)
-    for k in range(windows.size):
-        for t in range(windows[k], bars):
-            up, down, known = 0.0, 0.0, True
-            for i in range(t - windows[k] + 1, t + 1):
-                flow = typical[i] * volume[i]
-                known &= not np.isnan(flow)
-                if typical[i] > typical[i - 1]:
-                    up += flow
-                elif typical[i] < typical[i - 1]:
-                    down += flow
-            if known:
-                out[k, t] = 50.0 if up + down == 0.0 else 100.0 * up / (up + down)
-    return out
+    typical = (bars.high + bars.low + bars.close) / 3.0
+    flow = typical * bars.volume
+    moved = np.sign(np.diff(typical, prepend=np.nan))
+    known = np.isfinite(flow) & np.isfinite(moved)
+    up = sums(np.where(known, np.where(moved > 0.0, flow, 0.0), np.nan), window)
+    down = sums(np.where(known, np.where(moved < 0.0, flow, 0.0), np.nan), window)
+    both = up + down
+    index = np.where(np.isnan(both), np.nan, 50.0)
+    return np.divide(100.0 * up, both, out=index, where=both > 0.0)

@@ -11,7 +11,17 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from backtest.conditions import Fixed, Guards, Indicator, Measure, Rules, above, all_of, below
+from backtest.conditions import (
+    Comparison,
+    Fixed,
+    Guards,
+    Indicator,
+    Measure,
+    Rules,
+    above,
+    all_of,
+    below,
+)
 from backtest.engine import reference
 from backtest.indicators import plain
 from backtest.indicators.channels import highest_before, lowest_before
@@ -69,12 +79,10 @@ class ChannelBreakout:
         calm = Indicator(_calm, {"window": np.full(grid.size, DEVIATION_WINDOW)})
         return Rules(
             size=grid.size,
-            enter_long=above(Indicator(highest_before, {"window": grid["entry"]}), 0.0),
-            exit_long=below(Indicator(lowest_before, {"window": grid["exit"]}), 0.0),
-            enter_short=all_of(
-                both, below(Indicator(lowest_before, {"window": grid["entry"]}), 0.0)
-            ),
-            exit_short=above(Indicator(highest_before, {"window": grid["exit"]}), 0.0),
+            enter_long=_new_high(grid["entry"]),
+            exit_long=_new_low(grid["exit"]),
+            enter_short=all_of(both, _new_low(grid["entry"])),
+            exit_short=_new_high(grid["exit"]),
             guards=Guards(
                 stop_loss=_unless_none(grid["stop_loss"]),
                 take_profit=_unless_none(grid["take_profit"]),
@@ -135,6 +143,14 @@ class ChannelBreakout:
                 "volatility_target": (0.0, 0.01),
             },
         )
+
+
+def _new_high(window: Ints) -> Comparison:
+    return above(Indicator(highest_before, {"window": window}), 0.0)
+
+
+def _new_low(window: Ints) -> Comparison:
+    return below(Indicator(lowest_before, {"window": window}), 0.0)
 
 
 def _or_infinite(value: Floats) -> Floats:

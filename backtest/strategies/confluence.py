@@ -15,7 +15,7 @@ from backtest.conditions import Comparison, Guards, Indicator, Measure, Rules, V
 from backtest.conditions import at_least as at_or_above
 from backtest.engine import reference
 from backtest.indicators import bands, plain
-from backtest.indicators.averages import average_gap, macd_histogram
+from backtest.indicators.averages import average, macd_histogram
 from backtest.indicators.volatility import true_range
 from backtest.indicators.volume import money_flow_index, relative_volume
 from backtest.market.panel import SymbolBars
@@ -80,7 +80,8 @@ class Confluence:
 
     def rules(self, grid: ParamGrid) -> Rules:
         """When a grid's positions open and close, and how large they are."""
-        trend = Indicator(average_gap, {"fast": grid["fast_ma"], "slow": grid["slow_ma"]})
+        fast = Indicator(average, {"window": grid["fast_ma"]})
+        slow = Indicator(average, {"window": grid["slow_ma"]})
         flow = Indicator(money_flow_index, _all(grid, "window", FLOW_WINDOW))
         names = ("fast", "slow", "signal")
         macd = Indicator(macd_histogram, {name: grid[f"macd_{name}"] for name in names})
@@ -89,13 +90,13 @@ class Confluence:
         distance = Indicator(true_range, _all(grid, "window", RANGE_WINDOW))
         room = Indicator(_stops_in_price, _all(grid, "window", RANGE_WINDOW))
         rise: tuple[Comparison, ...] = (
-            above(trend, 0.0),
+            above(fast, slow),
             below(flow, grid["mfi_oversold"]),
             above(macd, 0.0),
             below(away, -grid["bb_width"]),
         )
         fall: tuple[Comparison, ...] = (
-            below(trend, 0.0),
+            below(fast, slow),
             above(flow, grid["mfi_overbought"]),
             below(macd, 0.0),
             above(away, grid["bb_width"]),

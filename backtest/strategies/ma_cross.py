@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backtest.conditions import Fixed, Indicator, Rules, above, all_of, any_of, at_least, below
 from backtest.indicators import plain
-from backtest.indicators.averages import average_gap
+from backtest.indicators.averages import average
 from backtest.indicators.volume import relative_volume
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params, Range
@@ -47,13 +47,14 @@ class MaCross:
 
     def rules(self, grid: ParamGrid) -> Rules:
         """When a grid's positions open and close."""
-        gap = Indicator(average_gap, {"fast": grid["fast"], "slow": grid["slow"]})
+        fast = Indicator(average, {"window": grid["fast"]})
+        slow = Indicator(average, {"window": grid["slow"]})
         threshold = grid["volume_threshold"]
         confirmed = any_of(Fixed(threshold == 0.0), at_least(Indicator(relative_volume), threshold))
         return Rules(
             size=grid.size,
-            enter_long=all_of(above(gap, 0.0), confirmed),
-            exit_long=below(gap, 0.0),
+            enter_long=all_of(above(fast, slow), confirmed),
+            exit_long=below(fast, slow),
         )
 
     def reference(self, bars: SymbolBars, params: Params) -> list[int]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backtest.conditions import Fixed, Indicator, Rules, above, all_of, below
 from backtest.indicators import plain
-from backtest.indicators.averages import macd_histogram, sma
+from backtest.indicators.averages import average, macd_histogram
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params, Range
 from backtest.strategy import STRATEGIES
@@ -47,13 +47,13 @@ class MacdTrend:
         """When a grid's positions open and close."""
         names = ("fast", "slow", "signal")
         histogram = Indicator(macd_histogram, {name: grid[name] for name in names})
-        trend = Indicator(_over_trend, {"trend": grid["trend"]})
+        close, trend = Indicator(_close), Indicator(average, {"window": grid["trend"]})
         both = Fixed(grid["sides"] == "both")
         return Rules(
             size=grid.size,
-            enter_long=all_of(above(histogram, 0.0), above(trend, 0.0)),
+            enter_long=all_of(above(histogram, 0.0), above(close, trend)),
             exit_long=below(histogram, 0.0),
-            enter_short=all_of(both, below(histogram, 0.0), below(trend, 0.0)),
+            enter_short=all_of(both, below(histogram, 0.0), below(close, trend)),
             exit_short=above(histogram, 0.0),
         )
 
@@ -89,10 +89,8 @@ class MacdTrend:
         )
 
 
-def _over_trend(bars: SymbolBars, *, trend: Spans) -> Floats:
-    """How far the close lies above its simple average; ``[row, bar]``."""
-    over: Floats = bars.close - sma(bars.close, trend)
-    return over
+def _close(bars: SymbolBars) -> Floats:
+    return bars.close[None]
 
 
 STRATEGIES.register("macd_trend")(MacdTrend())
