@@ -33,7 +33,7 @@ def run_backtest(
     source : pathlib.Path
         Bars.
     engine : str
-        ``events`` or ``reference``; the others say that they are not there yet.
+        As ``backtest.engine.sweep.backtest`` takes it.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def run_backtest(
         Anything wrong in what was handed in.
     """
     from backtest.engine.costs import cost_per_side
-    from backtest.engine.sweep import backtest
+    from backtest.engine.sweep import backtest, fast_engine
     from backtest.strategy import STRATEGIES
     from backtest.tables import equity_table, metrics_table, trades_table
 
@@ -65,7 +65,7 @@ def run_backtest(
         "strategy": strategy,
         "params": chosen.model_dump(),
         "cost_bps": cost_bps,
-        "engine": engine,
+        "engine": fast_engine(rule) if engine == "events" else engine,
         **loaded.about(),
     }
     write_json(folder / "backtest.json", about)

@@ -93,6 +93,7 @@ def run_sweep(
         ``E_DEVICE``: a device that no engine here can use.
     """
     from backtest.engine.costs import cost_per_side
+    from backtest.engine.sweep import fast_engine
     from backtest.strategy import STRATEGIES
 
     started = time.perf_counter()
@@ -105,7 +106,7 @@ def run_sweep(
     loaded.write_quarantine(folder)
     summary = {
         **{"strategy": strategy, "sets": grid.size, "infeasible": infeasible},
-        **{"cost_bps": cost_bps, "engine": "events", "device": device, **asked.about()},
+        **{"cost_bps": cost_bps, "engine": fast_engine(rule), "device": device, **asked.about()},
         **loaded.about(),
     }
     if book is not None:
@@ -176,8 +177,8 @@ def _measured(
     """Write what every set earned on every symbol, one symbol at a time; the sets ranked."""
     import numpy as np
 
-    from backtest.engine.events import COLUMNS
     from backtest.engine.sweep import stream_metrics
+    from backtest.engine.tally import COLUMNS
     from backtest.tables import parameter_table, sweep_rows
 
     sets, sharpe = parameter_table(grid), np.zeros(grid.size)

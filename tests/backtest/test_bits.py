@@ -68,6 +68,37 @@ def test_comparisons_say_what_numpy_says(bars, seeds, seed):
 
 @quick
 @given(sizes, st.integers(1, 9), st.integers(0, 99))
+def test_indicators_are_compared_bar_by_bar(bars, sets, seed):
+    rng, panel = np.random.default_rng(seed), market(seed, bars)
+    first, second = (rng.integers(0, 4, sets) for _ in range(2))
+    up = rng.random(sets) < 0.5
+    pair = Indicator(noise, {"seed": first}), Indicator(noise, {"seed": second + 9})
+    a, b = noise(panel, seed=first), noise(panel, seed=second + 9)
+    for equal in (False, True):
+        got = unpacked(planned(Comparison(*pair, up, equal), sets), panel)
+        beyond = np.where(up[:, None], a > b, a < b)
+        np.testing.assert_array_equal(got, beyond | (equal & (a == b)))
+
+
+def test_rows_that_are_packed_in_parts_say_the_same(monkeypatch):
+    rng, panel, sets = np.random.default_rng(5), market(5, 170), 80
+    indicator = Indicator(noise, {"seed": rng.integers(0, 60, sets)})
+    conditions = [
+        Comparison(indicator, rng.integers(-3, 4, sets).astype(float), rng.random(sets) < 0.5)
+        for _ in range(3)
+    ]
+    plan = planned(Votes(tuple(conditions), rng.integers(1, 4, sets)), sets)
+    whole = unpacked(plan, panel)
+    monkeypatch.setattr("backtest.engine.plan.CHUNK_BYTES", 1)
+    calls = []
+    compute = indicator.compute
+    object.__setattr__(indicator, "compute", lambda *a, **k: calls.append(1) or compute(*a, **k))
+    np.testing.assert_array_equal(unpacked(plan, panel), whole)
+    assert len(calls) > 1
+
+
+@quick
+@given(sizes, st.integers(1, 9), st.integers(0, 99))
 def test_votes_are_counted(bars, voters, seed):
     sets, rng, panel = 7, np.random.default_rng(seed), market(seed, bars)
     rows = [rng.integers(0, 3, sets) for _ in range(voters)]

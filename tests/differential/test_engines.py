@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from backtest.engine import events, reference
 from backtest.engine.books import mix_book, sweep_book
 from backtest.engine.sweep import backtest, sweep_metrics
+from backtest.engine.tally import COLUMNS
 from backtest.portfolio.book import book_weights, simulate_book
 from backtest.result import Account, Trades
 from backtest.strategy import STRATEGIES
@@ -71,7 +72,7 @@ def test_columns_of_a_sweep_equal_the_metrics_of_each_account(name):
     rule = STRATEGIES.get(name)
     grid = rule.candidates()
     swept = sweep_metrics(panel, rule, grid, cost=0.001)
-    assert tuple(swept) == events.COLUMNS
+    assert tuple(swept) == COLUMNS
     for i in range(0, grid.size, 23):
         table = metrics_table(panel, backtest(panel, rule, grid.set(i), cost=0.001))
         for s, symbol in enumerate(panel.symbols):

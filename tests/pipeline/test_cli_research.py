@@ -135,7 +135,6 @@ def test_parameters_from_a_file(market: Path, tmp_path: Path):
         ({"--symbols": "SYN01"}, "E_SYMBOL"),
         ({"--cost-bps": -1}, "E_COST"),
         ({"--cost-bps": "nan"}, "E_COST"),
-        ({"--engine": "lanes"}, "E_ENGINE"),
         ({"--engine": "execution"}, "E_ENGINE"),
         ({"--calendar": "NOWHERE"}, "E_CALENDAR"),
         ({"--out": "/dev/null/x"}, "E_OUT"),
@@ -153,6 +152,31 @@ def test_a_wrong_backtest_is_one_line(
     ran = weathervane("backtest", *(word for pair in options.items() for word in pair))
     assert ran.code == 1
     assert said in ran.error_line
+
+
+def test_every_engine_tells_the_same_trades_of_a_rule_with_guards(market: Path, tmp_path: Path):
+    params = {"sides": "both", "entry": 20, "exit": 10, "stop_loss": 0.05, "longest": 15}
+    params |= {"take_profit": 0.2, "trailing_stop": 0.06, "volatility_target": 0.01}
+    told = {}
+    for engine in ("events", "lanes", "reference"):
+        out = tmp_path / engine
+        told_by = ("backtest", "--strategy", "channel_breakout", "--params", json.dumps(params))
+        ran = weathervane(*told_by, "--data", market, "--engine", engine, "--out", out)
+        assert ran.code == 0, ran.error
+        told[engine] = pl.read_csv(out / "trades.csv")
+    used = json.loads((tmp_path / "events" / "backtest.json").read_text())["engine"]
+    assert used == "lanes"
+    assert told["events"].height > 20
+    assert told["events"]["bars_held"].max() <= 15
+    whole = ("symbol", "entry_date", "exit_date", "entry_price", "exit_price", "bars_held")
+    for engine in ("lanes", "reference"):
+        assert told[engine].select(whole).equals(told["events"].select(whole))
+        for column in ("quantity", "net_return"):
+            np.testing.assert_allclose(
+                told[engine][column].fill_null(0.0),
+                told["events"][column].fill_null(0.0),
+                rtol=1e-9,
+            )
 
 
 def test_rows_set_aside_are_named_and_the_rest_goes_on(market: Path, tmp_path: Path):
