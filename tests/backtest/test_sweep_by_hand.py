@@ -5,6 +5,7 @@ For: `tests/golden/sweep_by_hand.json`. Not for: random markets (`tests/differen
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_the_sets_show_what_they_are_there_for():
     assert trades["rsi_reversion"] == []
     assert trades["ma_cross"][-1]["exit"] == -1
     legs = trades["momentum"]
-    reversals = [a for a, b in zip(legs, legs[1:], strict=False) if a["exit"] == b["entry"]]
+    reversals = [a for a, b in itertools.pairwise(legs) if a["exit"] == b["entry"]]
     assert len(reversals) == 3
     assert all(trade["side"] == 1 for trade in trades["bollinger_reversion"])
 

@@ -23,7 +23,7 @@ ORIGIN = (
     "deviations; rsi_reversion: Wilder's averages as fractions). A target at close t is filled at "
     "open t + 1, exit before entry. With f = .001 a long trade earns exit / entry x (1 - f) / (1 + "
     "f) - 1; a short one sells cash / (entry (1 + f)) shares for entry (1 - f) each and buys them "
-    "back for exit (1 + f) each, so that it earns (entry (1 - f) - exit (1 + f)) / (entry (1 + f)). "
+    "back for exit (1 + f) each: (entry (1 - f) - exit (1 + f)) / (entry (1 + f)). "
     "`working` says so for each trade and can be typed into a pocket calculator. Columns: equity "
     "starts at 1 and is marked at each close; turnover is what is traded over the equity of the "
     "close before; deviation with n - 1, downside with n, years of 252 bars."
