@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WIDEST_BOOK = 4096
 """Most parameter sets whose book returns fit one table."""
 
-SETS_AT_ONCE = 2**18
+SETS_AT_ONCE = 2**17
 """Most parameter sets measured in one go: what a sweep holds in memory does not grow beyond."""
 
 BEST_SHOWN = 5
