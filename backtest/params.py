@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,9 @@ from backtest.errors import ParameterError
 from backtest.registry import closest
 
 Column = npt.NDArray[Any]
+
+MOST_SETS = 2**24
+"""Most parameter sets of one grid; beyond, the columns alone would fill a small machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +107,7 @@ class Params(BaseModel):
                 f"parameters must be an object of names and values, not {type(values).__name__}",
                 fix='write them as {"name": value}',
             )
-        for name in values:
-            if name not in cls.model_fields:
-                raise ParameterError(
-                    f"unknown parameter {name!r}", fix=closest(str(name), list(cls.model_fields))
-                )
-        try:
-            params = cls.model_validate(dict(values))
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(p) for p in first["loc"])
-            raise ParameterError(
-                f"parameter {name!r} = {first['input']!r}: {first['msg']}",
-                fix="see `weathervane schema` for the bounds",
-            ) from None
+        params = cls.model_validate(_checked(cls, values))
         if not cls.feasible(ParamGrid.of(cls, [params.model_dump()]))[0]:
             raise ParameterError(
                 f"parameters {params.model_dump()} break a rule between parameters",
@@ -186,16 +176,9 @@ class ParamGrid:
     @classmethod
     def of(cls, params: type[Params], rows: Sequence[Mapping[str, Any]]) -> ParamGrid:
         """Build from plain rows that are complete and within bounds."""
-        whole = params.integers()
-        columns: dict[str, Column] = {}
-        for name in params.model_fields:
-            values = [row[name] for row in rows]
-            if name in whole:
-                columns[name] = np.asarray(values, dtype=np.int64)
-            elif name in params.ranges():
-                columns[name] = np.asarray(values, dtype=np.float64)
-            else:
-                columns[name] = np.asarray(values)
+        columns = {
+            name: _column(params, name, [row[name] for row in rows]) for name in params.model_fields
+        }
         return cls(params, columns)
 
     @classmethod
@@ -215,43 +198,65 @@ class ParamGrid:
         ParameterError
             A row is out of bounds or has an unknown name, or no row is left.
         """
-        full = []
+        values: dict[str, list[Any]] = {name: [] for name in params.model_fields}
         for row in rows:
-            for name in row:
-                if name not in params.model_fields:
-                    raise ParameterError(
-                        f"unknown parameter {name!r}",
-                        fix=closest(str(name), list(params.model_fields)),
-                    )
-            try:
-                full.append(params.model_validate(dict(row)).model_dump())
-            except ValidationError as error:
-                first = error.errors()[0]
-                name = ".".join(str(p) for p in first["loc"])
-                raise ParameterError(
-                    f"parameter {name!r} = {first['input']!r}: {first['msg']}",
-                    fix="see `weathervane schema` for the bounds",
-                ) from None
-        if not full:
-            raise ParameterError("the grid holds no parameter set", fix="give at least one")
-        grid = cls.of(params, full)
+            for name, value in _checked(params, row).items():
+                values[name].append(value)
+        if not rows:
+            raise _no_set()
+        return cls._keeping(params, {n: _column(params, n, v) for n, v in values.items()})
+
+    @classmethod
+    def product(cls, params: type[Params], values: Mapping[str, Sequence[Any]]) -> ParamGrid:
+        """Cartesian product of values per field; missing fields take their default."""
+        return cls.parse_product(params, values)[0]
+
+    @classmethod
+    def parse_product(
+        cls, params: type[Params], values: Mapping[str, Sequence[Any]]
+    ) -> tuple[ParamGrid, int]:
+        """As :func:`product`, the last field changing fastest, and count infeasible sets.
+
+        Each value is validated once, whatever the number of sets it stands in.
+
+        Raises
+        ------
+        ParameterError
+            As :func:`parse`; ``E_TOO_WIDE`` for more sets than ``MOST_SETS``.
+        """
+        for name in values:
+            _known(params, name)
+        size = math.prod(len(given) for given in values.values())
+        if size == 0:
+            raise _no_set()
+        _refuse_too_many(size)
+        first = {name: given[0] for name, given in values.items()}
+        base = _checked(params, first)
+        columns: dict[str, Column] = {}
+        for name in params.model_fields:
+            given = values.get(name, (base[name],))
+            alone = [_checked(params, {**first, name: value})[name] for value in given]
+            columns[name] = _column(params, name, alone)
+        repeats = size
+        for name, given in values.items():
+            repeats //= len(given)
+            one = np.repeat(columns[name], repeats)
+            columns[name] = np.tile(one, size // one.size)
+        for name in columns.keys() - values.keys():
+            columns[name] = np.repeat(columns[name], size)
+        return cls._keeping(params, columns)
+
+    @classmethod
+    def _keeping(cls, params: type[Params], columns: dict[str, Column]) -> tuple[ParamGrid, int]:
+        """Keep the sets that break no rule between parameters, and count the others."""
+        grid = cls(params, columns)
         keep = params.feasible(grid)
         if not keep.any():
             raise ParameterError(
                 f"all {grid.size} parameter sets break a rule between parameters",
                 fix="see `weathervane schema` for the rules",
             )
-        return grid.take(keep), int((~keep).sum())
-
-    @classmethod
-    def product(cls, params: type[Params], values: Mapping[str, Sequence[Any]]) -> ParamGrid:
-        """Cartesian product of values per field; missing fields take their default."""
-        names = list(values)
-        rows = [
-            dict(zip(names, combination, strict=True))
-            for combination in itertools.product(*(values[n] for n in names))
-        ]
-        return cls.parse(params, rows)[0]
+        return (grid, 0) if keep.all() else (grid.take(keep), int((~keep).sum()))
 
     @classmethod
     def sobol(cls, params: type[Params], n: int, *, seed: int) -> tuple[ParamGrid, int]:
@@ -262,7 +267,13 @@ class ParamGrid:
         grid : ParamGrid
             The feasible ones among the ``n`` drawn.
         infeasible : int
+
+        Raises
+        ------
+        ParameterError
+            ``E_TOO_WIDE`` for more sets than ``MOST_SETS``; or all of them are infeasible.
         """
+        _refuse_too_many(n)
         from scipy.stats import qmc  # a second and a half to import; only drawing needs it
 
         ranges, choices, whole = params.ranges(), params.choices(), params.integers()
@@ -287,12 +298,58 @@ class ParamGrid:
                 low, high = int(np.ceil(r.low)), int(np.floor(r.high))
                 columns[name] = np.minimum(low + (u * (high - low + 1)).astype(np.int64), high)
             elif r.log:
-                columns[name] = np.exp(np.log(r.low) + u * (np.log(r.high) - np.log(r.low)))
+                drawn = np.exp(np.log(r.low) + u * (np.log(r.high) - np.log(r.low)))
+                columns[name] = np.clip(drawn, r.low, r.high)
             else:
-                columns[name] = r.low + u * (r.high - r.low)
-        return cls.parse(params, cls(params, columns).rows())
+                columns[name] = np.clip(r.low + u * (r.high - r.low), r.low, r.high)
+        return cls._keeping(params, columns)
 
 
 def default_set(params: type[Params]) -> dict[str, Any]:
     """Plain values of the field defaults."""
     return params().model_dump()
+
+
+def _known(params: type[Params], name: str) -> None:
+    """Refuse a name that is no parameter."""
+    if name not in params.model_fields:
+        raise ParameterError(
+            f"unknown parameter {name!r}", fix=closest(str(name), list(params.model_fields))
+        )
+
+
+def _checked(params: type[Params], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values of one set, complete and within bounds; rules between them are not asked."""
+    for name in row:
+        _known(params, name)
+    try:
+        return params.model_validate(dict(row)).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(p) for p in first["loc"])
+        raise ParameterError(
+            f"parameter {name!r} = {first['input']!r}: {first['msg']}",
+            fix="see `weathervane schema` for the bounds",
+        ) from None
+
+
+def _column(params: type[Params], name: str, values: Sequence[Any]) -> Column:
+    """Valid values of one field as an array."""
+    if name in params.integers():
+        return np.asarray(values, dtype=np.int64)
+    if name in params.ranges():
+        return np.asarray(values, dtype=np.float64)
+    return np.asarray(values)
+
+
+def _no_set() -> ParameterError:
+    return ParameterError("the grid holds no parameter set", fix="give at least one")
+
+
+def _refuse_too_many(sets: int) -> None:
+    if sets > MOST_SETS:
+        raise ParameterError(
+            f"{sets:,} parameter sets, a grid holds at most {MOST_SETS:,}",
+            fix="give fewer values, or draw from them by --samples",
+            code="E_TOO_WIDE",
+        )

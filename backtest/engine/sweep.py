@@ -157,7 +157,7 @@ def stream_metrics(
 
     cores = _cores()
     # Several symbols at a time: handing over costs as much as measuring a small grid on one.
-    most = max(1, RESULT_BYTES // (8 * len(COLUMNS) * grid.size))
+    most = max(1, RESULT_BYTES // (8 * len(COLUMNS) * max(1, grid.size)))
     size = max(1, min(most, panel.shape[0] // (4 * cores)))
     parts = [
         range(start, min(start + size, panel.shape[0])) for start in range(0, panel.shape[0], size)

@@ -85,9 +85,25 @@ class Panel:
     member: Bools = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        """Make everybody a member where nothing else was said."""
+        """Make everybody a member where nothing else was said; refuse prices that are none.
+
+        Raises
+        ------
+        DataError
+            A cell that may be traded has an open or a close that is not a positive number.
+        """
         if self.member is None:
             object.__setattr__(self, "member", np.ones(self.tradable.shape, dtype=bool))
+        for name in ("open", "close"):
+            price = getattr(self, name)
+            bad = self.tradable & ~((price > 0.0) & (price < np.inf))
+            if bad.any():
+                row, column = (int(i) for i in np.argwhere(bad)[0])
+                raise DataError(
+                    f"{name} = {price[row, column]} cannot be traded",
+                    where=f"{self.symbols[row]} {self.dates[column]}",
+                    fix="mend the price, or make the cell not tradable",
+                )
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ whole or not at all. Not for: bars (``backtest.market.bars``) or the home (``pip
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ def read_json(path: Path) -> Any:
         raise DataError(
             "no such file", where=str(path), fix="check the path", code="E_JSON"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"not JSON: {error}", where=str(path), fix="mend the file", code="E_JSON"
         ) from None
@@ -50,7 +50,7 @@ def json_argument(text: str) -> Any:
         return read_json(Path(text[1:]))
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ParameterError(
             f"not JSON: {error}", where=text[:60], fix='write {"name": value} or @FILE'
         ) from None
@@ -97,10 +97,13 @@ def write_parquet(path: Path, frame: "pl.DataFrame") -> None:
         frame.write_parquet(fresh)
 
 
-def write_parquet_parts(path: Path, parts: "Iterable[pl.DataFrame]") -> None:
-    """Write frames one after the other as one Parquet file, whole or not at all.
+def write_parquet_parts(
+    path: Path, parts: "Iterable[pl.DataFrame]", *, place: Callable[[int], int] = int
+) -> None:
+    """Write frames as one Parquet file, whole or not at all.
 
-    They are not held in memory together: each goes to a file of its own first.
+    They are not held in memory together: each goes to a file of its own first. ``place`` says,
+    of the number of a frame in ``parts``, where among the others it stands.
     """
     import polars as pl
 
@@ -109,7 +112,7 @@ def write_parquet_parts(path: Path, parts: "Iterable[pl.DataFrame]") -> None:
         with _replacing(path) as fresh:
             folder.mkdir()
             for number, part in enumerate(parts):
-                part.write_parquet(folder / f"{number:06d}.parquet")
+                part.write_parquet(folder / f"{place(number):09d}.parquet")
             pl.scan_parquet(folder / "*.parquet").sink_parquet(fresh)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -123,8 +126,9 @@ def _replacing(path: Path) -> Iterator[Path]:
         yield fresh
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise _unwritable(path, error) from None
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def write_csv(path: Path, frame: "pl.DataFrame") -> None:

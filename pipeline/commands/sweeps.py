@@ -3,7 +3,6 @@
 For: ``weathervane sweep``. Not for: choosing a set, which is the business of the decision path.
 """
 
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +29,12 @@ if TYPE_CHECKING:
 
 WIDEST_BOOK = 4096
 """Most parameter sets whose book returns fit one table."""
+
+SETS_AT_ONCE = 2**17
+"""Most parameter sets measured in one go: what a sweep holds in memory does not grow beyond."""
+
+BEST_SHOWN = 5
+BOOK_FILE = "book.parquet"
 
 Progress = Callable[[int, int], None]
 
@@ -94,6 +99,7 @@ def run_sweep(
     """
     from backtest.engine.costs import cost_per_side
     from backtest.engine.sweep import fast_engine
+    from backtest.portfolio.book import checked_kind, groups
     from backtest.strategy import STRATEGIES
 
     started = time.perf_counter()
@@ -101,22 +107,27 @@ def run_sweep(
     grid, infeasible = grid_of(rule, asked)
     _refuse(grid.size, device, book, top)
     loaded = load_panel(source, **options)
+    if book is not None:
+        groups(loaded.panel.sectors, checked_kind(book))  # refused before anything is written
     folder = results_folder(out)
-    ranked = _measured(folder, loaded.panel, rule, grid, cost=cost, watch=progress)
+    wanted = top or (BEST_SHOWN if book is None else grid.size)
+    ranked = _measured(folder, loaded.panel, rule, grid, cost=cost, watch=progress, most=wanted)
     loaded.write_quarantine(folder)
     summary = {
         **{"strategy": strategy, "sets": grid.size, "infeasible": infeasible},
         **{"cost_bps": cost_bps, "engine": fast_engine(rule), "device": device, **asked.about()},
         **loaded.about(),
     }
-    if book is not None:
-        keep = sorted(row["set"] for row in ranked[: top or grid.size])
+    if book is None:
+        (folder / BOOK_FILE).unlink(missing_ok=True)  # of an earlier sweep, about other sets
+    else:
+        keep = sorted(row["set"] for row in ranked)
         returns = _book(loaded.panel, rule, grid.take(keep), kind=book, cost=cost, watch=progress)
-        write_parquet(folder / "book.parquet", returns.rename(lambda name: _named(name, keep)))
+        write_parquet(folder / BOOK_FILE, returns.rename(lambda name: _named(name, keep)))
         summary |= {"book": book, "book_sets": "all" if len(keep) == grid.size else keep}
     summary["seconds"] = round(time.perf_counter() - started, 3)
     write_json(folder / "sweep.json", summary)
-    return Sweep(summary, ranked[: top or 5])
+    return Sweep(summary, ranked[: top or BEST_SHOWN])
 
 
 def grid_of(rule: "Strategy", asked: Asked) -> tuple["ParamGrid", int]:
@@ -128,22 +139,14 @@ def grid_of(rule: "Strategy", asked: Asked) -> tuple["ParamGrid", int]:
             raise ParameterError(f"samples = {asked.samples}", fix="give at least 1")
         return ParamGrid.sobol(rule.params, asked.samples, seed=asked.seed)
     assert asked.grid is not None
-    rows = _rows(read_json(asked.grid), asked.grid)
-    return ParamGrid.parse(rule.params, rows)
-
-
-def _rows(content: Any, path: Path) -> list[dict[str, Any]]:
-    """Turn a grid file into plain rows: a list of sets, or lists of values by parameter."""
+    content = read_json(asked.grid)
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
-        return content
+        return ParamGrid.parse(rule.params, content)
     if isinstance(content, dict) and all(isinstance(v, list) for v in content.values()):
-        return [
-            dict(zip(content, values, strict=True))
-            for values in itertools.product(*content.values())
-        ]
+        return ParamGrid.parse_product(rule.params, content)
     raise ParameterError(
         "a grid is a list of parameter objects, or an object of lists of values",
-        where=str(path),
+        where=str(asked.grid),
         fix='for example {"period": [5, 10, 20]}',
     )
 
@@ -173,8 +176,9 @@ def _measured(
     *,
     cost: float,
     watch: Progress | None,
+    most: int,
 ) -> list[dict[str, Any]]:
-    """Write what every set earned on every symbol, one symbol at a time; the sets ranked."""
+    """Write what every set earned on every symbol, some sets at a time; the best ``most`` sets."""
     import numpy as np
 
     from backtest.engine.sweep import stream_metrics
@@ -182,27 +186,40 @@ def _measured(
     from backtest.tables import parameter_table, sweep_rows
 
     sets, sharpe = parameter_table(grid), np.zeros(grid.size)
+    starts, symbols = range(0, grid.size, SETS_AT_ONCE), len(panel.symbols)
 
     def rows() -> Iterator["pl.DataFrame"]:
-        measured = stream_metrics(panel, rule, grid, cost=cost, progress=watch)
-        for symbol, table in zip(panel.symbols, measured, strict=True):
-            columns = dict(zip(COLUMNS, table, strict=True))
-            np.add(sharpe, columns["sharpe"], out=sharpe)
-            yield sweep_rows(symbol, sets, columns)
+        for i, start in enumerate(starts):
+            part = sets.slice(start, SETS_AT_ONCE)
+            some = grid.take(np.arange(start, start + part.height))
+            tick = watch and _onwards(watch, i * symbols, len(starts) * symbols)
+            measured = stream_metrics(panel, rule, some, cost=cost, progress=tick)
+            for symbol, table in zip(panel.symbols, measured, strict=True):
+                columns = dict(zip(COLUMNS, table, strict=True))
+                sharpe[start : start + part.height] += columns["sharpe"]
+                yield sweep_rows(symbol, part, columns)
 
+    def place(made: int) -> int:
+        """Rows are made for some sets after the other, and stand in the file by symbol."""
+        return made % symbols * len(starts) + made // symbols
+
+    write_parquet_parts(folder / "metrics.parquet", rows(), place=place)
     write_parquet(folder / "parameters.parquet", sets)
-    write_parquet_parts(folder / "metrics.parquet", rows())
-    return ranking(sets, sharpe / len(panel.symbols))
+    return ranking(sets, sharpe / symbols, most)
 
 
-def ranking(sets: "pl.DataFrame", mean_sharpe: "np.ndarray") -> list[dict[str, Any]]:
-    """Rank sets by their mean Sharpe ratio over symbols, best first, ties by ``set``."""
+def _onwards(watch: Progress, before: int, total: int) -> Progress:
+    """Progress of a part that begins after ``before`` of ``total`` steps."""
+    return lambda done, _: watch(before + done, total)
+
+
+def ranking(sets: "pl.DataFrame", mean_sharpe: "np.ndarray", most: int) -> list[dict[str, Any]]:
+    """Return the ``most`` sets with the highest mean Sharpe ratio, best first, ties by ``set``."""
+    import numpy as np
     import polars as pl
 
-    ranked = sets.with_columns(pl.Series("mean_sharpe", mean_sharpe)).sort(
-        "mean_sharpe", "set", descending=[True, False]
-    )
-    return ranked.to_dicts()
+    best = np.argsort(-mean_sharpe, kind="stable")[:most]
+    return sets[best].with_columns(pl.Series("mean_sharpe", mean_sharpe[best])).to_dicts()
 
 
 def _book(
