@@ -55,6 +55,9 @@ def ema(rows: Floats, source: Ints, spans: Ints) -> Floats:
 
 @njit(cache=True, nogil=True)
 def _ema_one(values: Floats, span: int, out: Floats) -> None:
+    if span == 1:
+        out[:] = values
+        return
     new = 2.0 / (span + 1.0)
     old = 1.0 - new
     level = np.nan

@@ -100,4 +100,7 @@ def smoothed_rsi(bars: SymbolBars, *, period: Ints, smoothing: Ints) -> Floats:
     float64, ``[row, bar]``
     """
     periods, source = np.unique(period, return_inverse=True)
-    return ema(rsi(bars.close, periods), source, smoothing)
+    strength = rsi(bars.close, periods)
+    if (smoothing == 1).all():
+        return strength[source]
+    return ema(strength, source, smoothing)
