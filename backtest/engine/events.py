@@ -281,3 +281,40 @@ def _summarise(sums: Any, path: Any, trades: Any, terms: tuple[int, int], row: A
     row[11] = lost / losses if losses > 0 else np.nan
     row[12] = total / count if count > 0 else np.nan
     row[13] = turnover / bars * periods
+
+
+def summarise(walked: Floats, *, bars: int, periods_per_year: int) -> Floats:
+    """Make the columns of a sweep of what walks have added up elsewhere.
+
+    Parameters
+    ----------
+    walked : float64, ``[12, param]``
+        Total return, drawdown, turnover; sums of daily returns, of their squares and of the
+        squares of losses; closed trades, wins, losses, and what these won, lost, and all of them.
+    bars : int
+    periods_per_year : int
+
+    Returns
+    -------
+    float64, ``[column, param]``
+        As :func:`metrics` gives them.
+    """
+    out = np.full((len(COLUMNS), walked.shape[1]), np.nan)
+    if bars == 0:
+        out[COLUMNS.index("sharpe")] = out[COLUMNS.index("trades")] = 0.0
+    else:
+        _summarise_all(walked, (bars, periods_per_year), out)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _summarise_all(walked: Array, terms: tuple[int, int], out: Array) -> None:
+    for p in range(walked.shape[1]):
+        told, sums, trades = walked[:3, p], walked[3:6, p], walked[6:, p]
+        _summarise(
+            (sums[0], sums[1], sums[2]),
+            (told[0], told[1], told[2]),
+            (trades[0], trades[1], trades[2], trades[3], trades[4], trades[5]),
+            terms,
+            out[:, p],
+        )

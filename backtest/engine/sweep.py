@@ -10,16 +10,15 @@ choosing.
 from __future__ import annotations
 
 import itertools
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
+from backtest.engine import device as gpu
 from backtest.engine import events, reference, streams
 from backtest.engine.bits import Targets
+from backtest.engine.cores import cores, in_order
 from backtest.engine.costs import checked_cost
 from backtest.engine.fills import deciding_bar, legs
 from backtest.engine.plan import Plan
@@ -124,6 +123,7 @@ def sweep_metrics(
     *,
     cost: float,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> dict[str, Floats]:
     """Measure the account of every set on every symbol.
 
@@ -134,7 +134,7 @@ def sweep_metrics(
         is 0.
     """
     table = np.empty((panel.shape[0], len(events.COLUMNS), grid.size))  # [S, M, P]
-    measured = stream_metrics(panel, strategy, grid, cost=cost, progress=progress)
+    measured = stream_metrics(panel, strategy, grid, cost=cost, progress=progress, device=device)
     for s, columns in enumerate(measured):
         table[s] = columns
     return {name: table[:, m].T for m, name in enumerate(events.COLUMNS)}
@@ -147,10 +147,12 @@ def stream_metrics(
     *,
     cost: float,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> Iterator[Floats]:
     """Measure as :func:`sweep_metrics` does, and hand over one symbol after the other.
 
-    As many symbols are under way as there are cores; what was handed over is not kept.
+    As many symbols are under way as there are cores; what was handed over is not kept. With
+    ``device="cuda"`` a GPU measures, if there is one (``engine.device``).
 
     Yields
     ------
@@ -163,17 +165,15 @@ def stream_metrics(
     def measured(rows: range) -> list[Floats]:
         return [_measured(panel, s, plans, cost) for s in rows]
 
-    cores = _cores()
     # Several symbols at a time: handing over costs as much as measuring a small grid on one.
     most = max(1, RESULT_BYTES // (8 * len(events.COLUMNS) * grid.size))
-    size = max(1, min(most, panel.shape[0] // (4 * cores)))
+    size = max(1, min(most, panel.shape[0] // (4 * cores())))
     parts = [
         range(start, min(start + size, panel.shape[0])) for start in range(0, panel.shape[0], size)
     ]
-    if cores == 1:
-        results: Iterable[list[Floats]] = map(measured, parts)
-    else:
-        results = _ahead(measured, parts, cores)
+    results: Iterable[list[Floats]] = in_order(measured, parts)
+    if gpu.chosen_device(device) == "cuda":
+        results = ([one] for one in gpu.metrics(panel, plans, sets=grid.size, cost=cost))
     for columns in itertools.chain.from_iterable(results):
         tick()
         yield columns
@@ -189,29 +189,12 @@ def _measured(panel: Panel, symbol: int, plans: Sequence[Plan], cost: float) -> 
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _ahead(
-    work: Callable[[range], list[Floats]], parts: Sequence[range], cores: int
-) -> Iterator[list[Floats]]:
-    """Do the parts on all cores and yield results in order, no more under way than cores."""
-    with ThreadPoolExecutor(cores, thread_name_prefix="sweep") as pool:
-        under_way = deque(pool.submit(work, part) for part in parts[:cores])
-        for part in [*parts[cores:], *[None] * min(cores, len(parts))]:
-            result = under_way.popleft().result()
-            if part is not None:
-                under_way.append(pool.submit(work, part))
-            yield result
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _plans(strategy: Strategy, grid: ParamGrid, sessions: int) -> list[Plan]:
+def _plans(
+    strategy: Strategy, grid: ParamGrid, bars: int, *, limit: int = COLUMN_BYTES
+) -> list[Plan]:
     """Plan the whole grid at once, or in parts where its columns would take too much memory."""
     plan = Plan(strategy.rules(grid))
-    parts = -(-plan.columns * sessions // 8 // COLUMN_BYTES)
+    parts = -(-plan.columns * bars // 8 // limit)
     if parts <= 1 or grid.size <= 1:
         return [plan]
     cuts = np.array_split(np.arange(grid.size), min(parts, grid.size))
@@ -226,6 +209,7 @@ def sweep_book(
     kind: BookKind,
     cost: float,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> BookResult:
     """Run the book of every parameter set.
 
@@ -240,6 +224,8 @@ def sweep_book(
         Decimal of traded notional, per side.
     progress : callable, optional
         Told how many of how many steps are done.
+    device : str
+        ``cpu``, or ``cuda`` for a GPU, if there is one.
 
     Returns
     -------
@@ -253,6 +239,12 @@ def sweep_book(
     """
     kind, cost = checked_kind(kind), checked_cost(cost)
     sessions = panel.shape[1]
+    if gpu.chosen_device(device) == "cuda":
+        plans = _plans(strategy, grid, panel.tradable.size, limit=gpu.DEVICE_BYTES)
+        tick = _counter(progress, len(plans) * panel.shape[0])
+        decisions = [_deciding(panel.bars(s), panel.member[s]) for s in range(panel.shape[0])]
+        gain, turnover = gpu.books(panel, plans, decisions, kind=kind, tick=tick)
+        return BookResult(gain - cost * turnover, turnover)
     gain, turnover = np.zeros((grid.size, sessions)), np.zeros((grid.size, sessions))
     blocks = list(_blocks(grid, sessions))
     tick = _counter(progress, 2 * len(blocks) * panel.shape[0])

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from backtest.errors import EngineUnavailable, ParameterError
+from backtest.errors import ParameterError
 from pipeline.commands.files import (
     read_json,
     results_folder,
@@ -32,6 +32,14 @@ WIDEST_BOOK = 4096
 """Most parameter sets whose book returns fit one table."""
 
 Progress = Callable[[int, int], None]
+
+
+class _Terms(TypedDict):
+    """What every pass over the panel is told."""
+
+    cost: float
+    device: str
+    progress: Progress | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,9 @@ def run_sweep(
 
     Parameters
     ----------
+    device : str
+        ``cpu``, or ``cuda`` for a GPU. Where there is none, the CPU does the work, a line of the
+        log says so, and ``sweep.json`` names the device that was used.
     book : str, optional
         Also one portfolio per set: ``long-only``, ``dollar-neutral`` or ``sector-neutral``.
     top : int, optional
@@ -90,18 +101,21 @@ def run_sweep(
     ParameterError
         ``E_TOO_WIDE``: more sets than a book table holds; or a grid that cannot be used.
     EngineUnavailable
-        ``E_DEVICE``: a device that no engine here can use.
+        ``E_DEVICE``: a name of no device.
     """
     from backtest.engine.costs import cost_per_side
+    from backtest.engine.device import chosen_device
     from backtest.strategy import STRATEGIES
 
     started = time.perf_counter()
     rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     grid, infeasible = grid_of(rule, asked)
-    _refuse(grid.size, device, book, top)
+    _refuse(grid.size, book, top)
+    device = chosen_device(device)
     loaded = load_panel(source, **options)
     folder = results_folder(out)
-    ranked = _measured(folder, loaded.panel, rule, grid, cost=cost, watch=progress)
+    terms: _Terms = {"cost": cost, "device": device, "progress": progress}
+    ranked = _measured(folder, loaded.panel, rule, grid, **terms)
     loaded.write_quarantine(folder)
     summary = {
         **{"strategy": strategy, "sets": grid.size, "infeasible": infeasible},
@@ -110,7 +124,7 @@ def run_sweep(
     }
     if book is not None:
         keep = sorted(row["set"] for row in ranked[: top or grid.size])
-        returns = _book(loaded.panel, rule, grid.take(keep), kind=book, cost=cost, watch=progress)
+        returns = _book(loaded.panel, rule, grid.take(keep), kind=book, **terms)
         write_parquet(folder / "book.parquet", returns.rename(lambda name: _named(name, keep)))
         summary |= {"book": book, "book_sets": "all" if len(keep) == grid.size else keep}
     summary["seconds"] = round(time.perf_counter() - started, 3)
@@ -147,12 +161,8 @@ def _rows(content: Any, path: Path) -> list[dict[str, Any]]:
     )
 
 
-def _refuse(sets: int, device: str, book: str | None, top: int | None) -> None:
+def _refuse(sets: int, book: str | None, top: int | None) -> None:
     """Refuse what cannot be done, before anything is read."""
-    if device != "cpu":
-        raise EngineUnavailable(
-            f"no engine here for device {device!r}", fix="use --device cpu", code="E_DEVICE"
-        )
     if top is not None and top < 1:
         raise ParameterError(f"--top {top}", fix="give at least 1")
     if book is not None and min(sets, top or sets) > WIDEST_BOOK:
@@ -169,9 +179,7 @@ def _measured(
     panel: "Panel",
     rule: "Strategy",
     grid: "ParamGrid",
-    *,
-    cost: float,
-    watch: Progress | None,
+    **terms: Unpack[_Terms],
 ) -> list[dict[str, Any]]:
     """Write what every set earned on every symbol, one symbol at a time; the sets ranked."""
     import numpy as np
@@ -183,7 +191,7 @@ def _measured(
     sets, sharpe = parameter_table(grid), np.zeros(grid.size)
 
     def rows() -> Iterator["pl.DataFrame"]:
-        measured = stream_metrics(panel, rule, grid, cost=cost, progress=watch)
+        measured = stream_metrics(panel, rule, grid, **terms)
         for symbol, table in zip(panel.symbols, measured, strict=True):
             columns = dict(zip(COLUMNS, table, strict=True))
             np.add(sharpe, columns["sharpe"], out=sharpe)
@@ -210,15 +218,14 @@ def _book(
     grid: "ParamGrid",
     *,
     kind: str,
-    cost: float,
-    watch: Progress | None,
+    **terms: Unpack[_Terms],
 ) -> "pl.DataFrame":
     """Net book return of each set: ``date`` and one column per row of the grid, by its number."""
     import polars as pl
 
     from backtest.engine.sweep import sweep_book
 
-    result = sweep_book(panel, rule, grid, kind=kind, cost=cost, progress=watch)
+    result = sweep_book(panel, rule, grid, kind=kind, **terms)
     columns = {str(i): series for i, series in enumerate(result.net_return)}
     return pl.DataFrame({"date": pl.Series(panel.dates).cast(pl.Date), **columns})
 
