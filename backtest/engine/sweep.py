@@ -190,11 +190,11 @@ def _measured(panel: Panel, symbol: int, plans: Sequence[Plan], cost: float) -> 
 
 
 def _plans(
-    strategy: Strategy, grid: ParamGrid, bars: int, *, limit: int = COLUMN_BYTES
+    strategy: Strategy, grid: ParamGrid, bars: int, *, limit: int | None = None
 ) -> list[Plan]:
     """Plan the whole grid at once, or in parts where its columns would take too much memory."""
     plan = Plan(strategy.rules(grid))
-    parts = -(-plan.columns * bars // 8 // limit)
+    parts = -(-plan.columns * bars // 8 // (limit or COLUMN_BYTES))
     if parts <= 1 or grid.size <= 1:
         return [plan]
     cuts = np.array_split(np.arange(grid.size), min(parts, grid.size))
