@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtest.engine import device as gpu
 from backtest.engine import streams
 from backtest.engine.costs import checked_cost
 from backtest.engine.fills import deciding_bar, legs
-from backtest.engine.plan import Plan
+from backtest.engine.plan import Plan, plans_of
 from backtest.engine.progress import Progress, counter
 from backtest.market.panel import Panel, SymbolBars
 from backtest.params import ParamGrid
@@ -49,6 +50,7 @@ def sweep_book(
     kind: BookKind,
     cost: float,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> BookResult:
     """Run the book of every parameter set.
 
@@ -63,6 +65,8 @@ def sweep_book(
         Decimal of traded notional, per side.
     progress : callable, optional
         Told how many of how many steps are done.
+    device : str
+        ``cpu``, or ``cuda`` for a GPU, where there is one.
 
     Returns
     -------
@@ -76,6 +80,12 @@ def sweep_book(
     """
     kind, cost = checked_kind(kind), checked_cost(cost)
     sessions = panel.shape[1]
+    if gpu.chosen_device(device, guarded=strategy.rules(grid).guards is not None) == "cuda":
+        plans = plans_of(strategy, grid, panel.tradable.size, limit=gpu.DEVICE_BYTES)
+        tick = counter(progress, len(plans) * panel.shape[0])
+        decisions = [_deciding(panel.bars(s), panel.member[s]) for s in range(panel.shape[0])]
+        gain, turnover = gpu.books(panel, plans, decisions, kind=kind, tick=tick)
+        return BookResult(gain - cost * turnover, turnover)
     gain, turnover = np.zeros((grid.size, sessions)), np.zeros((grid.size, sessions))
     blocks = list(_blocks(grid, sessions))
     tick = counter(progress, 2 * len(blocks) * panel.shape[0])

@@ -16,7 +16,7 @@ from backtest.engine import prefix
 from backtest.engine.bits import bit, entry, exit_long, exit_short
 from backtest.engine.fills import positions
 from backtest.engine.signals import Signals
-from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, summarise
+from backtest.engine.tally import NO_SUMS, NO_TRADES, closed, day, nothing, summarise
 from backtest.market.panel import SymbolBars
 from backtest.result import Account, Trades
 
@@ -60,9 +60,8 @@ def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year
     float64, ``[column, param]``
         In the order of ``COLUMNS``; NaN where undefined, but a Sharpe without deviation is 0.
     """
-    out = np.full((len(COLUMNS), signals.enter_long.size), np.nan)
+    out = nothing(signals.enter_long.size)
     if bars.size == 0:
-        out[COLUMNS.index("sharpe")] = out[COLUMNS.index("trades")] = 0.0
         return out
     _measure_all(
         signals.columns,

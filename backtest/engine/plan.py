@@ -26,6 +26,8 @@ from backtest.engine import bits, lanes
 from backtest.engine.bits import ALWAYS, NEVER, WORD
 from backtest.engine.signals import SIZE, STOP, TAKE, TRAIL, Limits, Signals
 from backtest.market.panel import SymbolBars
+from backtest.params import ParamGrid
+from backtest.strategy import Strategy
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -244,6 +246,16 @@ class Plan:
     def _take(self, columns: int) -> int:
         first, self.columns = self.columns, self.columns + columns
         return first
+
+
+def plans_of(strategy: Strategy, grid: ParamGrid, bars: int, *, limit: int) -> list[Plan]:
+    """Plan the whole grid at once, or in parts where its columns would take too much memory."""
+    plan = Plan(strategy.rules(grid))
+    parts = -(-plan.columns * bars // 8 // limit)
+    if parts <= 1 or grid.size <= 1:
+        return [plan]
+    cuts = np.array_split(np.arange(grid.size), min(parts, grid.size))
+    return [Plan(strategy.rules(grid.take(rows))) for rows in cuts]
 
 
 def _different(keys: list[Array]) -> tuple[Ints, Ints]:

@@ -7,17 +7,16 @@ For: one set with its trades (``backtest``) and the account metrics of every set
 from __future__ import annotations
 
 import itertools
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from backtest.engine import device as gpu
 from backtest.engine import events, lanes, reference
+from backtest.engine.cores import cores, in_order
 from backtest.engine.costs import checked_cost
-from backtest.engine.plan import Plan
+from backtest.engine.plan import Plan, plans_of
 from backtest.engine.progress import Progress, counter
 from backtest.engine.tally import COLUMNS
 from backtest.errors import EngineUnavailable, UnknownNameError
@@ -116,6 +115,7 @@ def sweep_metrics(
     *,
     cost: float,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> dict[str, Floats]:
     """Measure the account of every set on every symbol.
 
@@ -126,7 +126,7 @@ def sweep_metrics(
         is 0.
     """
     table = np.empty((panel.shape[0], len(COLUMNS), grid.size))  # [S, M, P]
-    measured = stream_metrics(panel, strategy, grid, cost=cost, progress=progress)
+    measured = stream_metrics(panel, strategy, grid, cost=cost, progress=progress, device=device)
     for s, columns in enumerate(measured):
         table[s] = columns
     return {name: table[:, m].T for m, name in enumerate(COLUMNS)}
@@ -139,10 +139,12 @@ def stream_metrics(
     *,
     cost: float,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> Iterator[Floats]:
     """Measure as :func:`sweep_metrics` does, and hand over one symbol after the other.
 
-    As many symbols are under way as there are cores; what was handed over is not kept.
+    As many symbols are under way as there are cores; what was handed over is not kept. With
+    ``device="cuda"`` a GPU measures, where there is one (``engine.device``).
 
     Yields
     ------
@@ -150,22 +152,23 @@ def stream_metrics(
         In the order of ``panel.symbols`` and ``COLUMNS``.
     """
     cost = checked_cost(cost)
-    tick, plans = counter(progress, panel.shape[0]), _plans(strategy, grid, panel.shape[1])
+    tick, plans = (
+        counter(progress, panel.shape[0]),
+        plans_of(strategy, grid, panel.shape[1], limit=COLUMN_BYTES),
+    )
 
     def measured(rows: range) -> list[Floats]:
         return [_measured(panel, s, plans, cost) for s in rows]
 
-    cores = _cores()
     # Several symbols at a time: handing over costs as much as measuring a small grid on one.
     most = max(1, RESULT_BYTES // (8 * len(COLUMNS) * max(1, grid.size)))
-    size = max(1, min(most, panel.shape[0] // (4 * cores)))
+    size = max(1, min(most, panel.shape[0] // (4 * cores())))
     parts = [
         range(start, min(start + size, panel.shape[0])) for start in range(0, panel.shape[0], size)
     ]
-    if cores == 1:
-        results: Iterable[list[Floats]] = map(measured, parts)
-    else:
-        results = _ahead(measured, parts, cores)
+    results: Iterable[list[Floats]] = in_order(measured, parts)
+    if gpu.chosen_device(device, guarded=plans[0].guarded) == "cuda":
+        results = ([one] for one in gpu.metrics(panel, plans, sets=grid.size, cost=cost))
     for columns in itertools.chain.from_iterable(results):
         tick()
         yield columns
@@ -180,32 +183,3 @@ def _measured(panel: Panel, symbol: int, plans: Sequence[Plan], cost: float) -> 
         for plan in plans
     ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-
-
-def _ahead(
-    work: Callable[[range], list[Floats]], parts: Sequence[range], cores: int
-) -> Iterator[list[Floats]]:
-    """Do the parts on all cores and yield results in order, no more under way than cores."""
-    with ThreadPoolExecutor(cores, thread_name_prefix="sweep") as pool:
-        under_way = deque(pool.submit(work, part) for part in parts[:cores])
-        for part in [*parts[cores:], *[None] * min(cores, len(parts))]:
-            result = under_way.popleft().result()
-            if part is not None:
-                under_way.append(pool.submit(work, part))
-            yield result
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _plans(strategy: Strategy, grid: ParamGrid, sessions: int) -> list[Plan]:
-    """Plan the whole grid at once, or in parts where its columns would take too much memory."""
-    plan = Plan(strategy.rules(grid))
-    parts = -(-plan.columns * sessions // 8 // COLUMN_BYTES)
-    if parts <= 1 or grid.size <= 1:
-        return [plan]
-    cuts = np.array_split(np.arange(grid.size), min(parts, grid.size))
-    return [Plan(strategy.rules(grid.take(rows))) for rows in cuts]

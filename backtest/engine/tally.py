@@ -13,6 +13,7 @@ import numpy.typing as npt
 from numba import njit
 
 Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
 
 COLUMNS = (
     "total_return",
@@ -56,6 +57,48 @@ def closed(trades: Any, net: float) -> Any:
     elif net < 0.0:
         losses, lost = losses + 1, lost + net
     return count + 1, wins, losses, won, lost, total + net
+
+
+def columns_of(walked: Floats, *, bars: int, periods_per_year: int) -> Floats:
+    """Make the columns of a sweep of what walks have added up elsewhere.
+
+    Parameters
+    ----------
+    walked : float64, ``[12, param]``
+        Total return, drawdown, turnover; sums of daily returns, of their squares and of the
+        squares of losses; closed trades, wins, losses, and what these won, lost, and all of them.
+    bars : int
+    periods_per_year : int
+
+    Returns
+    -------
+    float64, ``[column, param]``
+        As ``events.metrics`` gives them.
+    """
+    out = nothing(walked.shape[1])
+    if bars > 0:
+        _summarise_all(walked, (bars, periods_per_year), out)
+    return out
+
+
+def nothing(sets: int) -> Floats:
+    """Columns of accounts without a bar; ``[column, param]``."""
+    out = np.full((len(COLUMNS), sets), np.nan)
+    out[COLUMNS.index("sharpe")] = out[COLUMNS.index("trades")] = 0.0
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _summarise_all(walked: Array, terms: tuple[int, int], out: Array) -> None:
+    for p in range(walked.shape[1]):
+        told, sums, trades = walked[:3, p], walked[3:6, p], walked[6:, p]
+        summarise(
+            (sums[0], sums[1], sums[2]),
+            (told[0], told[1], told[2]),
+            (trades[0], trades[1], trades[2], trades[3], trades[4], trades[5]),
+            terms,
+            out[:, p],
+        )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

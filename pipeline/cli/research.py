@@ -89,7 +89,13 @@ _SHOWN = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown", "trade
 @base_option
 @rates_option
 @cost_option
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="cuda: a GPU, if there is one.",
+)
 @click.option("--book", type=BOOKS, help="Also one portfolio per set, of this kind.")
 @click.option("--top", type=int, help="Books of the N best sets only.")
 @out_option

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from backtest.errors import EngineUnavailable, ParameterError
+from backtest.errors import ParameterError
 from pipeline.commands.files import (
     read_json,
     results_folder,
@@ -37,6 +37,13 @@ BEST_SHOWN = 5
 BOOK_FILE = "book.parquet"
 
 Progress = Callable[[int, int], None]
+
+
+class _Terms(TypedDict):
+    """What every pass over the panel is told."""
+
+    cost: float
+    device: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,9 @@ def run_sweep(
 
     Parameters
     ----------
+    device : str
+        ``cpu``, or ``cuda`` for a GPU. Where there is none, the CPU does the work, a line of the
+        log says so, and ``sweep.json`` names the device that was used.
     book : str, optional
         Also one portfolio per set: ``long-only``, ``dollar-neutral`` or ``sector-neutral``.
     top : int, optional
@@ -95,9 +105,10 @@ def run_sweep(
     ParameterError
         ``E_TOO_WIDE``: more sets than a book table holds; or a grid that cannot be used.
     EngineUnavailable
-        ``E_DEVICE``: a device that no engine here can use.
+        ``E_DEVICE``: a name of no device.
     """
     from backtest.engine.costs import cost_per_side
+    from backtest.engine.device import chosen_device
     from backtest.engine.sweep import fast_engine
     from backtest.portfolio.book import checked_kind, groups
     from backtest.strategy import STRATEGIES
@@ -105,24 +116,29 @@ def run_sweep(
     started = time.perf_counter()
     rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     grid, infeasible = grid_of(rule, asked)
-    _refuse(grid.size, device, book, top)
+    _refuse(grid.size, book, top)
+    engine = fast_engine(rule)
+    terms: _Terms = {
+        "cost": cost,
+        "device": chosen_device(device, guarded=engine == "lanes"),
+    }
     loaded = load_panel(source, **options)
     if book is not None:
         groups(loaded.panel.sectors, checked_kind(book))  # refused before anything is written
     folder = results_folder(out)
     wanted = top or (BEST_SHOWN if book is None else grid.size)
-    ranked = _measured(folder, loaded.panel, rule, grid, cost=cost, watch=progress, most=wanted)
+    ranked = _measured(folder, loaded.panel, rule, grid, terms, watch=progress, most=wanted)
     loaded.write_quarantine(folder)
     summary = {
         **{"strategy": strategy, "sets": grid.size, "infeasible": infeasible},
-        **{"cost_bps": cost_bps, "engine": fast_engine(rule), "device": device, **asked.about()},
+        **{"cost_bps": cost_bps, "engine": engine, "device": terms["device"], **asked.about()},
         **loaded.about(),
     }
     if book is None:
         (folder / BOOK_FILE).unlink(missing_ok=True)  # of an earlier sweep, about other sets
     else:
         keep = sorted(row["set"] for row in ranked)
-        returns = _book(loaded.panel, rule, grid.take(keep), kind=book, cost=cost, watch=progress)
+        returns = _book(loaded.panel, rule, grid.take(keep), terms, kind=book, watch=progress)
         write_parquet(folder / BOOK_FILE, returns.rename(lambda name: _named(name, keep)))
         summary |= {"book": book, "book_sets": "all" if len(keep) == grid.size else keep}
     summary["seconds"] = round(time.perf_counter() - started, 3)
@@ -151,12 +167,8 @@ def grid_of(rule: "Strategy", asked: Asked) -> tuple["ParamGrid", int]:
     )
 
 
-def _refuse(sets: int, device: str, book: str | None, top: int | None) -> None:
+def _refuse(sets: int, book: str | None, top: int | None) -> None:
     """Refuse what cannot be done, before anything is read."""
-    if device != "cpu":
-        raise EngineUnavailable(
-            f"no engine here for device {device!r}", fix="use --device cpu", code="E_DEVICE"
-        )
     if top is not None and top < 1:
         raise ParameterError(f"--top {top}", fix="give at least 1")
     if book is not None and min(sets, top or sets) > WIDEST_BOOK:
@@ -173,8 +185,8 @@ def _measured(
     panel: "Panel",
     rule: "Strategy",
     grid: "ParamGrid",
+    terms: _Terms,
     *,
-    cost: float,
     watch: Progress | None,
     most: int,
 ) -> list[dict[str, Any]]:
@@ -193,7 +205,7 @@ def _measured(
             part = sets.slice(start, SETS_AT_ONCE)
             some = grid.take(np.arange(start, start + part.height))
             tick = watch and _onwards(watch, i * symbols, len(starts) * symbols)
-            measured = stream_metrics(panel, rule, some, cost=cost, progress=tick)
+            measured = stream_metrics(panel, rule, some, progress=tick, **terms)
             for symbol, table in zip(panel.symbols, measured, strict=True):
                 columns = dict(zip(COLUMNS, table, strict=True))
                 sharpe[start : start + part.height] += columns["sharpe"]
@@ -226,9 +238,9 @@ def _book(
     panel: "Panel",
     rule: "Strategy",
     grid: "ParamGrid",
+    terms: _Terms,
     *,
     kind: str,
-    cost: float,
     watch: Progress | None,
 ) -> "pl.DataFrame":
     """Net book return of each set: ``date`` and one column per row of the grid, by its number."""
@@ -236,7 +248,7 @@ def _book(
 
     from backtest.engine.books import sweep_book
 
-    result = sweep_book(panel, rule, grid, kind=kind, cost=cost, progress=watch)
+    result = sweep_book(panel, rule, grid, kind=kind, progress=watch, **terms)
     columns = {str(i): series for i, series in enumerate(result.net_return)}
     return pl.DataFrame({"date": pl.Series(panel.dates).cast(pl.Date), **columns})
 

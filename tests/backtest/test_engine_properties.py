@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from backtest.engine import events, sweep
 from backtest.engine.books import mix_book, sweep_book
+from backtest.engine.plan import plans_of
 from backtest.engine.sweep import backtest, sweep_metrics
 from backtest.market.panel import Panel
 from backtest.result import Trades
@@ -197,7 +198,7 @@ def test_a_grid_that_is_measured_in_parts_has_the_metrics_of_the_whole(monkeypat
     panel, (rule, grid) = random_panel(4, 150, seed=5), rule_and_grid(3, sets=37)
     whole = sweep_metrics(panel, rule, grid, cost=0.001)
     monkeypatch.setattr(sweep, "COLUMN_BYTES", 200)
-    assert len(sweep._plans(rule, grid, 150)) > 3
+    assert len(plans_of(rule, grid, 150, limit=sweep.COLUMN_BYTES)) > 3
     parts = sweep_metrics(panel, rule, grid, cost=0.001)
     for name, values in whole.items():
         np.testing.assert_array_equal(values, parts[name])

@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from backtest.errors import EngineUnavailable
 from backtest.tables import TRADE_COLUMNS
+from pipeline.commands.sweeps import Asked, run_sweep
 from tests.pipeline.cli_runner import weathervane
 
 SWEPT = (
@@ -273,7 +275,7 @@ def test_too_wide_a_book_names_the_way_out(market: Path, tmp_path: Path):
         ((), 2, "give either --grid"),
         (("--samples", 5, "--grid", "g.json"), 2, "give either --grid"),
         (("--samples", 0), 1, "E_PARAMETER"),
-        (("--samples", 4, "--device", "cuda"), 1, "E_DEVICE"),
+        (("--samples", 4, "--device", "gpu"), 2, "--device"),
         (("--samples", 4, "--top", 0), 1, "E_PARAMETER"),
         (("--grid", "nowhere.json"), 1, "E_JSON"),
     ],
@@ -284,6 +286,28 @@ def test_a_wrong_sweep(options: tuple, code: int, said: str, market: Path, tmp_p
     )
     assert ran.code == code
     assert said in ran.err
+
+
+def test_a_gpu_that_is_not_there_is_said_once_and_the_cpu_does_its_work(
+    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    options = ("--strategy", "rsi_swing", "--samples", 8, "--book", "dollar-neutral")
+    plain, *_ = sweep(market, tmp_path / "cpu", *options)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    about, *_ = sweep(market, tmp_path / "cuda", *options, "--device", "cuda")
+    assert (plain["device"], about["device"], about["engine"]) == ("cpu", "cpu", "events")
+    said = [r.message for r in caplog.records if r.name == "backtest.engine.device"]
+    assert len(said) == 1
+    assert "runs on the CPU instead" in said[0]
+    for name in ("metrics", "book"):
+        one, other = (pl.read_parquet(tmp_path / d / f"{name}.parquet") for d in ("cpu", "cuda"))
+        assert one.equals(other)
+
+
+def test_a_device_of_no_name(market: Path, tmp_path: Path):
+    asked = Asked(samples=4)
+    with pytest.raises(EngineUnavailable, match="E_DEVICE: no engine here for device 'tpu'"):
+        run_sweep("rsi_swing", asked, market, out=tmp_path, device="tpu")
 
 
 @pytest.mark.parametrize(
