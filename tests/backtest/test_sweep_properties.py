@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.engine import sweep
+from backtest.engine import books, plan, sweep
 from backtest.engine.books import sweep_book
 from backtest.engine.sweep import backtest, sweep_metrics
 from backtest.errors import ParameterError
@@ -133,8 +133,10 @@ def test_memory_allowed_changes_no_result(seed, name, allowed, kind):
     whole = sweep_metrics(panel, rule, grid, cost=0.001)
     book = sweep_book(panel, rule, grid, kind=kind, cost=0.001)
     with pytest.MonkeyPatch.context() as patch:
-        for limit in ("COLUMN_BYTES", "RESULT_BYTES", "BLOCK_BYTES"):
-            patch.setattr(sweep, limit, allowed)
+        patch.setattr(sweep, "COLUMN_BYTES", allowed)
+        patch.setattr(sweep, "RESULT_BYTES", allowed)
+        patch.setattr(books, "BLOCK_BYTES", allowed)
+        patch.setattr(plan, "CHUNK_BYTES", allowed)
         assert_same(whole, sweep_metrics(panel, rule, grid, cost=0.001))
         parts = sweep_book(panel, rule, grid, kind=kind, cost=0.001)
     np.testing.assert_array_equal(book.net_return, parts.net_return)

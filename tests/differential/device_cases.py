@@ -14,6 +14,7 @@ import torch
 import triton
 
 from backtest.engine import device, device_accounts, events, prefix, reference
+from backtest.engine.bits import unpack
 from backtest.engine.books import _deciding, sweep_book
 from backtest.engine.plan import Plan, plans_of
 from backtest.engine.signals import Signals
@@ -55,6 +56,11 @@ def wild_panel(symbols: int, sessions: int, *, seed: int, gaps: float = 0.0) -> 
     return panel_of(opens, close, tradable=rng.random(close.shape) >= gaps)
 
 
+def slow(*case: object) -> object:
+    """A case of the long run."""
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 def measured(panel: Panel, *plans: RandomBits, cost: float = 0.001) -> np.ndarray:
     sets = sum(plan.sides.shape[1] for plan in plans)
     return np.stack(list(device.metrics(panel, plans, sets=sets, cost=cost, on=ON)))
@@ -75,7 +81,7 @@ def expected(panel: Panel, *plans: RandomBits, cost: float = 0.001) -> np.ndarra
     )
 
 
-@pytest.mark.parametrize("bars", [1, 2, 3, 63, 64, 65, 200])
+@pytest.mark.parametrize("bars", [1, 2, 3, 63, 64, 65, slow(200)])
 def test_the_table_of_extremes_is_that_of_the_cpu(bars: int):
     panel = wild_panel(2, bars, seed=bars)
     closes = torch.from_numpy(panel.close).to(ON)
@@ -90,7 +96,7 @@ def test_the_table_of_extremes_is_that_of_the_cpu(bars: int):
 
 
 @pytest.mark.parametrize("shorts", [False, True])
-@pytest.mark.parametrize(("share", "bars"), [(0.01, 300), (0.1, 150), (0.6, 70)])
+@pytest.mark.parametrize(("share", "bars"), [slow(0.01, 300), slow(0.1, 150), (0.6, 70)])
 def test_accounts_of_random_bits(shorts: bool, share: float, bars: int):
     plan = RandomBits(30, shorts=shorts, share=share, seed=3)
     panel = random_panel(2, bars, seed=5, gaps=0.1)
@@ -111,7 +117,7 @@ def test_accounts_of_many_markets(seed: int):
     np.testing.assert_allclose(told, expected(panel, plan, cost=cost), **CLOSE)
 
 
-@pytest.mark.parametrize("bars", [1, 2, 65])
+@pytest.mark.parametrize("bars", [1, 2, slow(65)])
 def test_accounts_on_wild_prices_of_any_length(bars: int):
     panel, plan = wild_panel(3, bars, seed=bars), RandomBits(33, shorts=True, share=0.3, seed=bars)
     told = measured(panel, plan, cost=0.01)
@@ -121,12 +127,18 @@ def test_accounts_on_wild_prices_of_any_length(bars: int):
         assert (told[:, 0] > -1.0).any()
 
 
+def wanted(plan: RandomBits, bars: SymbolBars) -> np.ndarray:
+    signals, out = plan.signals(bars), np.empty((plan.sides.shape[1], bars.size), dtype=np.int8)
+    unpack(signals.columns, signals.sides, out)
+    return out
+
+
 def test_accounts_equal_the_slow_engine():
     panel, plan = wild_panel(2, 90, seed=1, gaps=0.1), RandomBits(6, shorts=True, share=0.2, seed=2)
     told = measured(panel, plan)
     for p in range(6):
         accounts = [
-            reference.account(bars, plan.signals(bars).targets(bars.size)[p].tolist(), cost=0.001)
+            reference.account(bars, wanted(plan, bars)[p].tolist(), cost=0.001)
             for bars in map(panel.bars, range(2))
         ]
         table = metrics_table(panel, accounts)
@@ -139,6 +151,7 @@ def test_accounts_equal_the_slow_engine():
                     assert got == pytest.approx(want, rel=1e-9, abs=1e-12), column
 
 
+@pytest.mark.slow
 def test_parts_of_symbols_and_of_sets_change_nothing(monkeypatch: pytest.MonkeyPatch):
     plans = [RandomBits(8, shorts=True, seed=6), RandomBits(1, shorts=False, seed=7)]
     panel = random_panel(4, 70, seed=8, gaps=0.2)
@@ -153,7 +166,7 @@ def test_parts_of_symbols_and_of_sets_change_nothing(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", ["rsi_reversion", "rsi_swing", "buy_and_hold"])
 def test_accounts_of_strategies(name: str):
-    panel, rule = random_panel(1, 150, seed=9, gaps=0.05), STRATEGIES.get(name)
+    panel, rule = random_panel(1, 80, seed=9, gaps=0.05), STRATEGIES.get(name)
     grid = rule.candidates()
     grid = grid.take(np.arange(0, grid.size, 1 + grid.size // 20))
     slow = sweep_metrics(panel, rule, grid, cost=0.0005)
@@ -181,7 +194,7 @@ MORE = [
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("name", "symbols", "gaps", "outside"),
-    [*MARKETS, *(pytest.param(*one, marks=pytest.mark.slow) for one in MORE)],
+    [*MARKETS, *(slow(*one) for one in MORE)],
 )
 def test_books(name: str, kind: str, symbols: int, gaps: float, outside: float):
     panel = random_panel(symbols, 130, seed=14, gaps=gaps)
@@ -197,6 +210,7 @@ def test_books(name: str, kind: str, symbols: int, gaps: float, outside: float):
     assert (turnover.sum() > 0.0) == (symbols > 4)
 
 
+@pytest.mark.slow
 def test_parts_of_a_book_change_nothing(monkeypatch: pytest.MonkeyPatch):
     panel, rule = random_panel(7, 70, seed=17, gaps=0.1), STRATEGIES.get("rsi_swing")
     panel.tradable[1] = False  # a symbol without a bar
@@ -211,7 +225,7 @@ def test_parts_of_a_book_change_nothing(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_sweep_that_asks_for_a_gpu_gets_these_kernels(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(device, "chosen_device", lambda asked: asked)
+    monkeypatch.setattr(device, "chosen_device", lambda asked, guarded: asked)
     for engine in (device.metrics, device.books):
         monkeypatch.setitem(engine.__kwdefaults__, "on", ON)
     panel, rule = random_panel(6, 70, seed=18), STRATEGIES.get("rsi_reversion")

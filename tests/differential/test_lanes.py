@@ -131,7 +131,8 @@ def test_what_lanes_hold_does_not_know_the_future(drawn, cut):
     panel, bits, signals = drawn
     cut = min(cut, bits.shape[1])
     known = signals.limits
-    early = Limits(known.times, known.row, known.longest, known.levels[:, :cut])
+    levels = np.ascontiguousarray(known.levels[:, :cut])
+    early = Limits(known.times, known.row, known.longest, levels)
     part = Signals(packed(bits[:, :cut]), *signals.sides, early)
     bars = panel.until(max(cut, 1)).bars(0)
     if cut > 0:

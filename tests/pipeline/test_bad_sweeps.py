@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from backtest.engine import books
 from backtest.engine import sweep as engine
 from backtest.errors import ParameterError
 from backtest.params import MOST_SETS, ParamGrid
@@ -190,13 +191,13 @@ def test_functions_refuse_what_the_commands_refuse(data: Path, tmp_path: Path):
     for cost in (1.0, 2.5, -0.1, np.nan, np.inf):
         for run in (
             lambda cost=cost: engine.sweep_metrics(panel, rule, grid, cost=cost),
-            lambda cost=cost: engine.sweep_book(panel, rule, grid, kind="long-only", cost=cost),
+            lambda cost=cost: books.sweep_book(panel, rule, grid, kind="long-only", cost=cost),
             lambda cost=cost: engine.backtest(panel, rule, grid.set(0), cost=cost),
         ):
             with pytest.raises(ParameterError, match=r"^E_COST: "):
                 run()
     with pytest.raises(ParameterError, match=r"^E_BOOK: .*did you mean 'long-only'"):
-        engine.sweep_book(panel, rule, grid, kind="longonly", cost=0.0)  # type: ignore[arg-type]
+        books.sweep_book(panel, rule, grid, kind="longonly", cost=0.0)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"^E_BOOK: "):
         run_sweep("rsi_swing", Asked(samples=2), data, out=tmp_path / "out", book="short-only")
     assert not (tmp_path / "out").exists()
@@ -208,7 +209,7 @@ def test_no_set_and_no_session_are_empty_results(name: str):
     grid: ParamGrid = rule.candidates()
     none = grid.take(np.array([], dtype=np.int64))
     assert {v.shape for v in engine.sweep_metrics(panel, rule, none, cost=0.0).values()} == {(0, 3)}
-    assert engine.sweep_book(panel, rule, none, kind="long-only", cost=0.0).net_return.size == 0
+    assert books.sweep_book(panel, rule, none, kind="long-only", cost=0.0).net_return.size == 0
     past = engine.sweep_metrics(panel.until(0), rule, grid, cost=0.0)
     assert (past["trades"] == 0.0).all()
     assert np.isnan(past["turnover"]).all()
