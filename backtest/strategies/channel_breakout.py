@@ -1,4 +1,4 @@
-"""A new high of many closes, with stop, target, trailing stop, longest holding and a size by risk.
+"""Follow a new high of many closes, with stops, a target and sizes by risk.
 
 For: a trend rule that shows all guards, long or short. Not for: prices inside a bar; highs, lows
 and guards are those of closes.
@@ -130,7 +130,7 @@ class ChannelBreakout:
         )
 
     def candidates(self) -> ParamGrid:
-        """Return 144 sets."""
+        """Return 192 sets."""
         return ParamGrid.product(
             self.params,
             {

@@ -1,4 +1,4 @@
-"""Averages, money flow, MACD, bands and volume vote, and risk per trade sizes the position.
+"""Averages, money flow, MACD, bands and volume vote; risk sizes the trade.
 
 For: one rule over a space of twelve parameters, long and short, with a stop. Not for: markets
 without volume, where two of five voters are silent.
