@@ -28,6 +28,7 @@ from backtest.strategy import STRATEGIES
 
 COST, YEAR, BARS = 0.0005, 252, 2_520
 TENS = (range(7, 27, 2), range(24, 44, 2), range(56, 76, 2))
+CALM = (range(8, 28, 2), range(20, 40, 2), range(60, 80, 2))
 WHOLE = (range(5, 51), range(10, 51), range(50, 91))
 
 
@@ -93,12 +94,12 @@ def guarded(*, sizes: bool) -> ParamGrid:
         STRATEGIES.get("channel_breakout").params,
         {
             "sides": ["both" if sizes else "long"],
-            "entry": [60, 80, 100, 120],
-            "exit": [20, 30, 40, 60],
-            "stop_loss": [0.05, 0.08, 0.1, 0.15],
-            "take_profit": [0.0, 0.2, 0.4],
-            "trailing_stop": [0.0, 0.1, 0.15],
-            "longest": [0, 60],
+            "entry": [80, 90, 100, 120],
+            "exit": [30, 40, 60, 80],
+            "stop_loss": [0.0, 0.1, 0.15, 0.2],
+            "take_profit": [0.0, 0.3, 0.5],
+            "trailing_stop": [0.0, 0.2, 0.25],
+            "longest": [0, 120],
             "volatility_target": [0.01] if sizes else [0.0],
         },
     )
@@ -144,6 +145,7 @@ class Part:
 ALL_CORES = os.sched_getaffinity(0)
 PARTS = {
     "sweep_thousand": Part("rsi_reversion", 50, 9, TENS),
+    "sweep_calm": Part("rsi_reversion", 50, 9, CALM),
     "sweep_grid": Part("rsi_reversion", 50, 3, WHOLE),
     "sweep_500": Part("rsi_reversion", 500, 1, WHOLE),
     "sweep_lanes": Part("channel_breakout", 50, 5, sets=guarded(sizes=False)),

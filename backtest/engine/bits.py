@@ -180,7 +180,7 @@ def exit_long(columns: Array, leave: int, longs: int, start: int) -> Any:
     return (word << 6) + trailing_zeros(found)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def exit_short(columns: Array, leave: int, entries: tuple[int, int], start: int) -> Any:
     """First close from ``start`` on at which a short position ends; past all words if none."""
     longs, shorts = entries
@@ -198,7 +198,7 @@ def exit_short(columns: Array, leave: int, entries: tuple[int, int], start: int)
     return (word << 6) + trailing_zeros(found)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def first_set(columns: Array, column: int, start: int) -> Any:
     """First bar from ``start`` on at which a column is true; past all words if none."""
     words = columns.shape[1]
@@ -214,7 +214,7 @@ def first_set(columns: Array, column: int, start: int) -> Any:
     return (word << 6) + trailing_zeros(found)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def first_clear(columns: Array, column: int, start: int) -> Any:
     """First bar from ``start`` on at which a column is false; past all words if none."""
     words = columns.shape[1]

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from numba import njit
 
 from backtest.engine import prefix
-from backtest.engine.bits import bit, entry, exit_long, exit_short
+from backtest.engine.bits import NEVER, bit, entry, exit_long, exit_short, first_set
 from backtest.engine.fills import positions
 from backtest.engine.signals import Signals
-from backtest.engine.tally import NO_SUMS, NO_TRADES, closed, day, nothing, summarise
+from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, nothing, summarise
 from backtest.market.panel import SymbolBars
 from backtest.result import Account, Trades
 
@@ -60,12 +60,15 @@ def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year
     float64, ``[column, param]``
         In the order of ``COLUMNS``; NaN where undefined, but a Sharpe without deviation is 0.
     """
-    out = nothing(signals.enter_long.size)
     if bars.size == 0:
-        return out
+        return nothing(signals.enter_long.size)
+    out = np.empty((len(COLUMNS), signals.enter_long.size))
+    longs, leave_long, shorts, leave_short = signals.sides
+    sells = (shorts, leave_short) if (shorts != NEVER).any() else None
     _measure_all(
         signals.columns,
-        signals.sides,
+        (longs, leave_long),
+        sells,
         (bars.open, bars.close, prefix.sums_of(bars.close), prefix.extremes_of(bars.close)),
         (cost, periods_per_year),
         out,
@@ -129,19 +132,25 @@ def _leave(row: Array, bar: int, price: float, net_return: float) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _measure_all(
-    columns: Array, sides: Any, market: Any, terms: tuple[float, int], out: Array
+    columns: Array, buys: Any, sells: Any, market: Any, terms: tuple[float, int], out: Array
 ) -> None:
-    """Walk every set from trade to trade, and measure it; ``out`` is ``[column, param]``."""
+    """Walk every set from trade to trade, and measure it; ``out`` is ``[column, param]``.
+
+    ``buys`` are the columns of long entries and exits, ``sells`` those of short ones; None where no
+    set sells short, so that what is compiled does not ask.
+    """
     opens, cost = market[0], terms[0]
-    end = opens.size - 1
+    end, both = opens.size - 1, sells is not None
     for p in range(out.shape[1]):
-        longs, leave_long, shorts, leave_short = sides[0][p], sides[1][p], sides[2][p], sides[3][p]
+        longs, leave_long, shorts, leave_short = buys[0][p], buys[1][p], NEVER, NEVER
+        if sells is not None:
+            shorts, leave_short = sells[0][p], sells[1][p]
         sums, trades, turnover = NO_SUMS, NO_TRADES, 0.0
         # ``cash`` after the last exit; ``last``, the worth at the close before the next open.
         cash, last, peak, drawdown = 1.0, 1.0, 1.0, 0.0
-        decided = entry(columns, longs, shorts, 0)
+        decided = entry(columns, longs, shorts, 0) if both else first_set(columns, longs, 0)
         while decided < end:  # what the last close decides is never filled
-            first, long = decided + 1, bit(columns, longs, decided)
+            first, long = decided + 1, not both or bit(columns, longs, decided)
             shares = cash / (opens[first] * (1.0 + cost))
             turnover += shares * opens[first] / last
             if long:
@@ -168,13 +177,16 @@ def _measure_all(
             else:
                 cash = max(shares * (2.0 * opens[first] - price * (1.0 + cost)), 0.0)
             trades = closed(trades, cash / before - 1.0)
-            if cash > 0.0 and bit(columns, shorts if long else longs, decided):
+            if both and cash > 0.0 and bit(columns, shorts if long else longs, decided):
                 continue  # reversed at the same open: one day holds both
             sums = day(sums, cash / worth - 1.0)
             last, drawdown, peak = cash, max(drawdown, 1.0 - cash / peak), max(peak, cash)
             if cash == 0.0:
                 break
-            decided = entry(columns, longs, shorts, decided + 1)
+            start = decided + 1
+            decided = (
+                entry(columns, longs, shorts, start) if both else first_set(columns, longs, start)
+            )
         told = (last - 1.0, drawdown, turnover)
         summarise(sums, told, trades, (opens.size, terms[1]), out[:, p])
 

@@ -22,7 +22,7 @@ from backtest.engine import prefix
 from backtest.engine.bits import bit, exit_long, exit_short, first_clear, first_set
 from backtest.engine.borrow import borrowed
 from backtest.engine.signals import SIZE, STOP, TAKE, TRAIL, Limits, Signals
-from backtest.engine.tally import NO_SUMS, NO_TRADES, closed, day, nothing, summarise
+from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, nothing, summarise
 from backtest.market.panel import SymbolBars
 
 LOOK = 32
@@ -47,9 +47,9 @@ def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year
     -------
     float64, ``[column, param]``
     """
-    out = nothing(signals.enter_long.size)
     if bars.size == 0:
-        return out
+        return nothing(signals.enter_long.size)
+    out = np.empty((len(COLUMNS), signals.enter_long.size))
     _measure_all(
         signals.columns,
         signals.sides,
