@@ -16,6 +16,7 @@ def warm() -> None:
 
     from backtest.engine.books import mix_book, sweep_book
     from backtest.engine.sweep import backtest, sweep_metrics
+    from backtest.kernel_cache import drop_others
     from backtest.market.bars import panel_of
     from backtest.strategy import STRATEGIES
     from pipeline.commands.markets import write_market
@@ -35,6 +36,7 @@ def warm() -> None:
                 sweep_book(panel, rule, grid, kind=kind, cost=0.0005)
                 mix_book(panel, rule, grid, weights, kind=kind, cost=0.0005)
         run_walk_forward(source, out=source / "walk", train=200, refit=40)
+    drop_others()
     logger.info("compile caches are warm")
 
 

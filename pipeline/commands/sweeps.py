@@ -44,6 +44,7 @@ class _Terms(TypedDict):
 
     cost: float
     device: str
+    progress: Progress | None
 
 
 @dataclass(frozen=True)
@@ -107,43 +108,39 @@ def run_sweep(
     EngineUnavailable
         ``E_DEVICE``: a name of no device.
     """
-    from backtest.engine.costs import cost_per_side
-    from backtest.engine.device import chosen_device
     from backtest.engine.sweep import fast_engine
     from backtest.portfolio.book import checked_kind, groups
     from backtest.strategy import STRATEGIES
 
-    started = time.perf_counter()
-    rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
+    started, rule = time.perf_counter(), STRATEGIES.get(strategy)
     grid, infeasible = grid_of(rule, asked)
     _refuse(grid.size, book, top)
     engine = fast_engine(rule)
-    terms: _Terms = {
-        "cost": cost,
-        "device": chosen_device(device, guarded=engine == "lanes"),
-    }
+    terms = _terms_of(cost_bps, device, progress, guarded=engine == "lanes")
     loaded = load_panel(source, **options)
     if book is not None:
         groups(loaded.panel.sectors, checked_kind(book))  # refused before anything is written
     folder = results_folder(out)
     wanted = top or (BEST_SHOWN if book is None else grid.size)
-    ranked = _measured(folder, loaded.panel, rule, grid, terms, watch=progress, most=wanted)
+    ranked = _measured(folder, loaded.panel, rule, grid, terms, most=wanted)
     loaded.write_quarantine(folder)
     summary = {
         **{"strategy": strategy, "sets": grid.size, "infeasible": infeasible},
         **{"cost_bps": cost_bps, "engine": engine, "device": terms["device"], **asked.about()},
         **loaded.about(),
     }
-    if book is None:
-        (folder / BOOK_FILE).unlink(missing_ok=True)  # of an earlier sweep, about other sets
-    else:
-        keep = sorted(row["set"] for row in ranked)
-        returns = _book(loaded.panel, rule, grid.take(keep), terms, kind=book, watch=progress)
-        write_parquet(folder / BOOK_FILE, returns.rename(lambda name: _named(name, keep)))
-        summary |= {"book": book, "book_sets": "all" if len(keep) == grid.size else keep}
+    summary |= _write_book(folder, loaded.panel, rule, grid, terms, kind=book, ranked=ranked)
     summary["seconds"] = round(time.perf_counter() - started, 3)
     write_json(folder / "sweep.json", summary)
     return Sweep(summary, ranked[: top or BEST_SHOWN])
+
+
+def _terms_of(cost_bps: float, device: str, progress: Progress | None, *, guarded: bool) -> _Terms:
+    from backtest.engine.costs import cost_per_side
+    from backtest.engine.device import chosen_device
+
+    chosen = chosen_device(device, guarded=guarded)
+    return {"cost": cost_per_side(cost_bps), "device": chosen, "progress": progress}
 
 
 def grid_of(rule: "Strategy", asked: Asked) -> tuple["ParamGrid", int]:
@@ -187,7 +184,6 @@ def _measured(
     grid: "ParamGrid",
     terms: _Terms,
     *,
-    watch: Progress | None,
     most: int,
 ) -> list[dict[str, Any]]:
     """Write what every set earned on every symbol, some sets at a time; the best ``most`` sets."""
@@ -204,8 +200,8 @@ def _measured(
         for i, start in enumerate(starts):
             part = sets.slice(start, SETS_AT_ONCE)
             some = grid.take(np.arange(start, start + part.height))
-            tick = watch and _onwards(watch, i * symbols, len(starts) * symbols)
-            measured = stream_metrics(panel, rule, some, progress=tick, **terms)
+            onwards = _onwards(terms["progress"], i * symbols, len(starts) * symbols)
+            measured = stream_metrics(panel, rule, some, **(terms | {"progress": onwards}))
             for symbol, table in zip(panel.symbols, measured, strict=True):
                 columns = dict(zip(COLUMNS, table, strict=True))
                 sharpe[start : start + part.height] += columns["sharpe"]
@@ -220,9 +216,9 @@ def _measured(
     return ranking(sets, sharpe / symbols, most)
 
 
-def _onwards(watch: Progress, before: int, total: int) -> Progress:
+def _onwards(watch: Progress | None, before: int, total: int) -> Progress | None:
     """Progress of a part that begins after ``before`` of ``total`` steps."""
-    return lambda done, _: watch(before + done, total)
+    return None if watch is None else lambda done, _: watch(before + done, total)
 
 
 def ranking(sets: "pl.DataFrame", mean_sharpe: "np.ndarray", most: int) -> list[dict[str, Any]]:
@@ -234,25 +230,27 @@ def ranking(sets: "pl.DataFrame", mean_sharpe: "np.ndarray", most: int) -> list[
     return sets[best].with_columns(pl.Series("mean_sharpe", mean_sharpe[best])).to_dicts()
 
 
-def _book(
+def _write_book(
+    folder: Path,
     panel: "Panel",
     rule: "Strategy",
     grid: "ParamGrid",
     terms: _Terms,
     *,
-    kind: str,
-    watch: Progress | None,
-) -> "pl.DataFrame":
-    """Net book return of each set: ``date`` and one column per row of the grid, by its number."""
+    kind: str | None,
+    ranked: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Write the net book return of the ranked sets, ``date`` and one column a set; facts of it."""
     import polars as pl
 
     from backtest.engine.books import sweep_book
 
-    result = sweep_book(panel, rule, grid, kind=kind, progress=watch, **terms)
-    columns = {str(i): series for i, series in enumerate(result.net_return)}
-    return pl.DataFrame({"date": pl.Series(panel.dates).cast(pl.Date), **columns})
-
-
-def _named(column: str, sets: list[int]) -> str:
-    """Name a column of a book by its set: ``p`` and the number it has in ``parameters``."""
-    return f"p{sets[int(column)]}" if column.isdigit() else column
+    if kind is None:
+        (folder / BOOK_FILE).unlink(missing_ok=True)  # of an earlier sweep, about other sets
+        return {}
+    keep = sorted(row["set"] for row in ranked)
+    result = sweep_book(panel, rule, grid.take(keep), kind=kind, **terms)
+    columns = {f"p{kept}": series for kept, series in zip(keep, result.net_return, strict=True)}
+    dates = {"date": pl.Series(panel.dates).cast(pl.Date)}
+    write_parquet(folder / BOOK_FILE, pl.DataFrame(dates | columns))
+    return {"book": kind, "book_sets": "all" if len(keep) == grid.size else keep}
