@@ -82,7 +82,7 @@ class Votes:
     Parameters
     ----------
     of : tuple of Condition
-        Up to 63.
+        Up to 63; more are refused with a ValueError when they are planned.
     needed : int or int64, ``[param]``
         Below 1 it is always true, above their number never.
     """

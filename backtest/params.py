@@ -198,6 +198,7 @@ class ParamGrid:
         ParameterError
             A row is out of bounds or has an unknown name, or no row is left.
         """
+        _refuse_too_many(len(rows))
         values: dict[str, list[Any]] = {name: [] for name in params.model_fields}
         for row in rows:
             for name, value in _checked(params, row).items():

@@ -10,6 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+EVEN = 1e-12
+"""Net return up to which a trade is neither won nor lost: what rounding makes of nothing."""
+
+NOTHING = 1e-12
+"""What is no more than this fraction of the money before a trade, or of the unit that an account
+begins with if that is more, is nothing: the account is ruined."""
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 

@@ -17,6 +17,9 @@ from numba.extending import intrinsic
 Array = npt.NDArray[Any]
 
 WORD = 64
+MOST_VOTERS = 63
+"""Votes that six binary digits count."""
+
 NEVER, ALWAYS = 0, 1
 """Columns that every plan has."""
 
@@ -97,7 +100,7 @@ def count(columns: Array, voters: Array, needed: Array, out: Array) -> None:
             else:
                 # Counts of each bit are sums in binary: ones, twos, fours and so on, a word each.
                 ones, twos, fours = np.uint64(0), np.uint64(0), np.uint64(0)
-                eights, more, most = np.uint64(0), np.uint64(0), np.uint64(0)
+                eights, sixteens, thirties = np.uint64(0), np.uint64(0), np.uint64(0)
                 for v in range(number):
                     carry = columns[voters[c, v], w]
                     ones, carry = ones ^ carry, ones & carry
@@ -105,9 +108,9 @@ def count(columns: Array, voters: Array, needed: Array, out: Array) -> None:
                     fours, carry = fours ^ carry, fours & carry
                     if number > 7:
                         eights, carry = eights ^ carry, eights & carry
-                        more, carry = more ^ carry, more & carry
-                        most ^= carry
-                word = _reached((ones, twos, fours, eights, more, most), least)
+                        sixteens, carry = sixteens ^ carry, sixteens & carry
+                        thirties ^= carry
+                word = _reached((ones, twos, fours, eights, sixteens, thirties), least)
             out[c, w] = word
 
 

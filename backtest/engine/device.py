@@ -203,7 +203,7 @@ def market_of(bars: Sequence[SymbolBars], on: str) -> Market:
     from backtest.engine import device_accounts
 
     shape = (len(bars), max(1, *(one.size for one in bars)))
-    opens, closes, before = np.ones(shape), np.ones(shape), np.zeros((*shape, 3))
+    opens, closes, before = np.ones(shape), np.ones(shape), np.zeros((*shape, 4))
     for s, one in enumerate(bars):
         opens[s, : one.size], closes[s, : one.size] = one.open, one.close
         before[s, : one.size] = prefix.sums_of(one.close)

@@ -15,6 +15,7 @@ import torch
 import triton
 import triton.language as tl
 
+from backtest import result
 from backtest.engine.device_bits import bit, log2, next_close, some
 
 SUMS = 12
@@ -22,6 +23,9 @@ SUMS = 12
 
 BLOCK = 32
 """Sets of a program: one warp, so that a block waits for nobody outside it."""
+
+EVEN = tl.constexpr(result.EVEN)
+NOTHING = tl.constexpr(result.NOTHING)
 
 Tensor = torch.Tensor
 
@@ -33,7 +37,7 @@ class Market:
     Parameters
     ----------
     opens, closes : float64, ``[symbol, bar]``
-    before : float64, ``[symbol, bar, 3]``
+    before : float64, ``[symbol, bar, 4]``
         Of ``prefix.sums_of``.
     extremes : float64, ``[symbol, level, bar, 3]``
         Of :func:`extremes_of`.
@@ -55,7 +59,7 @@ def levels_of(bars: int) -> int:
 
 def bytes_of(bars: int, *, columns: int, sets: int) -> int:
     """Memory that one symbol takes: its columns, its prices and tables, and what walks add up."""
-    return bars // 8 * columns + 8 * (bars * (5 + 3 * levels_of(bars)) + SUMS * sets)
+    return bars // 8 * columns + 8 * (bars * (6 + 3 * levels_of(bars)) + SUMS * sets)
 
 
 def extremes_of(closes: Tensor) -> Tensor:
@@ -130,9 +134,15 @@ def _day(on: tl.tensor, sums: tl.tensor, r: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
+def _left(money: tl.tensor, before: tl.tensor) -> tl.tensor:
+    """What is left of money: none of it where that is next to nothing of what was before."""
+    return tl.where(money <= NOTHING * tl.maximum(before, 1.0), 0.0, money)
+
+
+@triton.jit
 def _closed(on: tl.tensor, trades: tl.tensor, net: tl.tensor) -> tl.tensor:
     """Add one closed trade, where ``on``."""
-    win, loss = on & (net > 0.0), on & (net < 0.0)
+    win, loss = on & (net > EVEN), on & (net < -EVEN)
     return (
         trades[0] + on.to(tl.int32),
         trades[1] + win.to(tl.int32),
@@ -157,10 +167,19 @@ def _hold_long(
     first, final, shares, last = span
     close = tl.load(closes + first, mask=on, other=1.0)
     total, squares, losses = _day(on, sums, close * shares / last - 1.0)
-    early, late = before + first * 3, before + final * 3
-    total += tl.load(late, mask=on, other=0.0) - tl.load(early, mask=on, other=0.0)
-    squares += tl.load(late + 1, mask=on, other=0.0) - tl.load(early + 1, mask=on, other=0.0)
-    losses += tl.load(late + 2, mask=on, other=0.0) - tl.load(early + 2, mask=on, other=0.0)
+    early, late = before + first * 4, before + final * 4
+    wild = tl.load(late + 3, mask=on, other=0.0) != tl.load(early + 3, mask=on, other=0.0)
+    tame = on & ~wild
+    total += tl.load(late, mask=tame, other=0.0) - tl.load(early, mask=tame, other=0.0)
+    squares += tl.load(late + 1, mask=tame, other=0.0) - tl.load(early + 1, mask=tame, other=0.0)
+    losses += tl.load(late + 2, mask=tame, other=0.0) - tl.load(early + 2, mask=tame, other=0.0)
+    t, walking = first + 1, on & wild
+    while some(walking):
+        move = tl.load(closes + t, mask=walking, other=1.0)
+        move = move / tl.load(closes + t - 1, mask=walking, other=1.0) - 1.0
+        total, squares, losses = _day(walking, (total, squares, losses), move)
+        t += walking.to(tl.int32)
+        walking = walking & (t <= final)
     runs = extremes + log2((first ^ final) | 1) * (longest * 3)
     low = tl.load(runs + first * 3, mask=on, other=1.0)
     high = tl.load(runs + first * 3 + 1, mask=on, other=1.0)
@@ -184,7 +203,7 @@ def _hold_short(
 ) -> tl.tensor:
     """Hold a short position bar by bar; also what buying back turns over where nothing is left."""
     opens, closes, _, _ = market
-    first, final, shares, worth = span
+    first, final, shares, worth, cash = span
     peak, drawdown = path
     entry = tl.load(opens + first, mask=on, other=1.0)
     # The deepest fall is kept as a fraction: two products compare it, and one division is enough.
@@ -193,7 +212,7 @@ def _hold_short(
     t, walking = first, on
     while some(walking):
         close = tl.load(closes + t, mask=walking, other=1.0)
-        after = tl.maximum((2.0 * entry - close) * shares, 0.0)
+        after = _left((2.0 * entry - close) * shares, cash)
         sums = _day(walking, sums, after / worth - 1.0)
         peak = tl.where(walking, tl.maximum(peak, after), peak)
         deeper = walking & (after * deep_peak < deep * peak)
@@ -223,8 +242,9 @@ def _leave(
     long, entry, price, shares = held
     cash, worth, turns = account
     peak, drawdown = path
-    back = tl.maximum(shares * (2.0 * entry - price * (1.0 + fee)), 0.0)
-    after = tl.where(on, tl.where(long, shares * price * (1.0 - fee), back), cash)
+    back = shares * (2.0 * entry - price * (1.0 + fee))
+    after = _left(tl.where(long, shares * price * (1.0 - fee), back), cash)
+    after = tl.where(on, after, cash)
     flat = on & ~(turns & (after > 0.0))  # else reversed at the same open: one day holds both
     sums = _day(flat, sums, after / worth - 1.0)
     drawdown = tl.where(flat, tl.maximum(drawdown, 1.0 - after / peak), drawdown)
@@ -267,7 +287,8 @@ def _walk(
         turns, gone = none > 0, none > 0
         if SHORTS:
             short = on & ~long
-            sums, sold, path, lost = _hold_short(short, market, span, sums, path)
+            sold_at = (first, tl.minimum(decided, end), shares, last, cash)
+            sums, sold, path, lost = _hold_short(short, market, sold_at, sums, path)
             worth, turnover = tl.where(long, worth, sold), turnover + lost
             gone = short & (worth == 0.0)  # nothing is left: closed there, and never traded again
         closes = on & ~gone & (decided < end)
@@ -319,7 +340,7 @@ def _accounts(
     market = (
         opens + symbol * longest,
         closes + symbol * longest,
-        before + symbol * longest * 3,
+        before + symbol * longest * 4,
         extremes + symbol * levels * longest * 3,
     )
     terms = (tl.load(bars + symbol) - 1, tl.load(cost))

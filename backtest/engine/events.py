@@ -16,7 +16,7 @@ from backtest.engine import prefix
 from backtest.engine.bits import NEVER, bit, entry, exit_long, exit_short, first_set
 from backtest.engine.fills import positions
 from backtest.engine.signals import Signals
-from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, nothing, summarise
+from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, left, nothing, summarise
 from backtest.market.panel import SymbolBars
 from backtest.result import Account, Trades
 
@@ -101,8 +101,8 @@ def _walk(
                     cash = cash + shares * price * (1.0 - cost)
                 else:
                     cash = cash - shares * price * (1.0 + cost)
-                ruined = cash <= 0.0
-                cash = max(cash, 0.0)
+                cash = left(cash, before)
+                ruined = cash == 0.0
                 turnover += shares * price / last
                 _leave(ledger[count - 1], t, price, cash / before - 1.0)
                 shares, side = 0.0, 0
@@ -116,7 +116,7 @@ def _walk(
                 count += 1
         worth = cash + side * shares * closes[t]
         held[t] = share if side != 0 else 0.0
-        if side != 0 and worth <= 0.0:
+        if side < 0 and left(worth, before) == 0.0:
             turnover += shares * closes[t] / last
             _leave(ledger[count - 1], t, closes[t], -1.0)
             worth, cash, shares, side, ruined = 0.0, 0.0, 0.0, 0, True
@@ -159,9 +159,9 @@ def _measure_all(
                 sums, worth, peak, drawdown = _hold_long(market, span, sums, path)
             else:
                 decided = exit_short(columns, leave_short, (longs, shorts), first)
-                span = (first, min(decided, end), shares, last)
+                short = (first, min(decided, end), shares, last, cash)
                 sums, worth, peak, drawdown, lost = _hold_short(
-                    market, span, sums, (peak, drawdown)
+                    market, short, sums, (peak, drawdown)
                 )
                 if worth == 0.0:  # nothing is left: closed there, and never traded again
                     turnover += lost
@@ -173,9 +173,9 @@ def _measure_all(
             price, before = opens[decided + 1], cash
             turnover += shares * price / worth
             if long:
-                cash = shares * price * (1.0 - cost)
+                cash = left(shares * price * (1.0 - cost), before)
             else:
-                cash = max(shares * (2.0 * opens[first] - price * (1.0 + cost)), 0.0)
+                cash = left(shares * (2.0 * opens[first] - price * (1.0 + cost)), before)
             trades = closed(trades, cash / before - 1.0)
             if both and cash > 0.0 and bit(columns, shorts if long else longs, decided):
                 continue  # reversed at the same open: one day holds both
@@ -200,12 +200,8 @@ def _hold_long(market: Any, span: Any, sums: Any, path: Any) -> Any:
     """
     _, closes, before, extremes = market
     first, final, shares, last = span
-    total, squares, losses = day(sums, closes[first] * shares / last - 1.0)
-    sums = (
-        total + (before[final, 0] - before[first, 0]),
-        squares + (before[final, 1] - before[first, 1]),
-        losses + (before[final, 2] - before[first, 2]),
-    )
+    sums = day(sums, closes[first] * shares / last - 1.0)
+    sums = prefix.added(sums, closes, before, first, final)
     low, high, kept = prefix.between(extremes, first, final)
     drawdown = max(path[1], 1.0 - min(kept, low * shares / path[0]))
     return sums, closes[final] * shares, max(path[0], high * shares), drawdown
@@ -215,13 +211,14 @@ def _hold_long(market: Any, span: Any, sums: Any, path: Any) -> Any:
 def _hold_short(market: Any, span: Any, sums: Any, path: Any) -> Any:
     """Hold a short position bar by bar; what it is worth depends on where it was opened.
 
-    As :func:`_hold_long`, and what buying everything back turns over where nothing is left.
+    As :func:`_hold_long`, and what buying everything back turns over where nothing is left;
+    ``span`` ends with the cash before the trade.
     """
     opens, closes = market[0], market[1]
-    first, final, shares, worth = span
+    first, final, shares, worth, cash = span
     peak, drawdown = path
     for t in range(first, final + 1):
-        before, worth = worth, max((2.0 * opens[first] - closes[t]) * shares, 0.0)
+        before, worth = worth, left((2.0 * opens[first] - closes[t]) * shares, cash)
         sums = day(sums, worth / before - 1.0)
         peak, drawdown = max(peak, worth), max(drawdown, 1.0 - worth / peak)
         if worth == 0.0:

@@ -1,7 +1,8 @@
 """Time room 1: a target at the close of one bar becomes a position from the next open.
 
-For: the only place that says when a decision is filled and which return belongs to which
-position. Not for: costs and cash, which follow from it.
+For: when a decision is filled and which return belongs to which position, in books and wherever
+positions are arrays. Kernels that walk accounts (``events``, ``lanes``, ``device_accounts``) say
+the same in their own steps and are held to it by the slow engine. Not for: costs and cash.
 """
 
 from __future__ import annotations

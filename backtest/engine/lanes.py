@@ -22,7 +22,7 @@ from backtest.engine import prefix
 from backtest.engine.bits import bit, exit_long, exit_short, first_clear, first_set
 from backtest.engine.borrow import borrowed
 from backtest.engine.signals import SIZE, STOP, TAKE, TRAIL, Limits, Signals
-from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, nothing, summarise
+from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, left, nothing, summarise
 from backtest.market.panel import SymbolBars
 
 LOOK = 32
@@ -274,7 +274,7 @@ def _measure_all(
             shares = stake / (price * (1.0 + cost))
             rest = cash - stake if side > 0 else cash + shares * price * (1.0 - cost)
             turnover += shares * price / last
-            span = (first, min(ended, end), rest, side * shares, last)
+            span = (first, min(ended, end), rest, side * shares, last, cash)
             sums, worth, peak, drawdown, lost = _hold(market, span, sums, (peak, drawdown))
             if worth == 0.0:  # nothing is left: closed there, and never traded again
                 turnover += lost
@@ -285,7 +285,7 @@ def _measure_all(
                 break
             price, entered = opens[ended + 1], cash
             turnover += shares * price / worth
-            cash = max(rest + side * shares * price - shares * price * cost, 0.0)
+            cash = left(rest + side * shares * price - shares * price * cost, entered)
             trades, gone = closed(trades, cash / entered - 1.0), ended
             if cash == 0.0:
                 sums, last, drawdown = day(sums, -1.0), 0.0, 1.0
@@ -298,32 +298,29 @@ def _hold(market: Any, span: Any, sums: Any, path: Any) -> Any:
     """Hold a position from the first open to the final close.
 
     It is worth ``rest + shares close``, shares being negative where it is short; ``span`` is the
-    first bar and the last, rest, shares, and the worth at the close before; ``path`` is the peak so
-    far and the drawdown. Returns sums, worth, peak and drawdown, and what buying everything back
-    turns over where nothing is left; the worth is then 0.
+    first bar and the last, rest, shares, the worth at the close before, and the cash before the
+    trade; ``path`` is the peak so far and the drawdown. Returns sums, worth, peak and drawdown, and
+    what buying everything back turns over where nothing is left; the worth is then 0.
     """
     _, closes, before, extremes = market
-    first, final, rest, shares, last = span
+    first, final, rest, shares, last, cash = span
     peak, drawdown = path
     low, high, kept = prefix.between(extremes, first, final)
     if shares < 0.0:
         low, high = high, low
     worst, best = rest + shares * low, rest + shares * high
-    if worst <= 0.0:
+    ruined = shares < 0.0 and left(worst, cash) == 0.0
+    if ruined:
         final = _ruin(closes, span)
     if rest == 0.0:
-        total, squares, losses = day(sums, closes[first] * shares / last - 1.0)
-        sums = (
-            total + (before[final, 0] - before[first, 0]),
-            squares + (before[final, 1] - before[first, 1]),
-            losses + (before[final, 2] - before[first, 2]),
-        )
+        sums = day(sums, closes[first] * shares / last - 1.0)
+        sums = prefix.added(sums, closes, before, first, final)
         drawdown = max(drawdown, 1.0 - min(kept, worst / peak))
         return sums, closes[final] * shares, max(peak, best), drawdown, 0.0
     total, squares, losses = day(sums, max(rest + shares * closes[first], 0.0) / last - 1.0)
     more = _moves(closes, (first, final), rest, shares)
     sums = (total + more[0], squares + more[1], losses + more[2])
-    if worst <= 0.0:
+    if ruined:
         if final > first:
             last = rest + shares * closes[final - 1]
         return sums, 0.0, peak, 1.0, -shares * closes[final] / last
@@ -363,8 +360,8 @@ def _deepest(closes: Array, span: tuple[int, int], rest: float, shares: float, p
 @njit(cache=True, nogil=True, inline="always")
 def _ruin(closes: Array, span: Any) -> Any:
     """First bar at whose close nothing of a position is left; its last bar if there is none."""
-    first, final, rest, shares, _ = span
+    first, final, rest, shares, _, cash = span
     for t in range(first, final):
-        if rest + shares * closes[t] <= 0.0:
+        if left(rest + shares * closes[t], cash) == 0.0:
             return t
     return final

@@ -104,6 +104,7 @@ class Plan:
         self._counted: list[_Counted] = []
         self._rows: dict[Indicator, tuple[dict[str, Array], Ints]] = {}
         self._known: dict[Condition, Ints] = {}
+        self._same: dict[Any, Indicator] = {}
         self.columns = 2
         sides = (rules.enter_long, rules.exit_long, rules.enter_short, rules.exit_short)
         self._sides = [self._column_of(side) for side in sides]
@@ -128,7 +129,7 @@ class Plan:
             out = columns[pair.first : pair.first + len(pair.above)]
             bits.pack_pairs((first, second), (*pair.row, pair.above), pair.equal, out)
         for indicator, steps in self._compared.items():
-            self._pack(indicator, steps, bars, columns)
+            self._pack(indicator, steps, bars, columns, whole.get(indicator))
         for step in self._counted:
             out = columns[step.first : step.first + len(step.needed)]
             bits.count(columns, step.voters, step.needed, out)
@@ -141,15 +142,23 @@ class Plan:
         return Signals(columns, long, leave_long, short, leave_short, limits)
 
     def _pack(
-        self, indicator: Indicator, steps: list[_Compared], bars: SymbolBars, columns: Array
+        self,
+        indicator: Indicator,
+        steps: list[_Compared],
+        bars: SymbolBars,
+        columns: Array,
+        whole: Array | None,
     ) -> None:
-        """Compute an indicator some rows at a time, and pack what is asked of them."""
+        """Compute an indicator some rows at a time, and pack what is asked of them.
+
+        ``whole`` are all its rows where they have been computed already.
+        """
         rows, _ = self._rows[indicator]
         count = len(next(iter(rows.values()))) if rows else 1
-        size = max(16, CHUNK_BYTES // (8 * max(1, bars.size)))
+        size = count if whole is not None else max(16, CHUNK_BYTES // (8 * max(1, bars.size)))
         for start in range(0, count, size):
             part = {name: values[start : start + size] for name, values in rows.items()}
-            told = indicator.compute(bars, **part)  # [K, T]
+            told = indicator.compute(bars, **part) if whole is None else whole  # [K, T]
             for step in steps:
                 lo, hi = np.searchsorted(step.row, (start, start + size))
                 out = columns[step.first + lo : step.first + hi]
@@ -184,12 +193,13 @@ class Plan:
                 continue
             times[m] = self._spread(measure.times, float)
             if measure.of is not None:
-                which = self._row_of(measure.of)
-                if measure.of not in first:
-                    first[measure.of] = count
+                indicator = self._one_of(measure.of)
+                which = self._row_of(indicator)
+                if indicator not in first:
+                    first[indicator] = count
                     count += int(which.max(initial=0)) + 1
-                    indicators.append(measure.of)
-                row[m] = first[measure.of] + which
+                    indicators.append(indicator)
+                row[m] = first[indicator] + which
         return _Measured(indicators, times, row, self._spread(guards.longest, int))
 
     def _column_of(self, condition: Condition) -> Ints:
@@ -206,28 +216,44 @@ class Plan:
         return self._known[condition]
 
     def _comparison(self, told: Comparison) -> Ints:
-        row, above = self._row_of(told.indicator), self._spread(told.above, bool)
+        indicator, above = self._one_of(told.indicator), self._spread(told.above, bool)
+        row = self._row_of(indicator)
         if isinstance(told.level, Indicator):
-            other = self._row_of(told.level)
+            limit = self._one_of(told.level)
+            other = self._row_of(limit)
             kinds, which = _different([row, other, above])
             first = self._take(len(kinds))
-            pair, at = (told.indicator, told.level), (row[kinds], other[kinds])
+            pair, at = (indicator, limit), (row[kinds], other[kinds])
             self._paired.append(_Paired(pair, at, above[kinds], told.equal, first))
             return first + which
         level = self._spread(told.level, float)
         kinds, which = _different([row, level, above])
         first = self._take(len(kinds))
         step = _Compared(row[kinds], level[kinds], above[kinds], told.equal, first)
-        self._compared.setdefault(told.indicator, []).append(step)
+        self._compared.setdefault(indicator, []).append(step)
         return first + which
 
     def _votes(self, told: Votes) -> Ints:
-        voters = np.stack([self._column_of(one) for one in told.of], axis=1)  # [P, N]
-        needed = np.clip(self._spread(told.needed, int), 0, len(told.of) + 1)
-        kinds, which = _different([*voters.T, needed])
-        first = self._take(len(kinds))
-        self._counted.append(_Counted(voters[kinds], needed[kinds], first))
-        return first + which
+        if len(told.of) > bits.MOST_VOTERS:
+            raise ValueError(f"{len(told.of)} voters, at most {bits.MOST_VOTERS} can be counted")
+        parts = [self._column_of(one) for one in told.of]
+        voters = np.stack(parts, axis=1) if parts else np.empty((self.size, 0), dtype=np.int64)
+        needed = self._spread(told.needed, int)  # [P]
+        # What the parameters of a set have decided already need not be counted at each bar.
+        sure, possible = (voters == ALWAYS).sum(axis=1), (voters != NEVER).sum(axis=1)
+        decided = np.where(needed <= sure, ALWAYS, NEVER)
+        open_ = np.flatnonzero((needed > sure) & (needed <= possible))
+        if open_.size > 0:
+            kinds, which = _different([*voters[open_].T, needed[open_]])
+            first = self._take(len(kinds))
+            self._counted.append(_Counted(voters[open_[kinds]], needed[open_[kinds]], first))
+            decided[open_] = first + which
+        return decided
+
+    def _one_of(self, indicator: Indicator) -> Indicator:
+        """The first indicator with the same function and parameters."""
+        told = tuple((name, values.tobytes()) for name, values in indicator.by.items())
+        return self._same.setdefault((indicator.compute, told), indicator)
 
     def _row_of(self, indicator: Indicator) -> Ints:
         """Row of an indicator for each set; its different parameters are kept."""

@@ -20,6 +20,9 @@ from numba import njit
 
 from backtest.engine.bits import leading_zeros
 
+WILD = 1.0
+"""A return of a bar that is told apart: prices that double."""
+
 Array = npt.NDArray[Any]
 
 
@@ -27,22 +30,43 @@ Array = npt.NDArray[Any]
 def sums_of(closes: Array) -> Any:
     """Sums up to each bar of the simple return, its square, and its square where it is a loss.
 
+    Returns above ``WILD`` are left out and counted in the last column: beside their squares the
+    sums would lose the digits of all others.
+
     Parameters
     ----------
     closes : float64, ``[bar]``
 
     Returns
     -------
-    float64, ``[bar, 3]``
+    float64, ``[bar, 4]``
     """
-    out = np.zeros((closes.size, 3))
+    out = np.zeros((closes.size, 4))
     for t in range(1, closes.size):
         r = closes[t] / closes[t - 1] - 1.0
-        loss = min(r, 0.0)
-        out[t, 0] = out[t - 1, 0] + r
-        out[t, 1] = out[t - 1, 1] + r * r
+        loss, wild = min(r, 0.0), r > WILD
+        tame = 0.0 if wild else r
+        out[t, 0] = out[t - 1, 0] + tame
+        out[t, 1] = out[t - 1, 1] + tame * tame
         out[t, 2] = out[t - 1, 2] + loss * loss
+        out[t, 3] = out[t - 1, 3] + wild
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def added(sums: Any, closes: Array, before: Array, first: int, last: int) -> Any:
+    """Add the returns after one bar up to another to three sums."""
+    total, squares, losses = sums
+    if before[last, 3] == before[first, 3]:
+        total += before[last, 0] - before[first, 0]
+        squares += before[last, 1] - before[first, 1]
+        losses += before[last, 2] - before[first, 2]
+    else:
+        for t in range(first + 1, last + 1):
+            r = closes[t] / closes[t - 1] - 1.0
+            loss = min(r, 0.0)
+            total, squares, losses = total + r, squares + r * r, losses + loss * loss
+    return total, squares, losses
 
 
 def extremes_of(closes: Array) -> Array:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.market.panel import SymbolBars
-from backtest.result import Account, Trades
+from backtest.result import NOTHING, Account, Trades
 
 
 def account(bars: SymbolBars, targets: Sequence[float], *, cost: float) -> Account:
@@ -24,8 +24,8 @@ def account(bars: SymbolBars, targets: Sequence[float], *, cost: float) -> Accou
     ``cash += shares O (1 - f)``. Short: as many shares sold, ``cash += shares O (1 - f)``, bought
     back ``cash -= shares O (1 + f)``. A position is left alone while its side is wanted. A reversal
     closes and opens at the same open and pays both sides. Equity is marked at every close, without
-    an exit fee. An account with nothing left, after buying back or at a close, is closed with a
-    loss of everything and never trades again.
+    an exit fee. An account with nothing left, after an exit or at a close while it is short, is
+    closed with a loss of everything and never trades again (see ``result.NOTHING``).
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def account(bars: SymbolBars, targets: Sequence[float], *, cost: float) -> Accou
                     if side > 0
                     else cash - shares * opens[t] * (1.0 + cost)
                 )
-                ruined = cash <= 0.0
-                cash = max(cash, 0.0)
+                cash = _left(cash, before)
+                ruined = cash == 0.0
                 trades[-1][1], trades[-1][3] = t, opens[t]
                 trades[-1][5] = cash / before - 1.0
                 shares, side = 0.0, 0
@@ -66,7 +66,7 @@ def account(bars: SymbolBars, targets: Sequence[float], *, cost: float) -> Accou
                 trades.append([t, -1, opens[t], np.nan, side * shares, np.nan])
         worth = cash + side * shares * closes[t]
         position.append(side)
-        if side != 0 and worth <= 0.0:
+        if side < 0 and _left(worth, before) == 0.0:
             trades[-1][1], trades[-1][3], trades[-1][5] = t, closes[t], -1.0
             worth, cash, shares, side, ruined = 0.0, 0.0, 0.0, 0, True
         equity.append(worth)
@@ -76,6 +76,10 @@ def account(bars: SymbolBars, targets: Sequence[float], *, cost: float) -> Accou
         np.asarray(position, dtype=np.int8),
         _round_trips(trades, bars=bars.size),
     )
+
+
+def _left(money: float, before: float) -> float:
+    return 0.0 if money <= NOTHING * max(before, 1.0) else money
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,9 @@ def backtest(
     return accounts
 
 
-def fast_engine(strategy: Strategy) -> str:
-    """Return which fast engine a strategy's rules need: ``lanes`` where they have guards."""
-    return "events" if strategy.rules(strategy.candidates()).guards is None else "lanes"
+def fast_engine(strategy: Strategy, grid: ParamGrid) -> str:
+    """Return which fast engine some sets need: ``lanes`` where their rules have guards."""
+    return "events" if strategy.rules(grid).guards is None else "lanes"
 
 
 def checked_engine(engine: str) -> str:
@@ -167,7 +167,7 @@ def stream_metrics(
         range(start, min(start + size, panel.shape[0])) for start in range(0, panel.shape[0], size)
     ]
     results: Iterable[list[Floats]] = in_order(measured, parts)
-    if gpu.chosen_device(device, guarded=plans[0].guarded) == "cuda":
+    if gpu.chosen_device(device, guarded=any(plan.guarded for plan in plans)) == "cuda":
         results = ([one] for one in gpu.metrics(panel, plans, sets=grid.size, cost=cost))
     for columns in itertools.chain.from_iterable(results):
         tick()
@@ -177,9 +177,9 @@ def stream_metrics(
 def _measured(panel: Panel, symbol: int, plans: Sequence[Plan], cost: float) -> Floats:
     """Measure all sets on one symbol; ``[column, param]``."""
     bars = panel.bars(symbol)
-    measure = lanes.metrics if plans[0].guarded else events.metrics
-    parts = [
-        measure(bars, plan.signals(bars), cost=cost, periods_per_year=panel.periods_per_year)
-        for plan in plans
-    ]
+    parts = []
+    for plan in plans:
+        measure = lanes.metrics if plan.guarded else events.metrics
+        signals, year = plan.signals(bars), panel.periods_per_year
+        parts.append(measure(bars, signals, cost=cost, periods_per_year=year))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from backtest.result import EVEN, NOTHING
+
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
@@ -49,12 +51,18 @@ def day(sums: Any, r: float) -> Any:
 
 
 @njit(cache=True, nogil=True, inline="always")
+def left(money: float, before: float) -> float:
+    """What is left of money: none of it where that is next to nothing of what was before."""
+    return 0.0 if money <= NOTHING * max(before, 1.0) else money
+
+
+@njit(cache=True, nogil=True, inline="always")
 def closed(trades: Any, net: float) -> Any:
     """Add one closed trade."""
     count, wins, losses, won, lost, total = trades
-    if net > 0.0:
+    if net > EVEN:
         wins, won = wins + 1, won + net
-    elif net < 0.0:
+    elif net < -EVEN:
         losses, lost = losses + 1, lost + net
     return count + 1, wins, losses, won, lost, total + net
 

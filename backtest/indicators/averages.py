@@ -20,8 +20,9 @@ Ints = npt.NDArray[np.int64]
 def ema(rows: Floats, source: Ints, spans: Ints) -> Floats:
     """Compute exponential averages with weight ``2 / (span + 1)`` on the newest value.
 
-    The average starts at the first value that is there. A missing value gives a missing
-    average and leaves the memory as it was. Span 1 returns the values themselves.
+    The average starts at the first value that is there and moves towards each new one, so that it
+    stands still where values do. A missing value gives a missing average and leaves the memory as
+    it was. Span 1 returns the values themselves.
 
     Parameters
     ----------
@@ -59,14 +60,13 @@ def _ema_one(values: Floats, span: int, out: Floats) -> None:
         out[:] = values
         return
     new = 2.0 / (span + 1.0)
-    old = 1.0 - new
     level = np.nan
     for t in range(values.size):
         value = values[t]
         if np.isnan(value):
             out[t] = np.nan
             continue
-        level = value if np.isnan(level) else new * value + old * level
+        level = value if np.isnan(level) else level + new * (value - level)
         out[t] = level
 
 
@@ -79,14 +79,13 @@ def _ema_four(rows: Floats, source: Ints, spans: Ints, k: int, out: Floats) -> N
     a, b, c, d = rows[source[k]], rows[source[k + 1]], rows[source[k + 2]], rows[source[k + 3]]
     new = 2.0 / (spans[k : k + 4] + 1.0)
     new_a, new_b, new_c, new_d = new[0], new[1], new[2], new[3]
-    old_a, old_b, old_c, old_d = 1.0 - new_a, 1.0 - new_b, 1.0 - new_c, 1.0 - new_d
     level_a, level_b, level_c, level_d = a[0], b[0], c[0], d[0]
     out[k, 0], out[k + 1, 0], out[k + 2, 0], out[k + 3, 0] = level_a, level_b, level_c, level_d
     for t in range(1, rows.shape[1]):
-        level_a = new_a * a[t] + old_a * level_a
-        level_b = new_b * b[t] + old_b * level_b
-        level_c = new_c * c[t] + old_c * level_c
-        level_d = new_d * d[t] + old_d * level_d
+        level_a += new_a * (a[t] - level_a)
+        level_b += new_b * (b[t] - level_b)
+        level_c += new_c * (c[t] - level_c)
+        level_d += new_d * (d[t] - level_d)
         out[k, t], out[k + 1, t], out[k + 2, t], out[k + 3, t] = level_a, level_b, level_c, level_d
 
 
@@ -113,10 +112,21 @@ def sma(values: Floats, windows: Ints) -> Floats:
     >>> sma(np.array([1.0, 2.0, 6.0]), np.array([2]))[0].tolist()
     [nan, 1.5, 4.0]
     """
-    out = sums(values, windows)
+    out = np.full((windows.size, values.size), np.nan)
     for k in range(windows.size):
-        for t in range(values.size):
-            out[k, t] /= windows[k]
+        w = windows[k]
+        if w > values.size:
+            continue
+        # One value of all windows at a time: their additions are those of one vector. Distances
+        # from the first value, so that the average of equal values is that value.
+        totals = out[k, w - 1 :]
+        totals[:] = 0.0
+        for i in range(w):
+            part = values[i : i + totals.size]
+            for t in range(totals.size):
+                totals[t] += part[t] - values[t]
+        for t in range(totals.size):
+            totals[t] = values[t] + totals[t] / w
     return out
 
 

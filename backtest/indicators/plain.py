@@ -55,7 +55,7 @@ def ema(values: Sequence[Missing], span: int) -> list[Missing]:
         if value is None:
             out.append(None)
             continue
-        level = value if level is None else new * value + (1.0 - new) * level
+        level = value if level is None else level + new * (value - level)
         out.append(level)
     return out
 
@@ -69,6 +69,17 @@ def mean(values: Sequence[float]) -> float:
     3.0
     """
     return total(values) / len(values)
+
+
+def level_of(values: Sequence[float]) -> float:
+    """First value and the mean distance from it: of equal values it is that value.
+
+    Examples
+    --------
+    >>> level_of([0.1, 0.1, 0.1])
+    0.1
+    """
+    return values[0] + mean([value - values[0] for value in values])
 
 
 def total(values: Sequence[float]) -> float:
@@ -99,7 +110,7 @@ def sma(values: Sequence[float], window: int) -> list[Missing]:
     for t in range(len(values)):
         inside = values[max(0, t - window + 1) : t + 1]
         full = len(inside) == window and all(v == v for v in inside)
-        out.append(mean(inside) if full else None)
+        out.append(level_of(inside) if full else None)
     return out
 
 
@@ -220,7 +231,7 @@ def return_deviation(close: Sequence[float], window: int) -> list[Missing]:
     out: list[Missing] = [None] * min(window, len(close))
     for t in range(window, len(close)):
         inside = moves[t - window : t]
-        middle = mean(inside)
+        middle = level_of(inside)
         squares = total([(r - middle) * (r - middle) for r in inside])
         out.append(math.sqrt(squares / (window - 1)))
     return out

@@ -90,19 +90,22 @@ class Panel:
         Raises
         ------
         DataError
-            A cell that may be traded has an open or a close that is not a positive number.
+            A cell that may be traded has a price that is not a positive number, or a volume that is
+            negative or infinite; an unknown volume is NaN.
         """
         if self.member is None:
             object.__setattr__(self, "member", np.ones(self.tradable.shape, dtype=bool))
-        for name in ("open", "close"):
-            price = getattr(self, name)
-            bad = self.tradable & ~((price > 0.0) & (price < np.inf))
+        for name in ("open", "close", "high", "low", "volume"):
+            told = getattr(self, name)
+            fine = (told >= 0.0) & (told < np.inf)
+            fine = fine | np.isnan(told) if name == "volume" else fine & (told > 0.0)
+            bad = self.tradable & ~fine
             if bad.any():
                 row, column = (int(i) for i in np.argwhere(bad)[0])
                 raise DataError(
-                    f"{name} = {price[row, column]} cannot be traded",
+                    f"{name} = {told[row, column]} cannot be traded",
                     where=f"{self.symbols[row]} {self.dates[column]}",
-                    fix="mend the price, or make the cell not tradable",
+                    fix="mend the price or the volume, or make the cell not tradable",
                 )
 
     @property
@@ -142,7 +145,7 @@ class Panel:
         """
         row, column = np.nonzero(self.tradable)
         symbols, sectors = np.asarray(self.symbols, object), np.asarray(self.sectors, object)
-        prices = ("open", "high", "low", "close", "volume")
+        prices = ("open", "close", "high", "low", "volume")
         member = {} if self.member.all() else {"member": self.member[row, column]}
         return pl.DataFrame(
             {
@@ -188,7 +191,7 @@ class Panel:
         if int(tradable.sum()) != frame.height:
             raise _twice(frame)
         arrays = {}
-        for name in ("open", "high", "low", "close", "volume"):
+        for name in ("open", "close", "high", "low", "volume"):
             out = np.full(shape, np.nan)
             if name in frame.columns:
                 values = frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from backtest.metric import METRICS, Floats, Metric, MetricInput, Undefined
+from backtest.result import EVEN
 
 NO_TRADE = Undefined("no closed trade")
 
@@ -43,10 +44,10 @@ def _mean_of(
     return compute
 
 
-average_win = _mean_of(lambda net: net[net > 0.0], "no winning trade")
-average_loss = _mean_of(lambda net: net[net < 0.0], "no losing trade")
+average_win = _mean_of(lambda net: net[net > EVEN], "no winning trade")
+average_loss = _mean_of(lambda net: net[net < -EVEN], "no losing trade")
 expectancy = _mean_of(lambda net: net, "no closed trade")
-win_rate = _mean_of(lambda net: (net > 0.0).astype(np.float64), "no closed trade")
+win_rate = _mean_of(lambda net: (net > EVEN).astype(np.float64), "no closed trade")
 
 
 def profit_factor(given: MetricInput) -> float | Undefined | None:
@@ -54,10 +55,10 @@ def profit_factor(given: MetricInput) -> float | Undefined | None:
     net = _closed(given)
     if net is None:
         return None
-    lost = -float(net[net < 0.0].sum())
+    lost = -float(net[net < -EVEN].sum())
     if lost == 0.0:
         return Undefined("no losing trade") if net.size else NO_TRADE
-    return float(net[net > 0.0].sum()) / lost
+    return float(net[net > EVEN].sum()) / lost
 
 
 def holding_time(given: MetricInput) -> float | Undefined | None:

@@ -88,7 +88,7 @@ class ChannelBreakout:
                 take_profit=_unless_none(grid["take_profit"]),
                 trailing_stop=_unless_none(grid["trailing_stop"]),
                 longest=grid["longest"],
-                size=Measure(_or_infinite(target), calm) if target.any() else None,
+                size=Measure(_or_infinite(target), calm),
             ),
         )
 

@@ -48,12 +48,15 @@ def run_backtest(
     """
     from backtest.engine.costs import cost_per_side
     from backtest.engine.sweep import backtest, fast_engine
+    from backtest.params import ParamGrid
     from backtest.strategy import STRATEGIES
     from backtest.tables import equity_table, metrics_table, trades_table
 
     rule = STRATEGIES.get(strategy)
     chosen = rule.params.parse(params)
     cost = cost_per_side(cost_bps)
+    if engine == "events":
+        engine = fast_engine(rule, ParamGrid.of(rule.params, [chosen.model_dump()]))
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
     accounts = backtest(loaded.panel, rule, chosen, cost=cost, engine=engine)
     metrics = metrics_table(loaded.panel, accounts)
@@ -65,7 +68,7 @@ def run_backtest(
         "strategy": strategy,
         "params": chosen.model_dump(),
         "cost_bps": cost_bps,
-        "engine": fast_engine(rule) if engine == "events" else engine,
+        "engine": engine,
         **loaded.about(),
     }
     write_json(folder / "backtest.json", about)

@@ -111,9 +111,13 @@ def write_parquet_parts(
     try:
         with _replacing(path) as fresh:
             folder.mkdir()
-            for number, part in enumerate(parts):
-                part.write_parquet(folder / f"{place(number):09d}.parquet")
-            pl.scan_parquet(folder / "*.parquet").sink_parquet(fresh)
+            count = 0
+            for part in parts:
+                part.write_parquet(folder / f"{place(count)}.parquet")
+                count += 1
+            # Names one by one: a pattern would read brackets in the user's path as its own.
+            files = [folder / f"{number}.parquet" for number in range(count)]
+            pl.scan_parquet(files, glob=False).sink_parquet(fresh)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

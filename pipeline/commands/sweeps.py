@@ -115,7 +115,7 @@ def run_sweep(
     started, rule = time.perf_counter(), STRATEGIES.get(strategy)
     grid, infeasible = grid_of(rule, asked)
     _refuse(grid.size, book, top)
-    engine = fast_engine(rule)
+    engine = fast_engine(rule, grid)
     terms = _terms_of(cost_bps, device, progress, guarded=engine == "lanes")
     loaded = load_panel(source, **options)
     if book is not None:

@@ -19,7 +19,7 @@ from backtest.conditions import (
     at_least,
     below,
 )
-from backtest.engine import prefix
+from backtest.engine import bits, prefix
 from backtest.engine.plan import Plan
 from tests.backtest.markets import bars_of
 
@@ -109,6 +109,39 @@ def test_votes_are_counted(bars, voters, seed):
     np.testing.assert_array_equal(got, said >= needed[:, None])
 
 
+@pytest.mark.parametrize("voters", [7, 8, 15, 16, 31, 32, 62, 63])
+def test_as_many_votes_as_can_be_counted_are(voters):
+    panel, rng = market(voters, 100), np.random.default_rng(voters)
+    needed = np.arange(-1, voters + 3)
+    rows = [np.full(needed.size, seed) for seed in rng.integers(0, 40, voters)]
+    conditions = tuple(below(Indicator(noise, {"seed": row}), 1.0) for row in rows)
+    got = unpacked(planned(Votes(conditions, needed), needed.size), panel)
+    said = sum((noise(panel, seed=row) < 1.0).astype(int) for row in rows)
+    np.testing.assert_array_equal(got, said >= needed[:, None])
+
+
+def test_more_votes_than_can_be_counted_are_refused():
+    with pytest.raises(ValueError, match="64 voters, at most 63"):
+        planned(Votes((Fixed(value=True),) * 64, 3), 1)
+
+
+def test_nobody_has_a_say():
+    panel = market(1, 70)
+    assert unpacked(planned(all_of(), 2), panel).all()
+    assert not unpacked(planned(any_of(), 2), panel).any()
+
+
+def test_what_parameters_decide_is_not_counted_at_each_bar():
+    asked = np.array([True, False])
+    some = below(Indicator(noise, {"seed": np.array([1, 2])}), 0.0)
+    for condition in (all_of(Fixed(asked), some), any_of(Fixed(~asked), some)):
+        plan = planned(condition, 2)
+        signals = plan.signals(market(0, 70))
+        assert signals.enter_long[1 - int(asked[1])] in (bits.NEVER, bits.ALWAYS)
+    nobody = planned(all_of(Fixed(value=False), some), 2)
+    assert nobody.signals(market(0, 70)).enter_long.tolist() == [bits.NEVER] * 2
+
+
 def test_conditions_nest():
     sets, panel = 4, market(3, 150)
     one, two = (Indicator(noise, {"seed": np.arange(sets) + k}) for k in (0, 7))
@@ -126,9 +159,9 @@ def test_what_sets_share_is_computed_once():
         calls.append(seed.tolist())
         return noise(bars, seed=seed)
 
-    shared = Indicator(counted, {"seed": np.array([1, 2, 1, 1])})
+    shared, again = (Indicator(counted, {"seed": np.array([1, 2, 1, 1])}) for _ in range(2))
     level = np.array([0.0, 0.0, 0.0, 1.0])
-    plan = Plan(Rules(4, enter_long=above(shared, level), exit_long=below(shared, level)))
+    plan = Plan(Rules(4, enter_long=above(shared, level), exit_long=below(again, level)))
     signals = plan.signals(market(0, 70))
     assert calls == [[1, 2]]
     assert signals.enter_long[0] == signals.enter_long[2]

@@ -40,9 +40,9 @@ def test_a_change_in_a_file_that_is_called_is_compiled(tmp_path: Path):
     assert told(tmp_path) == "1.0"
     called = tmp_path / "backtest" / "indicators" / "averages.py"
     text = called.read_text()
-    assert text.count("out[k, t] /= windows[k]") == 1
-    called.write_text(text.replace("out[k, t] /= windows[k]", "out[k, t] /= windows[k] + 1"))
-    assert float(told(tmp_path)) == pytest.approx(2.0**0.5)
+    assert text.count("totals[t] / w") == 1
+    called.write_text(text.replace("totals[t] / w", "totals[t] / (w + 1)"))
+    assert float(told(tmp_path)) == pytest.approx(1.6**0.5)
     folders = list((tmp_path / "backtest" / "__pycache__").glob(f"{kernel_cache.PREFIX}*"))
     assert len(folders) == 2
 

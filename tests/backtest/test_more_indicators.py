@@ -16,7 +16,8 @@ from backtest.indicators.channels import highest_before, lowest_before
 from backtest.indicators.volatility import return_deviation, true_range
 from backtest.indicators.volume import money_flow_index, relative_volume
 from backtest.market.panel import SymbolBars
-from tests.backtest.markets import bars_of, random_panel
+from backtest.strategy import STRATEGIES
+from tests.backtest.markets import bars_of, random_panel, targets_of
 
 nan = np.nan
 one = np.array([2])
@@ -69,6 +70,21 @@ def test_relative_volume_by_hand():
 
 def test_distance_where_nothing_moves_is_missing():
     np.testing.assert_array_equal(distance(np.array([3.0, 3.0, 4.0]), one), [[nan, nan, 1.0]])
+
+
+@pytest.mark.parametrize("price", [10.1, 0.1, 33.3, 1 / 3, 7e-5])
+def test_indicators_stand_still_where_prices_do(price):
+    """A halt or a peg must not be traded on what rounding makes of it."""
+    still = bars_of(np.full(80, price), np.full(80, price), np.full(80, 0.7))
+    w = np.arange(2, 40)
+    assert np.isnan(distance(still.close, w)).all()
+    told = average(still, window=w)
+    assert (told[~np.isnan(told)] == price).all()
+    assert (macd_histogram(still, fast=w, slow=2 * w, signal=w) == 0.0).all()
+    assert np.nanmax(np.abs(return_deviation(still, window=w))) == 0.0
+    for name in ("bollinger_reversion", "ma_cross", "macd_trend", "confluence"):
+        rule = STRATEGIES.get(name)
+        assert not targets_of(rule, still, rule.candidates()).any(), name
 
 
 INDICATORS = {

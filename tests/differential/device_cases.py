@@ -127,6 +127,15 @@ def test_accounts_on_wild_prices_of_any_length(bars: int):
         assert (told[:, 0] > -1.0).any()
 
 
+@pytest.mark.parametrize("shorts", [False, True])
+def test_accounts_on_prices_that_double(shorts: bool):
+    """Shorts that lose exactly everything, and returns that are told apart in the sums."""
+    few = np.random.default_rng(4).choice([1.0, 2.0, 4.0, 4.001], (2, 2, 60))
+    panel, plan = panel_of(*few), RandomBits(32, shorts=shorts, share=0.3, seed=1)
+    told = measured(panel, plan, cost=1e-4)
+    np.testing.assert_allclose(told, expected(panel, plan, cost=1e-4), **CLOSE)
+
+
 def wanted(plan: RandomBits, bars: SymbolBars) -> np.ndarray:
     signals, out = plan.signals(bars), np.empty((plan.sides.shape[1], bars.size), dtype=np.int8)
     unpack(signals.columns, signals.sides, out)

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from backtest.engine import events, reference
 from backtest.engine.books import mix_book, sweep_book
-from backtest.engine.sweep import backtest, sweep_metrics
+from backtest.engine.sweep import backtest, fast_engine, sweep_metrics
 from backtest.engine.tally import COLUMNS
+from backtest.params import ParamGrid
 from backtest.portfolio.book import book_weights, simulate_book
 from backtest.result import Account, Trades
+from backtest.strategies.channel_breakout import ChannelBreakout
 from backtest.strategy import STRATEGIES
 from backtest.tables import account_turnover, metrics_table
-from tests.backtest.markets import bars_of, random_panel
+from tests.backtest.markets import NoParams, Scripted, bars_of, panel_of, random_panel
 
 KINDS = ("long-only", "dollar-neutral", "sector-neutral")
 
@@ -82,6 +84,73 @@ def test_columns_of_a_sweep_equal_the_metrics_of_each_account(name):
                     assert got == 0.0 if column == "sharpe" else np.isnan(got), column
                 else:
                     assert got == pytest.approx(expected, rel=1e-9, abs=1e-12), column
+
+
+def test_a_jump_costs_later_trades_no_digit():
+    """A split that nobody told: its square is a million million times that of other days."""
+    panel = random_panel(1, 400, seed=5)
+    jump = np.where(np.arange(400) >= 90, 1e6, 1.0)
+    prices = {f: getattr(panel, f) * jump for f in ("open", "high", "low", "close")}
+    panel, rule = dataclasses.replace(panel, **prices), STRATEGIES.get("rsi_reversion")
+    grid = rule.candidates().take(np.arange(0, 190, 7))
+    swept = sweep_metrics(panel, rule, grid, cost=0.001)
+    for i in range(grid.size):
+        told = metrics_table(panel, backtest(panel, rule, grid.set(i), cost=0.001))["S000"]
+        for column in ("sharpe", "volatility", "sortino", "total_return"):
+            if told[column] is not None:
+                assert swept[column][i, 0] == pytest.approx(told[column], rel=1e-9), column
+
+
+def test_a_short_that_loses_exactly_everything_is_ruined_in_every_engine():
+    prices = np.array([50.0, 50.0, 50.0, 100.0, 50.0, 50.0])
+    closes = np.array([50.0, 50.0, 100.0, 50.0, 50.0, 50.0])
+    panel = panel_of(prices[None], closes[None])
+    rule = Scripted({"S000": np.full(6, -1)})
+    for cost in (0.0, 1e-4, 0.01):
+        swept = sweep_metrics(panel, rule, rule.candidates(), cost=cost)
+        assert swept["total_return"][0, 0] == -1.0
+        for engine in ("events", "lanes", "reference"):
+            account = backtest(panel, rule, NoParams(), cost=cost, engine=engine)[0]
+            assert account.equity[2:].tolist() == [0.0] * 4
+            assert account.trades.net_return.tolist() == [-1.0]
+
+
+def test_fees_that_eat_everything_end_the_account_in_every_engine():
+    panel = random_panel(1, 400, seed=6)
+    rule = Scripted({"S000": np.arange(400) % 2})
+    swept = sweep_metrics(panel, rule, rule.candidates(), cost=0.9999)
+    told = [
+        metrics_table(panel, backtest(panel, rule, NoParams(), cost=0.9999, engine=engine))["S000"]
+        for engine in ("events", "reference")
+    ]
+    for column, values in swept.items():
+        for other in told:
+            if other[column] is not None:
+                assert values[0, 0] == pytest.approx(other[column], rel=1e-9), column
+    assert swept["total_return"][0, 0] == -1.0
+
+
+class GuardedWhereAsked(ChannelBreakout):
+    """The rules of another strategy, without guards where no set of a grid asks for one."""
+
+    def rules(self, grid):
+        whole = super().rules(grid)
+        asked = (grid["stop_loss"] > 0.0).any()
+        return dataclasses.replace(whole, guards=whole.guards if asked else None)
+
+
+def test_parts_of_a_grid_are_measured_as_each_of_them_asks(monkeypatch):
+    panel, rule = random_panel(3, 200, seed=7, swing=0.03), GuardedWhereAsked()
+    grid = ParamGrid.product(
+        rule.params, {"stop_loss": [0.0, 0.02, 0.03, 0.05], "entry": [5, 10], "exit": [5]}
+    )
+    whole = sweep_metrics(panel, rule, grid, cost=0.001)
+    monkeypatch.setattr("backtest.engine.sweep.COLUMN_BYTES", 50)
+    parts = sweep_metrics(panel, rule, grid, cost=0.001)
+    for name, values in whole.items():
+        np.testing.assert_allclose(parts[name], values, rtol=1e-9, err_msg=name)
+    assert fast_engine(rule, grid) == "lanes"
+    assert fast_engine(rule, grid.take(np.array([0]))) == "events"
 
 
 def test_turnover_of_an_account_by_its_definition():

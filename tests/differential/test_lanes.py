@@ -14,9 +14,13 @@ from backtest.tables import metrics_table
 from tests.backtest.markets import panel_of
 
 SETS = 12
+DOUBLES = 1.0
+FEW = np.array([1.0, 2.0, 3.0, 4.0, 4.001])
 
 
 def market(rng: np.random.Generator, bars: int, swing: float):
+    if swing == DOUBLES:  # shorts that lose exactly everything, and jumps beside small moves
+        return panel_of(rng.choice(FEW, bars)[None], rng.choice(FEW, bars)[None])
     close = 50.0 * np.exp(np.cumsum(rng.normal(0.0, swing, bars)))
     # Closes on a grid, so that a guard is often met exactly.
     close = np.maximum(np.round(close, 1), 0.1)
@@ -83,7 +87,7 @@ scenes = st.builds(
     scene,
     st.integers(0, 2**32),
     sized=st.booleans(),
-    swing=st.sampled_from([0.01, 0.03, 0.3]),
+    swing=st.sampled_from([0.01, 0.03, 0.3, DOUBLES]),
     sides=st.sampled_from([1, 2]),
 )
 

@@ -28,14 +28,15 @@ SETS = 46 * 80 * 79 * 7
 MIB_MORE = 500
 
 MEASURED = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from pipeline.commands.sweeps import Asked, run_sweep
 data, small, wide, out = (Path(word) for word in sys.argv[1:])
 peaks = []
 for grid in (small, wide):
     run_sweep("rsi_reversion", Asked(grid=grid), data, out=out / grid.parent.name, calendar="data")
-    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # Of this process alone: the peak of rusage may be that of the process which started it.
+    peaks.append(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
 print((peaks[1] - peaks[0]) / 1024)
 """
 
