@@ -80,7 +80,8 @@ def sweep_book(
     """
     kind, cost = checked_kind(kind), checked_cost(cost)
     sessions = panel.shape[1]
-    if gpu.chosen_device(device, guarded=strategy.rules(grid).guards is not None) == "cuda":
+    guarded = device != "cpu" and strategy.rules(grid).guards is not None
+    if gpu.chosen_device(device, guarded=guarded) == "cuda":
         plans = plans_of(strategy, grid, panel.tradable.size, limit=gpu.DEVICE_BYTES)
         tick = counter(progress, len(plans) * panel.shape[0])
         decisions = [_deciding(panel.bars(s), panel.member[s]) for s in range(panel.shape[0])]

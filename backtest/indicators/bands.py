@@ -11,6 +11,7 @@ import numpy.typing as npt
 from numba import njit
 
 from backtest.indicators.averages import sma
+from backtest.market.panel import SymbolBars
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -62,3 +63,9 @@ def distance(values: Floats, windows: Ints) -> Floats:
             away = values[t + w - 1] - middle[t]
             squares[t] = away / deviation if deviation > 0.0 else np.nan
     return out
+
+
+def standard_distance(bars: SymbolBars, *, period: Ints) -> Floats:
+    """Distance of closes from their average in their own deviations; ``[row, bar]``."""
+    away: Floats = distance(bars.close, period)
+    return away

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from backtest.conditions import Fixed, Indicator, Rules, above, all_of, below
-from backtest.indicators import bands, plain
+from backtest.indicators import plain
+from backtest.indicators.bands import standard_distance
 from backtest.market.panel import SymbolBars
 from backtest.params import ParamGrid, Params, Range
 from backtest.strategy import STRATEGIES
@@ -40,7 +38,7 @@ class BollingerReversion:
 
     def rules(self, grid: ParamGrid) -> Rules:
         """When a grid's positions open and close."""
-        away = Indicator(_distance, {"period": grid["period"]})
+        away = Indicator(standard_distance, {"period": grid["period"]})
         both = Fixed(grid["sides"] == "both")
         return Rules(
             size=grid.size,
@@ -76,10 +74,6 @@ class BollingerReversion:
                 "exit": (0.0, 0.5, 1.0),
             },
         )
-
-
-def _distance(bars: SymbolBars, *, period: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return bands.distance(bars.close, period)
 
 
 STRATEGIES.register("bollinger_reversion")(BollingerReversion())

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from backtest.conditions import Comparison, Guards, Indicator, Measure, Rules, Votes, above, below
 from backtest.conditions import at_least as at_or_above
 from backtest.engine import reference
-from backtest.indicators import bands, plain
+from backtest.indicators import plain
 from backtest.indicators.averages import average, macd_histogram
+from backtest.indicators.bands import standard_distance
 from backtest.indicators.volatility import true_range
 from backtest.indicators.volume import money_flow_index, relative_volume
 from backtest.market.panel import SymbolBars
@@ -85,7 +86,7 @@ class Confluence:
         flow = Indicator(money_flow_index, _all(grid, "window", FLOW_WINDOW))
         names = ("fast", "slow", "signal")
         macd = Indicator(macd_histogram, {name: grid[f"macd_{name}"] for name in names})
-        away = Indicator(_distance, {"period": grid["bb_period"]})
+        away = Indicator(standard_distance, {"period": grid["bb_period"]})
         active = at_or_above(Indicator(relative_volume), grid["volume_threshold"])
         distance = Indicator(true_range, _all(grid, "window", RANGE_WINDOW))
         room = Indicator(_stops_in_price, _all(grid, "window", RANGE_WINDOW))
@@ -179,10 +180,6 @@ def _all(grid: ParamGrid, name: str, value: int) -> dict[str, Ints]:
 def _needed(confidence: Floats) -> Ints:
     """Voters that must agree; a share that is a whole number of them asks for no more."""
     return np.ceil(confidence * VOTERS - 1e-9).astype(np.int64)
-
-
-def _distance(bars: SymbolBars, *, period: Ints) -> Floats:
-    return bands.distance(bars.close, period)
 
 
 def _stops_in_price(bars: SymbolBars, *, window: Ints) -> Floats:

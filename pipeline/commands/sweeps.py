@@ -3,6 +3,7 @@
 For: ``weathervane sweep``. Not for: choosing a set, which is the business of the decision path.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,7 +58,11 @@ class Asked:
 
     def about(self) -> dict[str, Any]:
         """Plain values for a result's description."""
-        return {"samples": self.samples, "seed": None if self.samples is None else self.seed}
+        drawn = {"samples": self.samples, "seed": None if self.samples is None else self.seed}
+        if self.grid is None:
+            return drawn
+        digest = hashlib.sha256(self.grid.read_bytes()).hexdigest()
+        return drawn | {"grid": self.grid.name, "grid_sha256": digest}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """`backtest`, `sweep`, `regimes` and `market`: files as promised, errors as one line."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -212,6 +213,8 @@ def test_sweep_over_a_product_drops_and_counts_infeasible_sets(market: Path, tmp
         market, tmp_path, "--strategy", "rsi_reversion", "--grid", grid, "--book", "long-only"
     )
     assert (about["sets"], about["infeasible"]) == (6, 2)
+    assert about["grid"] == "g.json"
+    assert about["grid_sha256"] == hashlib.sha256(grid.read_bytes()).hexdigest()
     assert sets["set"].to_list() == list(range(6))
     assert metrics.columns == ["symbol", "set", *sets.columns[1:], *SWEPT]
     assert metrics.height == 6 * 6
