@@ -79,14 +79,11 @@ def sweep_book(
         ``E_BOOK`` or ``E_COST``.
     """
     kind, cost = checked_kind(kind), checked_cost(cost)
-    sessions = panel.shape[1]
     guarded = device != "cpu" and strategy.rules(grid).guards is not None
     if gpu.chosen_device(device, guarded=guarded) == "cuda":
-        plans = plans_of(strategy, grid, panel.tradable.size, limit=gpu.DEVICE_BYTES)
-        tick = counter(progress, len(plans) * panel.shape[0])
-        decisions = [_deciding(panel.bars(s), panel.member[s]) for s in range(panel.shape[0])]
-        gain, turnover = gpu.books(panel, plans, decisions, kind=kind, tick=tick)
+        gain, turnover = _gpu_books(panel, strategy, grid, kind=kind, progress=progress)
         return BookResult(gain - cost * turnover, turnover)
+    sessions = panel.shape[1]
     gain, turnover = np.zeros((grid.size, sessions)), np.zeros((grid.size, sessions))
     blocks = list(_blocks(grid, sessions))
     tick = counter(progress, 2 * len(blocks) * panel.shape[0])
@@ -103,6 +100,21 @@ def sweep_book(
                 )
                 tick()
     return BookResult(gain - cost * turnover, turnover)
+
+
+def _gpu_books(
+    panel: Panel,
+    strategy: Strategy,
+    grid: ParamGrid,
+    *,
+    kind: BookKind,
+    progress: Progress | None,
+) -> tuple[Floats, Floats]:
+    """Gain before costs and turnover of every set, from a GPU; each ``[param, time]``."""
+    plans = plans_of(strategy, grid, panel.tradable.size, limit=gpu.DEVICE_BYTES)
+    tick = counter(progress, len(plans) * panel.shape[0])
+    decisions = [_deciding(panel.bars(s), panel.member[s]) for s in range(panel.shape[0])]
+    return gpu.books(panel, plans, decisions, kind=kind, tick=tick)
 
 
 def mix_book(

@@ -52,9 +52,8 @@ def run_backtest(
     from backtest.strategy import STRATEGIES
     from backtest.tables import equity_table, metrics_table, trades_table
 
-    rule = STRATEGIES.get(strategy)
+    rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     chosen = rule.params.parse(params)
-    cost = cost_per_side(cost_bps)
     if engine == "events":
         engine = fast_engine(rule, ParamGrid.of(rule.params, [chosen.model_dump()]))
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
@@ -64,13 +63,8 @@ def run_backtest(
     write_json(folder / "metrics.json", metrics)
     write_csv(folder / "trades.csv", trades_table(loaded.panel, accounts))
     write_parquet(folder / "equity.parquet", equity_table(loaded.panel, accounts))
-    about = {
-        "strategy": strategy,
-        "params": chosen.model_dump(),
-        "cost_bps": cost_bps,
-        "engine": engine,
-        **loaded.about(),
-    }
+    about = {"strategy": strategy, "params": chosen.model_dump(), "cost_bps": cost_bps}
+    about |= {"engine": engine, **loaded.about()}
     write_json(folder / "backtest.json", about)
     loaded.write_quarantine(folder)
     return metrics
