@@ -24,7 +24,8 @@ NEVER, ALWAYS = 0, 1
 """Columns that every plan has."""
 
 
-@njit(cache=True, nogil=True)
+# Keeps the interpreter's lock: a thread woken to take it would come too late to use it.
+@njit(cache=True)
 def pack(values: Array, what: tuple[Array, Array, Array], equal: bool, out: Array) -> None:
     """Compare rows of ``values`` ``[row, bar]`` with levels; ``out`` ``[column, word]``."""
     row, level, above = what

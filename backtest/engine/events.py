@@ -14,6 +14,7 @@ from numba import njit
 
 from backtest.engine import prefix
 from backtest.engine.bits import NEVER, bit, entry, exit_long, exit_short, first_set
+from backtest.engine.borrow import all_borrowed, borrowed
 from backtest.engine.fills import positions
 from backtest.engine.signals import Signals
 from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, left, nothing, summarise
@@ -139,6 +140,7 @@ def _measure_all(
     ``buys`` are the columns of long entries and exits, ``sells`` those of short ones; None where no
     set sells short, so that what is compiled does not ask.
     """
+    columns, market = borrowed(columns), all_borrowed(market)
     opens, cost = market[0], terms[0]
     end, both = opens.size - 1, sells is not None
     for p in range(out.shape[1]):

@@ -20,7 +20,7 @@ from numba import njit
 
 from backtest.engine import prefix
 from backtest.engine.bits import bit, exit_long, exit_short, first_clear, first_set
-from backtest.engine.borrow import borrowed
+from backtest.engine.borrow import all_borrowed, borrowed
 from backtest.engine.signals import SIZE, STOP, TAKE, TRAIL, Limits, Signals
 from backtest.engine.tally import COLUMNS, NO_SUMS, NO_TRADES, closed, day, left, nothing, summarise
 from backtest.market.panel import SymbolBars
@@ -74,11 +74,6 @@ def _limits_of(signals: Signals, bars: SymbolBars) -> Limits:
     sets = signals.enter_long.size
     times, row = np.full((4, sets), np.inf), np.zeros((4, sets), dtype=np.int64)
     return Limits(times, row, np.zeros(sets, dtype=np.int64), np.ones((1, bars.size)))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _all_borrowed(four: Any) -> Any:
-    return borrowed(four[0]), borrowed(four[1]), borrowed(four[2]), borrowed(four[3])
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -228,8 +223,8 @@ def _trade(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fill(columns: Array, sides: Any, limits: Any, market: Any, out: Array) -> None:
     """Fill targets ``[param, bar]``, which are 0 before."""
-    columns, sides = borrowed(columns), _all_borrowed(sides)
-    limits, market = _all_borrowed(limits), _all_borrowed(market)
+    columns, sides = borrowed(columns), all_borrowed(sides)
+    limits, market = all_borrowed(limits), all_borrowed(market)
     bars = out.shape[1]
     for p in range(out.shape[0]):
         own = (sides[0][p], sides[1][p], sides[2][p], sides[3][p])
@@ -250,8 +245,8 @@ def _measure_all(
     columns: Array, sides: Any, limits: Any, market: Any, terms: tuple[float, int], out: Array
 ) -> None:
     """Walk every set from trade to trade, and measure it; ``out`` is ``[column, param]``."""
-    columns, sides = borrowed(columns), _all_borrowed(sides)
-    limits, market = _all_borrowed(limits), _all_borrowed(market)
+    columns, sides = borrowed(columns), all_borrowed(sides)
+    limits, market = all_borrowed(limits), all_borrowed(market)
     opens, cost = market[0], terms[0]
     end = opens.size - 1
     for p in range(out.shape[1]):

@@ -8,6 +8,9 @@ Extremes are a disjoint sparse table over closes: level ``l`` holds, from the mi
 of ``2^(l+1)`` bars outwards, the lowest close, the highest, and the largest fall from a high. Two
 bars first differ in one binary digit; at its level, the runs from one to the middle and from there
 to the other make up everything between them.
+
+Making them keeps the interpreter's lock: they are done before another thread, woken for it, would
+have it.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ WILD = 1.0
 Array = npt.NDArray[Any]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def sums_of(closes: Array) -> Any:
     """Sums up to each bar of the simple return, its square, and its square where it is a loss.
 
@@ -89,7 +92,7 @@ def extremes_of(closes: Array) -> Array:
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _fill(closes: Array, out: Array) -> None:
     bars = closes.size
     for t in range(bars):
