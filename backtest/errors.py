@@ -55,6 +55,12 @@ class DataError(WeathervaneError, ValueError):
     code = "E_DATA"
 
 
+class PartError(WeathervaneError):
+    """The file of a part (a strategy, a metric) that cannot be imported. Its author must act."""
+
+    code = "E_PART"
+
+
 class ParameterError(WeathervaneError, ValueError):
     """A strategy parameter that is unknown, out of range or infeasible. The caller must act."""
 

@@ -47,6 +47,17 @@ class Range(annotated_types.GroupedMetadata):
     step: float | None = None
     log: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse bounds that no value keeps.
+
+        Raises
+        ------
+        ValueError
+            They are the wrong way round, or no numbers.
+        """
+        if not self.low <= self.high:
+            raise ValueError(f"bounds the wrong way round: from {self.low} to {self.high}")
+
     def __iter__(self) -> Iterator[object]:
         """Yield what pydantic validates with."""
         yield annotated_types.Ge(self.low)

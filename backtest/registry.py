@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from backtest.errors import UnknownNameError
+from backtest.errors import PartError, UnknownNameError
 
 T = TypeVar("T")
 
@@ -82,9 +82,21 @@ class Registry(Generic[T]):
         for module in sorted(
             pkgutil.iter_modules(getattr(folder, "__path__", [])), key=lambda m: m.name
         ):
-            importlib.import_module(f"{self.package}.{module.name}")
+            self._load(f"{self.package}.{module.name}")
         for point in entry_points(group=f"weathervane.{self.kind}"):
             self.register(point.name)(point.load())
+
+    def _load(self, module: str) -> None:
+        """Import the file of a part; its author's mistake is one line that names it."""
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            self._walked = False
+            raise PartError(
+                f"{type(error).__name__}: {error}",
+                where=f"{module.replace('.', '/')}.py",
+                fix=f"mend the file of the {self.kind}, or take it out",
+            ) from error
 
     def names(self) -> tuple[str, ...]:
         """All registered names, sorted."""

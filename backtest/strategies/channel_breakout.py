@@ -56,7 +56,7 @@ class ChannelBreakoutParams(Params):
 
     @classmethod
     def feasible(cls, grid: ParamGrid) -> npt.NDArray[np.bool_]:
-        """Keep sets that leave no later than they enter; bool, ``[param]``."""
+        """Keep sets with exit <= entry; bool, ``[param]``."""
         return np.asarray(grid["exit"] <= grid["entry"])
 
 

@@ -59,7 +59,7 @@ class ConfluenceParams(Params):
 
     @classmethod
     def feasible(cls, grid: ParamGrid) -> Bools:
-        """Keep sets whose fast windows are the shorter ones, and oversold the lower level."""
+        """Sets with fast_ma < slow_ma, macd_fast < macd_slow, mfi_oversold < mfi_overbought."""
         return np.asarray(
             (grid["fast_ma"] < grid["slow_ma"])
             & (grid["macd_fast"] < grid["macd_slow"])

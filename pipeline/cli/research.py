@@ -52,8 +52,7 @@ rates_option = click.option(
 @click.option(
     "--engine",
     type=click.Choice(["events", "lanes", "reference", "execution"]),
-    default="events",
-    show_default=True,
+    help="Left out: events, or lanes where the strategy has guards or sizes.",
 )
 @out_option
 @json_option
@@ -66,7 +65,7 @@ def backtest(
 
     metrics = run_backtest(strategy, json_argument(params), source, out=out, **rest)
     total = metrics["all"]
-    lines = [f"{len(metrics) - 1} symbols, equal weight:"]
+    lines = [f"{len(metrics) - 1} symbols, equal weight of those with a bar on each session:"]
     lines += [f"  {name:<20} {_number(name, total[name])}" for name in _SHOWN if name in total]
     lines.append(f"files: {out}")
     answer(metrics, lines, as_json=as_json)
@@ -118,11 +117,13 @@ def sweep(
         strategy, Asked(grid, samples, seed), source, progress=Progress("sweep"), **rest
     )
     found = done.summary
+    flat = found.get("book_flat_sessions", 0)
     lines = [
         f"{found['sets']} sets x {found['symbols']} symbols in {found['seconds']} s"
         f" ({found['infeasible']} infeasible sets dropped)",
         "best by mean Sharpe ratio over symbols:",
         *(f"  {row['mean_sharpe']:+.3f}  {_values(row)}" for row in done.best),
+        *([f"books are flat on {flat} sessions with fewer than 5 members"] if flat else []),
         f"files: {rest['out']}",
     ]
     answer(found, lines, as_json=as_json)

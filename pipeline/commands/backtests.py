@@ -3,12 +3,15 @@
 For: ``weathervane backtest``. Not for: many sets (``sweeps``).
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.commands.files import results_folder, write_csv, write_json, write_parquet
 from pipeline.commands.panels import load_panel
+
+logger = logging.getLogger(__name__)
 
 
 def run_backtest(
@@ -20,7 +23,7 @@ def run_backtest(
     symbols: Sequence[str] | None = None,
     calendar: str | None = None,
     cost_bps: float = 5.0,
-    engine: str = "events",
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """Backtest one parameter set per symbol and write its files.
 
@@ -32,8 +35,8 @@ def run_backtest(
         Missing fields take their defaults.
     source : pathlib.Path
         Bars.
-    engine : str
-        As ``backtest.engine.sweep.backtest`` takes it.
+    engine : str, optional
+        As ``backtest.engine.sweep.backtest`` takes it; without one, the fast one that is needed.
 
     Returns
     -------
@@ -54,8 +57,10 @@ def run_backtest(
 
     rule, cost = STRATEGIES.get(strategy), cost_per_side(cost_bps)
     chosen = rule.params.parse(params)
-    if engine == "events":
-        engine = fast_engine(rule, ParamGrid.of(rule.params, [chosen.model_dump()]))
+    fast = fast_engine(rule, ParamGrid.of(rule.params, [chosen.model_dump()]))
+    if (engine, fast) == ("events", "lanes"):
+        logger.warning("engine events cannot follow guards or sizes: lanes runs instead")
+    engine = fast if engine in (None, "events") else engine
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
     accounts = backtest(loaded.panel, rule, chosen, cost=cost, engine=engine)
     metrics = metrics_table(loaded.panel, accounts)

@@ -86,7 +86,7 @@ def schema_of(name: str) -> dict[str, Any]:
         raise UnknownNameError(f"unknown schema {name!r}", fix=closest(name, known))
     params = STRATEGIES.get(name).params
     rule = (inspect.getdoc(params.feasible) or "").split("\n")[0].split(";")[0]
-    between = {"rule": f"{rule}."} if "feasible" in vars(params) else {}
+    between = {"rule": f"{rule.rstrip('.')}."} if "feasible" in vars(params) else {}
     return {**params.model_json_schema(), **between}
 
 

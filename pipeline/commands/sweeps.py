@@ -249,6 +249,7 @@ def _write_book(
     import polars as pl
 
     from backtest.engine.books import sweep_book
+    from backtest.portfolio.book import MIN_MEMBERS
 
     if kind is None:
         (folder / BOOK_FILE).unlink(missing_ok=True)  # of an earlier sweep, about other sets
@@ -258,4 +259,6 @@ def _write_book(
     columns = {f"p{kept}": series for kept, series in zip(keep, result.net_return, strict=True)}
     dates = {"date": pl.Series(panel.dates).cast(pl.Date)}
     write_parquet(folder / BOOK_FILE, pl.DataFrame(dates | columns))
-    return {"book": kind, "book_sets": "all" if len(keep) == grid.size else keep}
+    flat = int((panel.counted.sum(axis=0) < MIN_MEMBERS).sum())
+    sets = "all" if len(keep) == grid.size else keep
+    return {"book": kind, "book_sets": sets, "book_flat_sessions": flat}

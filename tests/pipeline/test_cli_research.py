@@ -157,7 +157,9 @@ def test_a_wrong_backtest_is_one_line(
     assert said in ran.error_line
 
 
-def test_every_engine_tells_the_same_trades_of_a_rule_with_guards(market: Path, tmp_path: Path):
+def test_every_engine_tells_the_same_trades_of_a_rule_with_guards(
+    market: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     params = {"sides": "both", "entry": 20, "exit": 10, "stop_loss": 0.05, "longest": 15}
     params |= {"take_profit": 0.2, "trailing_stop": 0.06, "volatility_target": 0.01}
     told = {}
@@ -165,8 +167,11 @@ def test_every_engine_tells_the_same_trades_of_a_rule_with_guards(market: Path, 
         out = tmp_path / engine
         told_by = ("backtest", "--strategy", "channel_breakout", "--params", json.dumps(params))
         ran = weathervane(*told_by, "--data", market, "--engine", engine, "--out", out)
-        assert ran.code == 0, ran.error
+        assert ran.code == 0, ran.err
         told[engine] = pl.read_csv(out / "trades.csv")
+    assert [r.message for r in caplog.records if "lanes runs instead" in r.message] == [
+        "engine events cannot follow guards or sizes: lanes runs instead"
+    ]
     used = json.loads((tmp_path / "events" / "backtest.json").read_text())["engine"]
     assert used == "lanes"
     assert told["events"].height > 20
@@ -180,6 +185,17 @@ def test_every_engine_tells_the_same_trades_of_a_rule_with_guards(market: Path, 
                 told["events"][column].fill_null(0.0),
                 rtol=1e-9,
             )
+
+
+def test_books_of_few_symbols_say_that_they_are_flat(market: Path, tmp_path: Path):
+    asked = ("sweep", "--strategy", "rsi_swing", "--samples", 4, "--data", market)
+    pair = ("--symbols", "SYN001,SYN002", "--book", "long-only")
+    few = weathervane(*asked, *pair, "--out", tmp_path)
+    assert few.code == 0, few.err
+    sessions = pl.read_parquet(tmp_path / "book.parquet").height
+    assert json.loads((tmp_path / "sweep.json").read_text())["book_flat_sessions"] == sessions
+    assert f"flat on {sessions} sessions with fewer than 5 members" in few.out
+    assert "flat on" not in weathervane(*asked, "--out", tmp_path).out
 
 
 def test_rows_set_aside_are_named_and_the_rest_goes_on(market: Path, tmp_path: Path):
