@@ -166,7 +166,10 @@ DEFECTS = {
     "pence": pence,
     "adjusted": adjusted,
     "no volume": one("volume_zero", volume=0.0),
-    "close a little high": one("close_outside_range", close=pl.col("high") * 1.01),
+    # Both closes, or a day on which the price fell would be a step of the adjustment as well.
+    "close a little high": one(
+        "close_outside_range", close=pl.col("high") * 1.01, adj_close=pl.col("high") * 1.01
+    ),
     "close too high": one("close_outside_range", close=pl.col("high") * 1.2),
     "open a little low": one("open_outside_range", open=pl.col("low") * 0.99),
     "open too low": one("open_outside_range", open=pl.col("low") * 0.8),
