@@ -70,7 +70,7 @@ def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year
         signals.columns,
         (longs, leave_long),
         sells,
-        (bars.open, bars.close, prefix.sums_of(bars.close), prefix.extremes_of(bars.close)),
+        prefix.market_of(bars),
         (cost, periods_per_year),
         out,
     )

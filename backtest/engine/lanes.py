@@ -36,7 +36,8 @@ def targets(bars: SymbolBars, signals: Signals) -> Floats:
     """Positions wanted at each close: the side times the share of the cash; ``[param, bar]``."""
     out = np.zeros((signals.enter_long.size, bars.size))
     if bars.size > 0:
-        _fill(signals.columns, signals.sides, _limits_of(signals, bars).arrays, _market(bars), out)
+        limits, market = _limits_of(signals, bars).arrays, prefix.market_of(bars)
+        _fill(signals.columns, signals.sides, limits, market, out)
     return out
 
 
@@ -54,17 +55,11 @@ def metrics(bars: SymbolBars, signals: Signals, *, cost: float, periods_per_year
         signals.columns,
         signals.sides,
         _limits_of(signals, bars).arrays,
-        _market(bars),
+        prefix.market_of(bars),
         (cost, periods_per_year),
         out,
     )
     return out
-
-
-def _market(bars: SymbolBars) -> tuple[Floats, Floats, Floats, Floats]:
-    """Prices and tables of one symbol, in the order in which kernels take them."""
-    closes = bars.close
-    return bars.open, closes, prefix.sums_of(closes), prefix.extremes_of(closes)
 
 
 def _limits_of(signals: Signals, bars: SymbolBars) -> Limits:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from numba import njit
 
 from backtest.engine.bits import leading_zeros
+from backtest.market.panel import SymbolBars
 
 WILD = 1.0
 """A return of a bar that is told apart: prices that double."""
@@ -70,6 +71,11 @@ def added(sums: Any, closes: Array, before: Array, first: int, last: int) -> Any
             loss = min(r, 0.0)
             total, squares, losses = total + r, squares + r * r, losses + loss * loss
     return total, squares, losses
+
+
+def market_of(bars: SymbolBars) -> tuple[Array, Array, Array, Array]:
+    """Opens, closes, sums and extremes of one symbol, in the order in which kernels take them."""
+    return bars.open, bars.close, sums_of(bars.close), extremes_of(bars.close)
 
 
 def extremes_of(closes: Array) -> Array:

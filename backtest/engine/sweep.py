@@ -122,8 +122,7 @@ def sweep_metrics(
     Returns
     -------
     dict of str to float64, ``[param, symbol]``
-        The columns of ``COLUMNS``; NaN where undefined, but a Sharpe without deviation
-        is 0.
+        The columns of ``COLUMNS``; NaN where undefined, but a Sharpe without deviation is 0.
     """
     table = np.empty((panel.shape[0], len(COLUMNS), grid.size))  # [S, M, P]
     measured = stream_metrics(panel, strategy, grid, cost=cost, progress=progress, device=device)
@@ -152,10 +151,8 @@ def stream_metrics(
         In the order of ``panel.symbols`` and ``COLUMNS``.
     """
     cost = checked_cost(cost)
-    tick, plans = (
-        counter(progress, panel.shape[0]),
-        plans_of(strategy, grid, panel.shape[1], limit=COLUMN_BYTES),
-    )
+    tick = counter(progress, panel.shape[0])
+    plans = plans_of(strategy, grid, panel.shape[1], limit=COLUMN_BYTES)
 
     def measured(rows: range) -> list[Floats]:
         return [_measured(panel, s, plans, cost) for s in rows]

@@ -159,6 +159,39 @@ def sums(values: Floats, windows: Ints) -> Floats:
     return out
 
 
+@njit(cache=True, nogil=True)
+def squares_around(values: Floats, means: Floats, windows: Ints) -> Floats:
+    """Sums of squared distances of the last ``w`` values from a mean, from first to last.
+
+    Parameters
+    ----------
+    values : float64, ``[bar]``
+    means : float64, ``[window, bar]``
+        Of :func:`sma`.
+    windows : int64, ``[window]``
+        Each at least 1, in bars.
+
+    Returns
+    -------
+    float64, ``[window, bar]``
+        NaN before the first full window and where a value in it is missing.
+    """
+    out = np.full((windows.size, values.size), np.nan)
+    for k in range(windows.size):
+        w = windows[k]
+        if w > values.size:
+            continue
+        middle, squares = means[k, w - 1 :], out[k, w - 1 :]
+        squares[:] = 0.0
+        # One value of all windows at a time: their additions are those of one vector.
+        for i in range(w):
+            part = values[i : i + squares.size]
+            for t in range(squares.size):
+                away = part[t] - middle[t]
+                squares[t] += away * away
+    return out
+
+
 def average(bars: SymbolBars, *, window: Ints) -> Floats:
     """Simple averages of closes; ``[row, bar]``."""
     averages: Floats = sma(bars.close, window)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from backtest.indicators.averages import sma
+from backtest.indicators.averages import sma, squares_around
 from backtest.market.panel import SymbolBars
 
 Floats = npt.NDArray[np.float64]
@@ -44,24 +44,13 @@ def distance(values: Floats, windows: Ints) -> Floats:
     >>> distance(np.array([1.0, 3.0]), np.array([2]))[0].tolist()
     [nan, 1.0]
     """
-    bars, means = values.size, sma(values, windows)
-    out = np.full((windows.size, bars), np.nan)
+    means = sma(values, windows)
+    out = squares_around(values, means, windows)
     for k in range(windows.size):
-        w = windows[k]
-        if w > bars:
-            continue
-        # All windows at once, each from its first value to its last.
-        middle, squares = means[k, w - 1 :], out[k, w - 1 :]
-        squares[:] = 0.0
-        for i in range(w):
-            part = values[i : i + squares.size]
-            for t in range(squares.size):
-                away = part[t] - middle[t]
-                squares[t] += away * away
-        for t in range(squares.size):
-            deviation = np.sqrt(squares[t] / w)
-            away = values[t + w - 1] - middle[t]
-            squares[t] = away / deviation if deviation > 0.0 else np.nan
+        for t in range(values.size):
+            deviation = np.sqrt(out[k, t] / windows[k])
+            away = values[t] - means[k, t]
+            out[k, t] = away / deviation if deviation > 0.0 else np.nan
     return out
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from backtest.indicators.averages import sma
+from backtest.indicators.averages import sma, squares_around
 from backtest.market.panel import SymbolBars
 
 Floats = npt.NDArray[np.float64]
@@ -77,19 +77,6 @@ def return_deviation(bars: SymbolBars, *, window: Ints) -> Floats:
     """
     moves = bars.close[1:] / bars.close[:-1] - 1.0
     out = np.full((window.size, bars.size), np.nan)
-    if bars.size > 1:
-        _deviations(moves, sma(moves, window), window, out[:, 1:])
+    squares = squares_around(moves, sma(moves, window), window)
+    out[:, 1:] = np.sqrt(squares / (window - 1.0)[:, None])
     return out
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _deviations(values: Floats, means: Floats, windows: Ints, out: Floats) -> None:
-    """Deviations of the last ``w`` values from their mean, one less below."""
-    for k in range(windows.size):
-        w = windows[k]
-        for t in range(w - 1, values.size):
-            squares = 0.0
-            for i in range(t - w + 1, t + 1):
-                away = values[i] - means[k, t]
-                squares += away * away
-            out[k, t] = np.sqrt(squares / (w - 1))
