@@ -1,9 +1,10 @@
-"""For: one run of the whole chain that tests of the wiring share. Not for: tests."""
+"""For: a run of the whole chain, and a small market, that tests share. Not for: tests."""
 
 from pathlib import Path
 
 import pytest
 
+from tests.pipeline.cli_runner import weathervane
 from tests.pipeline.damage import moved_copy
 from tests.pipeline.small_chain import run_small
 
@@ -20,3 +21,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported_copy(exported: Path, tmp_path: Path) -> Path:
     """A copy that a test may change."""
     return moved_copy(exported, tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of synthetic bars and their truth; not to be changed."""
+    out = tmp_path_factory.mktemp("market")
+    ran = weathervane(
+        "market", "--world", "clear", "--symbols", 6, "--sessions", 260, "--seed", 3, "--out", out
+    )
+    assert ran.code == 0, ran.err
+    return out
