@@ -146,7 +146,9 @@ def history_of(
         dates=panel.dates,
         strategies={
             name: StrategyHistory(
-                one.grid.take(np.arange(one.candidates)), one.book.net_return[: one.candidates]
+                one.grid.take(np.arange(one.candidates)),
+                one.book.net_return[: one.candidates],
+                one.book.turnover[: one.candidates],
             )
             for name, one in corpora.items()
         },

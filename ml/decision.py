@@ -25,7 +25,7 @@ from ml.export.records import (
 )
 from ml.export.transition import bounded_step
 from ml.history import History
-from ml.learner import Learner, LearnerView
+from ml.learner import Learner, LearnerView, Market, needs_of
 from ml.policy import PolicyConfig
 from ml.regime import REGIMES, RegimeFit
 from ml.regime_track import RegimeTrack, track
@@ -68,6 +68,28 @@ class TruthTrack:
 
 
 @dataclass
+class Proposed:
+    """Weights that a policy proposed, one row per session; grows, and never rewrites a row.
+
+    Parameters
+    ----------
+    rows : float64, ``[time, param]``
+        Zero before the first decision; read up to ``known`` only.
+    known : int
+    """
+
+    rows: Floats
+    known: int
+
+    def add(self, weights: Floats) -> None:
+        """Write the next row."""
+        if self.known == len(self.rows):
+            self.rows = np.concatenate([self.rows, np.zeros_like(self.rows)])
+        self.rows[self.known] = weights
+        self.known += 1
+
+
+@dataclass
 class Memo:
     """What earlier decisions of one fold computed; a decision without it comes out the same.
 
@@ -82,6 +104,8 @@ class Memo:
         table.
     probabilities : tuple of int and array, optional
         The last relabelled history.
+    proposals : dict of Proposed
+        By policy and strategy: weights at every session, as far as a later decision asked.
     source : tuple, optional
         What the regimes come from, once the first decision was made.
     """
@@ -91,6 +115,7 @@ class Memo:
         default_factory=dict
     )
     probabilities: tuple[int, Floats] | None = None
+    proposals: dict[tuple[PolicyConfig, str], Proposed] = field(default_factory=dict)
     source: tuple[Any, ...] | None = None
 
     def claim(self, policy: PolicyConfig, seed: int, regimes: Regimes | None) -> None:
@@ -100,6 +125,12 @@ class Memo:
         if self.source not in (None, source):
             raise ValueError(f"this memo belongs to {self.source}, not to {source}")
         self.source = source
+
+    def relabelled(self, source: Regimes, i: int) -> Floats:
+        """Filter all history up to session ``i`` by what is in force at ``i``."""
+        if self.probabilities is None or self.probabilities[0] != i:
+            self.probabilities = (i, source.relabel(i))
+        return self.probabilities[1]
 
 
 def regimes_of(history: History, policy: PolicyConfig, *, seed: int, memo: Memo) -> RegimeTrack:
@@ -156,12 +187,9 @@ def decide(
     seen = history.until(as_of)
     policy.selected_at(as_of)  # refuses a session before the first decision
     source: Regimes = regimes or regimes_of(seen, policy, seed=seed, memo=memo)
-    if memo.probabilities is None or memo.probabilities[0] != as_of:
-        memo.probabilities = (as_of, source.relabel(as_of))
-    probabilities = memo.probabilities[1]
-    regime = _regime(seen, probabilities, source.names_at(as_of))
-    now = _Now(seen, policy, memo, source, probabilities, regime)
-    return {name: _decide_one(name, now) for name in seen.strategies}
+    now = _Now(seen, policy, memo, source)
+    regime = _regime(seen, now.probabilities, source.names_at(as_of))
+    return {name: _decide_one(name, now, regime) for name in seen.strategies}
 
 
 def gate(evidence: Record, config: GateConfig) -> Verdict:
@@ -199,46 +227,70 @@ class _Now:
     policy: PolicyConfig
     memo: Memo
     source: Regimes
-    probabilities: Floats
-    regime: Regime
 
     @property
     def session(self) -> int:
         return self.history.sessions - 1
 
-    def view(self, strategy: str, i: int, probabilities: Floats) -> LearnerView:
+    @property
+    def probabilities(self) -> Floats:
+        return self.memo.relabelled(self.source, self.session)
+
+    def view(self, strategy: str, i: int, *, needs: tuple[str, ...]) -> LearnerView:
         """Cut what a learner may read at session ``i``."""
-        first = self.policy.first_row(i)
-        rows = slice(first, i + 1)
-        one = self.history.strategies[strategy]
-        names = self.source.names_at(i)
-        return LearnerView(one.grid, one.returns[:, rows], probabilities[rows], names, first)
+        one, probabilities = self.history.strategies[strategy], self.source.relabel
+        turnover = np.full_like(one.returns, np.nan) if one.turnover is None else one.turnover
+        proposals = {name: self.proposed(strategy, i, learner=name) for name in needs}
+        known = self.probabilities if i == self.session else probabilities(i)
+        whole = LearnerView(
+            one.grid,
+            one.returns[:, : i + 1],
+            known,
+            self.source.names_at(i),
+            market=Market(self.history.dates, self.history.state, self.history.columns, turnover),
+            proposals=proposals,
+        )
+        return whole.rows(self.policy.first_row(i), i + 1)
 
     def selection(self, strategy: str, learner: Learner) -> tuple[Any, dict[str, RegimeRow]]:
         """Find what the learner keeps from the last selection session, and its table in words."""
         at, key = self.policy.selected_at(self.session), (self.policy, strategy)
         known = self.memo.selections.get(key)
         if known is None or known[0] != at:
-            past = self.probabilities if at == self.session else self.source.relabel(at)
-            view = self.view(strategy, at, past)
+            view = self.view(strategy, at, needs=needs_of(learner))
             before = known[1] if known is not None and known[0] < at else None
             selection = learner.select(view, before=before)
             known = at, selection, _rows(selection, view.grid, view.regimes)
             self.memo.selections[key] = known
         return known[1], known[2]
 
+    def weights(self, strategy: str) -> Floats:
+        """Mix of this session; ``[param]``."""
+        learner = self.policy.build()
+        selection = self.selection(strategy, learner)[0]
+        return learner.weigh(selection, self.view(strategy, self.session, needs=needs_of(learner)))
 
-def _decide_one(strategy: str, now: _Now) -> Decision:
-    learner = now.policy.build()
-    selection, table = now.selection(strategy, learner)
-    weights = learner.weigh(selection, now.view(strategy, now.session, now.probabilities))
+    def proposed(self, strategy: str, i: int, *, learner: str) -> Floats:
+        """What ``learner`` had proposed at every close up to ``i``; ``[i + 1, param]``."""
+        policy = self.policy.with_learner(learner)
+        sets = self.history.strategies[strategy].grid.size
+        empty = Proposed(np.zeros((2 * policy.train, sets)), policy.train)
+        made = self.memo.proposals.setdefault((policy, strategy), empty)
+        for s in range(made.known, i + 1):
+            made.add(_Now(self.history.until(s), policy, self.memo, self.source).weights(strategy))
+        return made.rows[: i + 1]
+
+
+def _decide_one(strategy: str, now: _Now, regime: Regime) -> Decision:
+    weights = now.weights(strategy)
+    selection, table = now.selection(strategy, now.policy.build())
     return Decision(
         strategy=strategy,
         session=now.session,
         date=str(now.history.dates[-1]),
         grid=now.history.strategies[strategy].grid,
         weights=weights,
-        regime=now.regime,
+        regime=regime,
         by_regime=table,
         confidence=_confidence(selection, now.probabilities[-1], now.policy.shrinkage),
         selected_at=now.policy.selected_at(now.session),

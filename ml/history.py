@@ -28,10 +28,18 @@ class StrategyHistory:
         Candidate sets ``[param]``.
     returns : float64, ``[param, time]``
         Net book return of each set; column ``t`` depends on bars up to ``t`` only.
+    turnover : float64, ``[param, time]``, optional
+        Sum of absolute weight changes of each set's book at the open; unknown by default.
     """
 
     grid: ParamGrid
     returns: Floats
+    turnover: Floats | None = None
+
+    def until(self, stop: int) -> StrategyHistory:
+        """The first ``stop`` columns."""
+        turnover = None if self.turnover is None else self.turnover[:, :stop]
+        return StrategyHistory(self.grid, self.returns[:, :stop], turnover)
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,7 @@ class History:
             self,
             dates=self.dates[:stop],
             state=self.state[:stop],
-            strategies={
-                name: StrategyHistory(one.grid, one.returns[:, :stop])
-                for name, one in self.strategies.items()
-            },
+            strategies={name: one.until(stop) for name, one in self.strategies.items()},
         )
 
     def column(self, strategy: str, session: int) -> Floats:

@@ -7,7 +7,8 @@ gates or exports, which belong to ``decision``.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,31 @@ from backtest.params import ParamGrid
 from backtest.registry import Registry
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Market:
+    """What was known at each close beside returns and regimes.
+
+    Parameters
+    ----------
+    dates : datetime64[D], ``[time]``
+    state : float64, ``[time, feature]``
+        The market's state, NaN where unknown.
+    columns : tuple of str, ``[feature]``
+    turnover : float64, ``[param, time]``
+        Of each candidate's book, at the open.
+    """
+
+    dates: npt.NDArray[np.datetime64]
+    state: Floats
+    columns: tuple[str, ...]
+    turnover: Floats
+
+    def rows(self, start: int, stop: int) -> Market:
+        """Return the sessions from ``start`` up to and without ``stop``."""
+        cut = slice(start, stop)
+        return Market(self.dates[cut], self.state[cut], self.columns, self.turnover[:, cut])
 
 
 @dataclass(frozen=True)
@@ -35,6 +61,11 @@ class LearnerView:
     regimes : tuple of str, ``[state]``
     first : int
         Session of the first column; above 0 where a rolling window has left earlier ones behind.
+    market : Market, optional
+        What else was known; None where only returns and regimes are.
+    proposals : dict of str to float64 ``[time, param]``
+        Weights that other learners had proposed at each close, as they were then; zero before the
+        first decision. Holds those that the learner names in ``needs``.
     """
 
     grid: ParamGrid
@@ -42,6 +73,8 @@ class LearnerView:
     probabilities: Floats
     regimes: tuple[str, ...]
     first: int = 0
+    market: Market | None = None
+    proposals: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def sessions(self) -> int:
@@ -61,12 +94,17 @@ class LearnerView:
 
     def last(self, sessions: int) -> LearnerView:
         """Return the view as if history had begun so many sessions ago."""
-        skipped = max(self.sessions - sessions, 0)
+        return self.rows(max(self.sessions - sessions, 0), self.sessions)
+
+    def rows(self, start: int, stop: int) -> LearnerView:
+        """Return the columns from ``start`` up to and without ``stop``."""
         return dataclasses.replace(
             self,
-            returns=self.returns[:, skipped:],
-            probabilities=self.probabilities[skipped:],
-            first=self.first + skipped,
+            returns=self.returns[:, start:stop],
+            probabilities=self.probabilities[start:stop],
+            first=self.first + start,
+            market=None if self.market is None else self.market.rows(start, stop),
+            proposals={name: one[start:stop] for name, one in self.proposals.items()},
         )
 
 
@@ -87,7 +125,10 @@ class Selection(Protocol):
 
 
 class Learner(Protocol):
-    """Select sets on a schedule, weigh them every session."""
+    """Select sets on a schedule, weigh them every session.
+
+    A learner that judges others names them in a tuple ``needs``; see :func:`needs_of`.
+    """
 
     def select(self, view: LearnerView, *, before: Any = None) -> Any:
         """Score the candidates at a selection session; returns the learner's own ``Selection``.
@@ -107,6 +148,11 @@ class Learner(Protocol):
     def config(self) -> dict[str, Any]:
         """Plain values that define the policy, for its hash."""
         ...
+
+
+def needs_of(learner: Learner) -> tuple[str, ...]:
+    """Names of the learners whose past proposals a learner reads; most read none."""
+    return tuple(getattr(learner, "needs", ()))
 
 
 def heaviest(weights: Floats, members: int) -> Floats:
