@@ -267,23 +267,24 @@ def _climb(
 
 
 @njit(cache=True, nogil=True)
-def _overlap(x: Floats, gamma: Floats, means: Floats, lags: int) -> Floats:
-    """Rows per independent row of each column around its state's mean; ``[F]``.
+def overlap(residual: Floats, lags: int) -> Floats:
+    """Rows per independent row of each column of ``residual [T, F]``; ``[F]``.
 
-    The long-run variance over the variance: Bartlett weights over ``lags`` autocorrelations.
+    The long-run variance over the variance: Bartlett weights over ``lags`` autocorrelations. Rows
+    that hold a NaN count as zeros.
     """
-    n, d = x.shape
-    residual = x - gamma @ means
+    n, d = residual.shape
+    left = residual.copy()
     for t in range(n):
-        if math.isnan(residual[t].sum()):
-            residual[t] = 0.0
+        if math.isnan(left[t].sum()):
+            left[t] = 0.0
     out = np.ones(d)
     for j in range(d):
-        square = 1e-12 + (residual[:, j] ** 2).sum()
+        square = 1e-12 + (left[:, j] ** 2).sum()
         for lag in range(1, lags + 1):
             product = 0.0
             for t in range(lag, n):
-                product += residual[t, j] * residual[t - lag, j]
+                product += left[t, j] * left[t - lag, j]
             out[j] += 2.0 * (1.0 - lag / (lags + 1.0)) * product / square
     return out
 
@@ -350,5 +351,24 @@ def evidence_of(x: Floats, chain: Chain, evidence: Floats) -> Floats:
     """
     log_b = log_density(x, chain.means, factor(chain.covariance), evidence)
     gamma = _expect(log_b, stationary(chain.move), chain.move)[0]
-    overlap = _overlap(x, gamma, chain.means, LAGS)
-    return np.clip(1.0 / np.maximum(overlap, 1.0), LEAST_EVIDENCE, 1.0)
+    rows = overlap(x - gamma @ chain.means, LAGS)
+    return np.clip(1.0 / np.maximum(rows, 1.0), LEAST_EVIDENCE, 1.0)
+
+
+def posterior(log_b: Floats, move: Floats) -> tuple[Floats, Floats]:
+    """What a whole training window says of each of its rows; never leaves that window.
+
+    Parameters
+    ----------
+    log_b : float64, ``[time, state]``
+        Log densities.
+    move : float64, ``[state, state]``
+
+    Returns
+    -------
+    member : float64, ``[time, state]``
+    moves : float64, ``[state, state]``
+        Expected numbers of moves.
+    """
+    member, moves, _ = _expect(log_b, stationary(move), move)
+    return member, moves

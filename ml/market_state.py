@@ -1,13 +1,15 @@
 """The market's state: what the whole cross-section says at each close, one row per session.
 
-For: the few columns that regime models are fitted on (``STATE_COLUMNS``) and the axes along which
-their states are named (``AXES``). Not for: features of single symbols, and not for scaling, which
-belongs to the window that a model is fitted on.
+For: the plan that computes the registered state features, the few columns that regime models are
+fitted on (``STATE_COLUMNS``) and the axes along which their states are named (``AXES``). Not for:
+features of single symbols, and not for scaling, which belongs to the window that a model is
+fitted on.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -15,12 +17,14 @@ import numpy.typing as npt
 import polars as pl
 
 from backtest.errors import DataError
+from ml.state_feature import MEMBERS, STATE_FEATURES, TINY, StateFeature
 
 Floats = npt.NDArray[np.float64]
 
 TREND: Final = "market_return_20"
 VOLATILITY: Final = "market_volatility_20"
 VOLUME: Final = "market_volume_1"
+CORRELATION: Final = "market_correlation_20"
 
 STATE_COLUMNS: Final = (
     "market_strength_1",
@@ -31,23 +35,29 @@ STATE_COLUMNS: Final = (
 )
 """What regime models are fitted on: common volatility cancels in each of them."""
 
-AXES: Final = (TREND, VOLATILITY, VOLUME)
-"""What states are named by: bull or bear, calm or volatile, thin or heavy."""
+AXES: Final = (TREND, VOLATILITY, VOLUME, CORRELATION)
+"""What states are named by: bull or bear, calm or volatile, thin or heavy, dispersed or not."""
 
-COLUMNS: Final = (*STATE_COLUMNS, TREND, VOLATILITY)
-"""Every column of the market's state, in the order of the frame."""
-
-MEMBERS: Final = 5
-"""Fewest symbols that make a cross-section, or a sector within it."""
+_FIRST = (*STATE_COLUMNS, TREND, VOLATILITY, CORRELATION)
+COLUMNS: Final = (*_FIRST, *(name for name in STATE_FEATURES.names() if name not in _FIRST))
+"""Every column of the market's state, in the order of the frame: all that are registered."""
 
 DRIFT: Final = 0.03
 """Mean return, in mean absolute daily moves, from which a state is called bull or bear."""
 
 MARGIN: Final = 0.25
-"""Deviations above the window's mean from which a state is called volatile or heavy."""
+"""Deviations above the window's mean from which a state is volatile, heavy or correlated."""
 
-TINY: Final = 1e-8
-_HALF_LIVES: Final = (2, 12)
+TRENDS: Final = ("bull", "sideways", "bear")
+"""Words of the trend."""
+
+WORDS: Final = {
+    VOLATILITY: ("calm", "volatile"),
+    VOLUME: ("thin", "heavy"),
+    CORRELATION: ("dispersed", "correlated"),
+}
+"""Words of the other axes: not above the window's mean by ``MARGIN``, and above."""
+
 _OWN_VOLATILITY: Final = 42
 _BASELINE: Final = 756
 _LIMIT: Final = 3.0
@@ -68,8 +78,8 @@ def _excess(name: str, groups: pl.Expr | None, inside: bool) -> pl.Expr:
     return plain - pl.coalesce(own, value.mean().over("date"))
 
 
-def _per_symbol(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Each symbol's return, excess and relative volume, and what was known of it before."""
+def _prepared(bars: pl.LazyFrame) -> pl.LazyFrame:
+    """Each symbol's return ``r``, excess ``z`` and relative volume ``v``, known at its close."""
     present = bars.collect_schema().names()
     for name in ("symbol", "date", "close"):
         if name not in present:
@@ -78,10 +88,6 @@ def _per_symbol(bars: pl.LazyFrame) -> pl.LazyFrame:
     sector = pl.col("sector").fill_null("") if "sector" in present else None
     own = pl.col("x").ewm_std(half_life=_OWN_VOLATILITY, min_samples=20).shift(1)
     level = pl.col("v").ewm_mean(half_life=_BASELINE, min_samples=20, ignore_nulls=True)
-    past = [
-        pl.col("z").ewm_mean(half_life=h, min_samples=10, ignore_nulls=True).shift(1)
-        for h in _HALF_LIVES
-    ]
     return (
         bars.sort("symbol", "date")
         .with_columns(
@@ -95,43 +101,26 @@ def _per_symbol(bars: pl.LazyFrame) -> pl.LazyFrame:
             .alias("z"),
             (pl.col("v") - level.over("symbol")).alias("v"),
         )
-        .with_columns(
-            e.over("symbol").alias(f"z_{h}") for e, h in zip(past, _HALF_LIVES, strict=True)
-        )
     )
 
 
-def _correlation(past: str) -> pl.Expr:
-    """Correlation across symbols of today's excess with a past average; null below MEMBERS."""
-    both = pl.col("z").is_not_null() & pl.col(past).is_not_null()
-    value = pl.corr(pl.col("z").filter(both), pl.col(past).filter(both))
-    return pl.when(both.sum() >= MEMBERS).then(value)
+def _together(steps: Iterable[Mapping[str, pl.Expr]]) -> list[pl.Expr]:
+    """Expressions of all parts by name, each once.
+
+    Raises
+    ------
+    ValueError
+        Two parts give one name to different things.
+    """
+    known: dict[str, pl.Expr] = {}
+    for step in steps:
+        for name, expression in step.items():
+            if not known.setdefault(name, expression).meta.eq(expression):
+                raise ValueError(f"two state features name different things {name!r}")
+    return [expression.alias(name) for name, expression in known.items()]
 
 
-def _per_session(parts: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per session: plain cross-sectional numbers, not yet averaged over time."""
-    if "member" in parts.collect_schema().names():
-        parts = parts.filter(pl.col("member"))
-    return (
-        parts.sort("date", "symbol")
-        .group_by("date", maintain_order=True)
-        .agg(
-            pl.col("r").mean().alias("m"),
-            pl.when(pl.col("r").count() >= MEMBERS)
-            .then((pl.col("r") - pl.col("r").mean()).abs().mean())
-            .alias("spread"),
-            pl.col("v").mean().alias("v"),
-            *(_correlation(f"z_{h}").alias(f"c_{h}") for h in _HALF_LIVES),
-        )
-        .sort("date")
-    )
-
-
-def _smooth(expression: pl.Expr, span: int) -> pl.Expr:
-    return expression.ewm_mean(span=span, min_samples=span, ignore_nulls=True)
-
-
-def market_state(bars: pl.LazyFrame) -> pl.DataFrame:
+def market_state(bars: pl.LazyFrame, names: Iterable[str] = COLUMNS) -> pl.DataFrame:
     """Summarise the universe at each close.
 
     Parameters
@@ -140,26 +129,15 @@ def market_state(bars: pl.LazyFrame) -> pl.DataFrame:
         Columns ``symbol, date, close`` and optional ``volume, sector, member``; at most one row
         per symbol and date, in any order. With ``member`` every cross-section holds members
         only, while a symbol's own averages also know its bars from before it joined.
+    names : iterable of str
+        Registered state features; all of them by default.
 
     Returns
     -------
     polars.DataFrame
-        ``date`` and ``COLUMNS``, sorted by date, missing as null:
-
-        - ``market_strength_1``: mean log return over its mean absolute distance from that mean
-          across symbols; a move in units of the session's own dispersion.
-        - ``market_comovement_5``: log of the EMA (span 5) of its absolute value; a proxy of
-          correlation.
-        - ``market_volume_1``: mean log volume relative to each symbol's own slow average
-          (half-life 756), so that growth and listings leave no trend.
-        - ``market_autocorrelation_2``, ``_12``: correlation across symbols of today's excess
-          return with its past average of half-life 2 or 12, known the day before: evidence of
-          whether reversal or momentum works. Excess is over the sector where that is known, in
-          the symbol's own deviations (half-life 42, known the day before), cut at three.
-        - ``market_return_20``: EMA (span 20) of the mean log return, decimal per session.
-        - ``market_volatility_20``: log of the EMA (span 20) of |mean log return|.
-
-        Fewer than ``MEMBERS`` symbols on a session leave its cross-sectional columns null.
+        ``date`` and the columns named, sorted by date, missing as null; what each means and its
+        unit stand in ``STATE_FEATURES``. Fewer than ``MEMBERS`` symbols on a session leave its
+        cross-sectional columns null.
 
     Raises
     ------
@@ -173,20 +151,19 @@ def market_state(bars: pl.LazyFrame) -> pl.DataFrame:
     >>> market_state(bars).columns[:2]
     ['date', 'market_strength_1']
     """
-    m, spread = pl.col("m"), pl.col("spread")
-    strength = pl.when(spread > TINY).then(m / spread)
-    size = pl.when(m.is_not_null()).then(pl.max_horizontal(m.abs(), pl.lit(TINY)))
-    floor = pl.when(strength.is_not_null()).then(pl.max_horizontal(strength.abs(), pl.lit(TINY)))
-    frame = _per_session(_per_symbol(bars)).select(
-        "date",
-        strength.alias("market_strength_1"),
-        _smooth(floor, 5).log().alias("market_comovement_5"),
-        pl.col("v").alias(VOLUME),
-        *(pl.col(f"c_{h}").alias(f"market_autocorrelation_{h}") for h in _HALF_LIVES),
-        _smooth(m, 20).alias(TREND),
-        _smooth(size, 20).log().alias(VOLATILITY),
+    parts: dict[str, StateFeature] = {name: STATE_FEATURES.get(name) for name in names}
+    own = [e.over("symbol") for e in _together(part.symbol for part in parts.values())]
+    rows = _prepared(bars).with_columns(own)
+    if "member" in rows.collect_schema().names():
+        rows = rows.filter(pl.col("member"))
+    sessions = (
+        rows.sort("date", "symbol")
+        .group_by("date", maintain_order=True)
+        .agg(_together(part.session for part in parts.values()))
+        .sort("date")
     )
-    finite = [pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c in COLUMNS]
+    frame = sessions.select("date", *(part.value.alias(name) for name, part in parts.items()))
+    finite = [pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c in parts]
     return frame.select("date", *finite).collect()
 
 
@@ -212,26 +189,29 @@ def name_states(state: Floats, columns: tuple[str, ...], weights: Floats) -> tup
     state : float64, ``[time, feature]``
     columns : tuple of str, ``[feature]``
         Those of ``AXES`` are read; an axis that is missing or unknown throughout counts as
-        ``sideways``, ``calm`` or ``thin``.
+        ``sideways``, ``calm``, ``thin`` or ``dispersed``.
     weights : float64, ``[time, state]``
         How much each session belongs to each state.
 
     Returns
     -------
     tuple of str, ``[state]``
-        Trend (``bull, sideways, bear``), volatility (``calm, volatile``) and volume (``thin,
-        heavy``), for example ``"bull calm thin"``. Bull and bear: the state's mean return is at
-        least ``DRIFT`` of a typical daily move away from zero. Volatile and heavy: the state's
-        mean lies more than ``MARGIN`` deviations above the window's.
+        Trend (``bull, sideways, bear``), volatility (``calm, volatile``), volume (``thin,
+        heavy``) and correlation (``dispersed, correlated``), for example ``"bull calm thin
+        dispersed"``. Bull and bear: the state's mean return is at least ``DRIFT`` of a typical
+        daily move away from zero. Volatile, heavy and correlated: the state's mean lies more
+        than ``MARGIN`` deviations above the window's.
     """
     means = {name: _state_means(state, columns, weights, name) for name in AXES}
     drift, move = means[TREND][0], np.exp(np.nan_to_num(means[VOLATILITY][0]))
     names = []
     for k in range(weights.shape[1]):
         slope = drift[k] / max(move[k], TINY)
-        trend = "bull" if slope >= DRIFT else "bear" if slope <= -DRIFT else "sideways"
-        volatility = "volatile" if means[VOLATILITY][1][k] > MARGIN else "calm"
-        names.append(f"{trend} {volatility} {'heavy' if means[VOLUME][1][k] > MARGIN else 'thin'}")
+        words = ["bull" if slope >= DRIFT else "bear" if slope <= -DRIFT else "sideways"]
+        words += [
+            above if means[name][1][k] > MARGIN else below for name, (below, above) in WORDS.items()
+        ]
+        names.append(" ".join(words))
     return tuple(names)
 
 

@@ -21,9 +21,9 @@ class RegimeFit(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the states ``[state]``, for example ``"bull calm thin"``.
+        """Names of the states ``[state]``, for example ``"bull calm thin dispersed"``.
 
-        Trend, volatility and volume along the training means.
+        Trend, volatility, volume and correlation along the training means.
         """
         ...
 

@@ -107,9 +107,9 @@ class RegimeTrack:
         -------
         polars.DataFrame
             ``date`` (if dates were given), ``regime`` (name of the likeliest state), ``p_bull,
-            p_sideways, p_bear`` (sum to 1), ``p_volatile, p_heavy``, ``state`` (the likeliest)
-            and ``state_0..``, null before the first fit; a state that the fit in force does not
-            have has probability 0.
+            p_sideways, p_bear`` (sum to 1), ``p_volatile, p_heavy``, ``state`` (the likeliest),
+            ``state_0..`` and ``p_correlated``, null before the first fit; a state that the fit
+            in force does not have has probability 0.
         """
         blocks = []
         for first in range(self.train, self.sessions, self.refit):
@@ -123,7 +123,7 @@ class RegimeTrack:
         width = max((len(names) for names, _ in blocks), default=1)
         names: list[str | None] = [None] * missing
         likeliest: list[int | None] = [None] * missing
-        axes = {word: [np.full(missing, np.nan)] for word in _WORDS}
+        axes = {word: [np.full(missing, np.nan)] for word in (*_WORDS, *_LATER)}
         raw = [np.full((missing, width), np.nan)]
         for states, p in blocks:
             best = p.argmax(axis=1)
@@ -141,6 +141,8 @@ class RegimeTrack:
         columns = np.concatenate(raw)  # [T, K]
         for k in range(width):
             out[f"state_{k}"] = pl.Series(np.ascontiguousarray(columns[:, k]), nan_to_null=True)
+        for word in _LATER:
+            out[f"p_{word}"] = pl.Series(np.concatenate(axes[word]), nan_to_null=True)
         return pl.DataFrame(out)
 
 
@@ -173,6 +175,8 @@ def matched_states(
 
 
 _WORDS = ("bull", "sideways", "bear", "volatile", "heavy")
+_LATER = ("correlated",)
+"""Words whose columns came later, and stand behind those that readers know by their place."""
 
 
 def track(

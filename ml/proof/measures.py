@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.hidden_markov import Chain, evidence_of, filtered
-from ml.market_state import STATE_COLUMNS, TINY
+from ml.market_state import STATE_COLUMNS
 from ml.regime_track import matched_states, state_accuracy
+from ml.state_feature import TINY
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

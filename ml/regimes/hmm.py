@@ -11,16 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from backtest import seeds
-from backtest.errors import NotFittedError
-from ml.hidden_markov import Chain, climb, evidence_of, filtered, smoothed, sticky_prior
-from ml.market_state import AXES, STATE_COLUMNS, name_states
+from ml.hidden_markov import Chain, climb, evidence_of, filtered, sticky_prior
+from ml.market_state import name_states
 from ml.regime import REGIMES, Floats, RegimeFit
-
-_LIMIT = 4.0
-_FEW_COLUMNS = 3
+from ml.regime_window import Scaling, kept_order, partitions, scaling_of
 
 
 @dataclass(frozen=True)
@@ -50,10 +45,14 @@ class HmmFit:
     evidence: Floats
     chain: Chain
 
+    @property
+    def scaling(self) -> Scaling:
+        """Columns used and their units."""
+        return Scaling(self.columns, self.used, self.centre, self.scale)
+
     def standardised(self, state: Floats) -> Floats:
         """Columns used, in training deviations, cut at four; ``[time, feature]``."""
-        pick = [self.columns.index(name) for name in self.used]
-        return np.clip((state[:, pick] - self.centre) / self.scale, -_LIMIT, _LIMIT)
+        return self.scaling.standardised(state)
 
     def filter(self, state: Floats) -> Floats:
         """Probabilities given the rows up to each; ``[time, state]``."""
@@ -62,8 +61,7 @@ class HmmFit:
     def arrays(self) -> dict[str, Floats]:
         """Weights by name."""
         return {
-            "centre": self.centre,
-            "scale": self.scale,
+            **self.scaling.arrays(),
             "evidence": self.evidence,
             "means": self.chain.means,
             "covariance": self.chain.covariance,
@@ -72,13 +70,7 @@ class HmmFit:
 
     def config(self) -> dict[str, Any]:
         """Plain values beside the weights."""
-        return {
-            "model": "hmm",
-            "names": list(self.names),
-            "columns": list(self.columns),
-            "used": list(self.used),
-            "dropped": [c for c in self.columns if c not in self.used and c in STATE_COLUMNS],
-        }
+        return {"model": "hmm", "names": list(self.names), **self.scaling.config()}
 
 
 @dataclass(frozen=True)
@@ -132,23 +124,12 @@ class HmmModel:
         NotFittedError
             No usable column, or fewer than ``least`` whole rows.
         """
-        used = _usable(state, columns)
-        values = state[:, [columns.index(name) for name in used]]
-        whole = np.isfinite(values).all(axis=1)
-        if not used or whole.sum() < self.least:
-            known = ", ".join(used) or "none"
-            raise NotFittedError(
-                f"{int(whole.sum()) if used else 0} whole rows of market state where "
-                f"{self.least} are needed",
-                where=f"{len(state)} sessions, varying columns: {known}",
-                fix="give more history or a larger train",
-            )
-        centre, scale = values[whole].mean(axis=0), values[whole].std(axis=0)
-        x = np.clip((values - centre) / scale, -_LIMIT, _LIMIT)  # [T, F]
-        warm = _warm(previous, used, centre, scale)
+        scaling = scaling_of(state, columns, least=self.least)
+        x = scaling.standardised(state)  # [T, F]
+        warm = _warm(previous, scaling)
         evidence = self._evidence(x, warm, seed)
         chain = self._best(x, evidence, None if warm is None else warm.chain, seed)
-        fit = HmmFit((), columns, used, centre, scale, evidence, chain)
+        fit = HmmFit((), columns, scaling.used, scaling.centre, scaling.scale, evidence, chain)
         if isinstance(previous, HmmFit):
             fit = dataclasses.replace(fit, chain=_aligned(fit, previous, state))
         return dataclasses.replace(fit, names=name_states(state, columns, fit.filter(state)))
@@ -212,34 +193,11 @@ class HmmModel:
         )
 
 
-def _usable(state: Floats, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns that the chain reads: varying, and known on at least half of the known sessions.
-
-    Where fewer than three of ``STATE_COLUMNS`` are left, as with a single symbol, the axes help.
-    """
-    known = np.isfinite(state).sum(axis=0)
-    enough = max(2, int(known.max(initial=0)) // 2)
-
-    def varies(name: str) -> bool:
-        column = state[:, columns.index(name)]
-        seen = column[np.isfinite(column)]
-        if len(seen) < enough:
-            return False
-        return float(seen.std()) > 1e-12 * max(1.0, float(np.abs(seen).max()))
-
-    varying = [name for name in columns if varies(name)]
-    used = [name for name in varying if name in STATE_COLUMNS]
-    if len(used) < _FEW_COLUMNS:
-        used += [name for name in varying if name in AXES and name not in used]
-    return tuple(used or varying)
-
-
-def _warm(
-    previous: RegimeFit | None, used: tuple[str, ...], centre: Floats, scale: Floats
-) -> HmmFit | None:
+def _warm(previous: RegimeFit | None, scaling: Scaling) -> HmmFit | None:
     """The previous fit in today's units, if it reads the same columns."""
-    if not isinstance(previous, HmmFit) or previous.used != used:
+    if not isinstance(previous, HmmFit) or previous.used != scaling.used:
         return None
+    centre, scale = scaling.centre, scaling.scale
     ratio = previous.scale / scale
     chain = Chain(
         (previous.chain.means * previous.scale + previous.centre - centre) / scale,
@@ -250,20 +208,11 @@ def _warm(
 
 
 def _starts(x: Floats, states: int, count: int, stay: float, seed: int) -> list[Chain]:
-    """Cut smoothed rows into groups: along each column, then around random rows."""
+    """Chains whose means are those of first partitions of the rows."""
     whole = x[np.isfinite(x).all(axis=1)]  # [T, F]
-    calm = smoothed(whole, 8)
-    calm /= np.maximum(calm.std(axis=0), 1e-12)
-    random = seeds.generator(seed, f"starts/{states}")
     identity = np.eye(x.shape[1])
     chains = []
-    for number in range(count):
-        if number < x.shape[1]:
-            edges = np.quantile(calm[:, number], np.arange(1, states) / states)
-            label = np.searchsorted(edges, calm[:, number])
-        else:
-            around = calm[random.choice(len(calm), states, replace=False)]
-            label = ((calm[:, None, :] - around) ** 2).sum(axis=2).argmin(axis=1)
+    for label in partitions(whole, states, count=count, seed=seed):
         groups = [whole[label == s] for s in range(states)]
         means = np.array([g.mean(axis=0) if len(g) else np.zeros(x.shape[1]) for g in groups])
         residual = whole - means[label]
@@ -274,10 +223,7 @@ def _starts(x: Floats, states: int, count: int, stay: float, seed: int) -> list[
 
 def _aligned(fit: HmmFit, previous: HmmFit, state: Floats) -> Chain:
     """Reorder states so that each keeps the index of the one it shares most sessions with."""
-    shared = previous.filter(state).T @ fit.filter(state)  # [K before, K now]
-    before, now = linear_sum_assignment(shared, maximize=True)
-    order = [int(n) for _, n in sorted(zip(before, now, strict=True))]
-    order += [s for s in range(fit.chain.states) if s not in order]
+    order = kept_order(previous.filter(state), fit.filter(state))
     chain = fit.chain
     return Chain(chain.means[order], chain.covariance, chain.move[np.ix_(order, order)])
 

@@ -9,26 +9,32 @@ from safetensors.numpy import load, save
 
 from backtest.errors import NotFittedError
 from backtest.seeds import generator
-from ml.market_state import AXES, COLUMNS
+from ml.market_state import AXES, CORRELATION, STATE_COLUMNS, TREND, VOLATILITY
 from ml.regime import REGIMES, RegimeFit
 from ml.regime_track import track
 
-WORDS = ({"bull", "sideways", "bear"}, {"calm", "volatile"}, {"thin", "heavy"})
+COLUMNS = (*STATE_COLUMNS, TREND, VOLATILITY, CORRELATION)
+WORDS = (
+    {"bull", "sideways", "bear"},
+    {"calm", "volatile"},
+    {"thin", "heavy"},
+    {"dispersed", "correlated"},
+)
 
 
 def rows(sessions: int = 500) -> np.ndarray:
-    """Three places in the state space, visited in turn for a while; ``[T, 7]``."""
+    """Three places in the state space, visited in turn for a while; ``[T, 8]``."""
     random = generator(21, "contract/regimes")
     states = (np.arange(sessions) // 35) % 3
     centres = np.array(
         [
-            [0.6, -0.4, -0.6, 0.5, 0.4, 0.001, -5.0],
-            [-0.2, -0.5, 0.2, -0.8, -0.5, 0.0, -4.8],
-            [-0.5, 0.9, 0.9, 0.2, -0.4, -0.002, -4.0],
+            [0.6, -0.4, -0.6, 0.5, 0.4, 0.001, -5.0, 0.1],
+            [-0.2, -0.5, 0.2, -0.8, -0.5, 0.0, -4.8, 0.1],
+            [-0.5, 0.9, 0.9, 0.2, -0.4, -0.002, -4.0, 0.4],
         ]
     )
-    noise = np.array([0.8, 0.6, 0.6, 0.8, 0.8, 0.0005, 0.2])
-    return centres[states] + noise * random.standard_normal((sessions, 7))
+    noise = np.array([0.8, 0.6, 0.6, 0.8, 0.8, 0.0005, 0.2, 0.1])
+    return centres[states] + noise * random.standard_normal((sessions, 8))
 
 
 ROWS = rows()
@@ -37,8 +43,9 @@ FITS = {
 }
 
 
-def test_both_models_are_there() -> None:
-    assert {"hmm", "rules"} <= set(REGIMES.names())
+def test_all_models_are_there() -> None:
+    known = {"average", "axes", "hmm", "jump", "mixture", "rules"}
+    assert known <= set(REGIMES.names())
 
 
 @pytest.mark.parametrize("name", REGIMES.names())
@@ -53,7 +60,7 @@ class TestRegimeModel:
     def test_names_are_one_word_per_axis(self, name: str) -> None:
         for regime in FITS[name].names:
             parts = regime.split(" ")
-            assert len(parts) == 3
+            assert len(parts) == 4
             assert all(part in words for part, words in zip(parts, WORDS, strict=True))
 
     @pytest.mark.parametrize("cut", [1, 36, 70, 71, 72, 250, 499])

@@ -7,8 +7,9 @@ from backtest.strategies.rsi_swing import RsiSwingParams
 from ml.decision import TruthTrack
 from ml.history import History, StrategyHistory
 from ml.learner import LearnerView
-from ml.market_state import COLUMNS
+from ml.market_state import STATE_COLUMNS, TREND, VOLATILITY
 
+COLUMNS = (*STATE_COLUMNS, TREND, VOLATILITY)
 DIRECTIONS = ("reversion", "momentum")
 
 

@@ -22,6 +22,7 @@ from ml.market_state import (
     name_states,
     state_matrix,
 )
+from ml.state_feature import STATE_FEATURES
 
 DAYS = [date(2020, 1, 1) + timedelta(days=i) for i in range(400)]
 
@@ -59,7 +60,8 @@ def closes(*series: list[float]) -> pl.LazyFrame:
 
 def test_columns_and_dates() -> None:
     assert FULL.columns == ["date", *COLUMNS]
-    assert set(STATE_COLUMNS) | set(AXES) == set(COLUMNS)
+    assert set(STATE_COLUMNS) | set(AXES) <= set(COLUMNS)
+    assert set(COLUMNS) == set(STATE_FEATURES.names())
     assert FULL["date"].to_list() == DAYS[:300]
     assert FULL[50:].null_count().sum_horizontal()[0] == 0
 
@@ -122,8 +124,9 @@ def test_without_volume_only_its_column_is_null(volume: str) -> None:
     value = {"null": None, "zero": 0.0}.get(volume)
     frame = BARS.with_columns(pl.lit(value, dtype=pl.Float64).alias("volume"))
     found = market_state((frame.drop("volume") if volume == "absent" else frame).lazy())
-    assert found[VOLUME].null_count() == found.height
-    assert found.drop(VOLUME).equals(FULL.drop(VOLUME))
+    columns = [VOLUME, "market_volume_5"]
+    assert found.select(columns).null_count().row(0) == (found.height,) * 2
+    assert found.drop(columns).equals(FULL.drop(columns))
 
 
 def test_still_prices_are_null_or_finite() -> None:
@@ -179,15 +182,21 @@ def test_state_matrix_turns_null_into_nan() -> None:
 def test_names_follow_the_axes() -> None:
     move = math.log(0.01)
     state = np.array(
-        [[0.001, move - 1, -1.0]] * 4 + [[0.0, move, 0.0]] * 4 + [[-0.002, move + 1, 2.0]] * 4
+        [[0.001, move - 1, -1.0, 0.1]] * 4
+        + [[0.0, move, 0.0, 0.1]] * 4
+        + [[-0.002, move + 1, 2.0, 0.4]] * 4
     )
     weights = np.repeat(np.eye(3), 4, axis=0)
     names = name_states(state, AXES, weights)
-    assert names == ("bull calm thin", "sideways calm thin", "bear volatile heavy")
+    assert names == (
+        "bull calm thin dispersed",
+        "sideways calm thin dispersed",
+        "bear volatile heavy correlated",
+    )
 
 
 def test_names_without_volume_are_thin_and_without_axes_sideways() -> None:
-    state = np.array([[0.01, -4.0, np.nan]] * 3)
+    state = np.array([[0.01, -4.0, np.nan, np.nan]] * 3)
     weights = np.ones((3, 1))
-    assert name_states(state, AXES, weights) == ("bull calm thin",)
-    assert name_states(state, ("a", "b", "c"), weights) == ("sideways calm thin",)
+    assert name_states(state, AXES, weights) == ("bull calm thin dispersed",)
+    assert name_states(state, ("a", "b", "c", "d"), weights) == ("sideways calm thin dispersed",)

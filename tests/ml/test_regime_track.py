@@ -13,11 +13,12 @@ import pytest
 from backtest.errors import ConfigError, LookaheadError, NotFittedError
 from backtest.seeds import generator
 from ml.hidden_markov import Chain, factor, log_density, stationary
-from ml.market_state import COLUMNS
+from ml.market_state import STATE_COLUMNS, TREND, VOLATILITY
 from ml.regime import RegimeFit
 from ml.regime_track import RegimeTrack, state_accuracy, track
 from ml.regimes.hmm import HmmFit, HmmModel
 
+COLUMNS = (*STATE_COLUMNS, TREND, VOLATILITY)
 TRAIN, REFIT, SESSIONS = 300, 60, 620
 MODEL = HmmModel(states=(3,), starts=8)
 
@@ -144,6 +145,7 @@ class TestPublished:
             "state_0",
             "state_1",
             "state_2",
+            "p_correlated",
         ]
         assert PUBLISHED.schema["date"] == pl.Date
         assert PUBLISHED["date"][0] == date(2020, 1, 1)
@@ -172,7 +174,7 @@ class TestPublished:
 
     def test_words_are_sums_over_the_states_that_carry_them(self) -> None:
         row, last, names = PUBLISHED.row(500, named=True), FULL.relabel(500)[-1], FULL.names_at(500)
-        for word in ("bull", "sideways", "bear", "volatile", "heavy"):
+        for word in ("bull", "sideways", "bear", "volatile", "heavy", "correlated"):
             expected = sum(p for p, name in zip(last, names, strict=True) if word in name.split())
             assert row[f"p_{word}"] == pytest.approx(expected)
 

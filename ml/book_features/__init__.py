@@ -1,0 +1,1 @@
+"""Book features: what groups of candidate sets have earned, one family of columns per file."""
