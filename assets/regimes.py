@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from pipeline.boundary import OWNERS, at_boundary, picture, schema_of
+from pipeline.boundary import OWNERS, at_boundary, picture, schema_of, table_of
 from pipeline.partitions import session_of
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
 
@@ -27,6 +27,7 @@ MEANINGS = {
     "p_volatile": "probability",
     "p_heavy": "probability of heavy volume",
     "state": "the likeliest raw state",
+    "p_correlated": "probability that symbols move together",
 }
 
 
@@ -81,6 +82,8 @@ def regime_labels(
     snapshots: SnapshotsResource,
 ) -> dg.MaterializeResult:
     """Publish what each close was told: filtered probabilities of the fit in force."""
+    from ml.regime_report import REPORT_COLUMNS, regime_summary, regime_table
+
     files, policy = snapshots.open(), settings.read().policy
     snapshot = files.current()
     work = files.workbench(snapshot)
@@ -92,12 +95,16 @@ def regime_labels(
         run_id=context.run.run_id,
         until=session_of(snapshot.last),
     )
-    latest = labels.row(-1, named=True)
+    latest, told = labels.row(-1, named=True), regime_summary(labels)
     return dg.MaterializeResult(
         metadata={
             "summary": f"today {latest['regime']}, over {labels.height:,} sessions",
             "dagster/row_count": labels.height,
             "today": str(latest["regime"]),
+            "per regime": table_of(tuple(REPORT_COLUMNS), regime_table(labels).to_dicts()),
+            "switches": told["switches"],
+            "mean spell, sessions": told["mean_spell"],
+            "entropy, of 1": told["entropy"],
             "path": dg.MetadataValue.path(kept.path),
             "snapshot": snapshot.snapshot,
             "regimes over price": _picture(files.bars(snapshot), snapshot, labels),

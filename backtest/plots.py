@@ -18,6 +18,7 @@ from backtest.evidence.cost_curve import sharpe_by_cost
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+OTHERS = {"volatile": "#b5541c", "heavy": "#3d5a99", "correlated": "#6b4c9a"}
 TRENDS = {"bull": "#3a9d5d", "sideways": "#c9ced4", "bear": "#cf4b3f"}
 
 
@@ -57,8 +58,8 @@ def regime_plot(prices: pl.DataFrame, regimes: pl.DataFrame, *, synthetic: bool 
     prices : polars.DataFrame
         ``date, level``: the equal-weight market, 1 at the start.
     regimes : polars.DataFrame
-        Published rows: ``date, p_bull, p_sideways, p_bear, p_volatile, p_heavy``, null before the
-        first fit.
+        Published rows: ``date, p_bull, p_sideways, p_bear, p_volatile, p_heavy`` and optional
+        ``p_correlated``, null before the first fit.
     """
     figure, (top, middle, low) = figure_of(3, 2.2, synthetic=synthetic)
     both = prices.join(regimes, on="date", how="left").sort("date")
@@ -79,12 +80,15 @@ def regime_plot(prices: pl.DataFrame, regimes: pl.DataFrame, *, synthetic: bool 
     middle.set_ylim(0, 1)
     middle.set_title("filtered probabilities of the trend", loc="left", fontsize=11)
     legend_beside(middle)
-    for name, colour in (("volatile", "#b5541c"), ("heavy", "#3d5a99")):
+    for name, colour in OTHERS.items():
+        if f"p_{name}" not in both.columns:
+            continue  # rows of an older version have no such axis
         values = both[f"p_{name}"].cast(pl.Float64).to_numpy()
         low.plot(days, values, label=name, color=colour, linewidth=1.0)
     low.set_ylim(0, 1)
     legend_beside(low)
-    low.set_title("filtered probabilities: volatile, heavy volume", loc="left", fontsize=11)
+    title = "filtered probabilities: volatile, heavy volume, correlated"
+    low.set_title(title, loc="left", fontsize=11)
     for axes in (top, middle, low):
         axes.set_xlim(days[0], days[-1])
     return png_of(figure)

@@ -1,7 +1,7 @@
 """Whether a part sees the future: cut the history, or replace what follows by noise.
 
 For: proving that what was published up to session ``t`` does not depend on any later bar, for
-every registered feature, strategy, regime model and learner and for the whole of ``decide``; and
+every registered feature, state feature, strategy, regime model and learner and for ``decide``; and
 that a label looks ahead exactly as far as it declares. Not for: leaks that leave every cut alike,
 such as a fill on the bar of its own signal (``ml.proof.traps``).
 
@@ -28,6 +28,7 @@ from backtest.market.panel import Panel
 from backtest.market.synthetic import WorldConfig, generate, weekdays
 from backtest.registry import closest
 from backtest.strategy import STRATEGIES
+from ml.book_state import book_state
 from ml.corpus import Corpus, WalkSpec, corpus, history_of
 from ml.decision import Memo, decide
 from ml.feature import FEATURES, feature_plan
@@ -38,6 +39,7 @@ from ml.market_state import market_state, state_matrix
 from ml.policy import PolicyConfig
 from ml.regime import REGIMES
 from ml.regime_track import track
+from ml.state_feature import BOOK_FEATURES, STATE_FEATURES
 
 Said = list[npt.NDArray[Any]]
 Progress = Callable[[int, int], None]
@@ -48,8 +50,6 @@ SYMBOLS, SESSIONS = 10, 420
 STRATEGY, OTHER = "rsi_swing", "ma_cross"
 EARLY = (7, 45)
 """Cuts before the first decision: while averages warm up, and after a late listing."""
-WARM_UPS = (199, 399, 499, 999)
-"""Bars of history with which a feature's newest value is computed again."""
 
 
 @dataclass
@@ -81,6 +81,11 @@ class Scene:
     def state(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
         """Market state ``[time, feature]`` and its columns."""
         return state_matrix(market_state(self.panel.frame().lazy()))
+
+    @cached_property
+    def book_state(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+        """What groups of candidates earned ``[time, feature]``, and the columns."""
+        return book_state(self.history.strategies)
 
     def corpus(self, strategy: str) -> Corpus:
         """Candidates of one strategy, swept over this market once."""
@@ -210,6 +215,8 @@ def suspects() -> list[Suspect]:
     """Every registered part, and the decision."""
     out = [_feature(name) for name in FEATURES.names()]
     out += [_label(name) for name in LABELS.names()]
+    out += [_state(name) for name in STATE_FEATURES.names()]
+    out += [_book_state(name) for name in BOOK_FEATURES.names()]
     out += [_strategy(name) for name in STRATEGIES.names()]
     out += [_regime(name) for name in REGIMES.names()]
     out += [_decision("learner", name, learner=name) for name in LEARNERS.names()]
@@ -267,38 +274,6 @@ def prove(
     ]
 
 
-def prove_warm_up(names: Iterable[str], panel: Panel) -> list[Finding]:
-    """Ask whether a feature's look-back is honest: older bars hardly move its newest value.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Registered features.
-    panel : Panel
-        Without missing bars, longer than the largest of ``WARM_UPS``.
-
-    Returns
-    -------
-    list of Finding
-        One per feature; lengths at or below its look-back are not tried.
-    """
-    chosen, frame, last = list(names), panel.frame(), panel.dates[-1]
-    newest = pl.col("date") == pl.lit(last).cast(pl.Date)
-    long = feature_plan(frame.lazy(), chosen).filter(newest).collect()
-    tried: dict[str, list[str]] = {name: [] for name in chosen}
-    counts = dict.fromkeys(chosen, 0)
-    for length in WARM_UPS:
-        start = pl.lit(panel.dates[-length]).cast(pl.Date)
-        recent = frame.filter(pl.col("date") >= start).lazy()
-        short = feature_plan(recent, chosen).filter(newest).collect()
-        for name in (n for n in chosen if FEATURES.get(n).lookback < length):
-            counts[name] += 1
-            pair = values(short, name)[0], values(long, name)[0]
-            if not np.allclose(*pair, rtol=1e-6, atol=1e-12, equal_nan=True):
-                tried[name].append(f"{length} bars")
-    return [Finding("feature", n, "warm-up", counts[n], tuple(tried[n])) for n in chosen]
-
-
 def alike(first: Said, second: Said) -> bool:
     """Whether two answers are the same values; a missing value equals a missing one."""
     return len(first) == len(second) and all(
@@ -314,6 +289,27 @@ def values(frame: pl.DataFrame, name: str) -> Said:
 
 def _feature(name: str) -> Suspect:
     return Suspect("feature", name, lambda scene, t: values(scene.features_until(t), name))
+
+
+def _state(name: str) -> Suspect:
+    """One column of the market's state."""
+
+    def says(scene: Scene, t: int) -> Said:
+        state, columns = scene.state
+        return [state[: t + 1, columns.index(name)]]
+
+    return Suspect("state", name, says)
+
+
+def _book_state(name: str) -> Suspect:
+    """What every group of candidates earned, one kind of column."""
+
+    def says(scene: Scene, t: int) -> Said:
+        state, columns = scene.book_state
+        kind = [k for k, column in enumerate(columns) if column.split("/")[0] == name]
+        return [state[: t + 1, kind]]
+
+    return Suspect("state", name, says)
 
 
 def _label(name: str) -> Suspect:

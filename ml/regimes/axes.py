@@ -170,7 +170,8 @@ class AxesModel:
         fit = AxesFit(kept, axes, merged)
         if isinstance(previous, AxesFit):
             order = kept_order(previous.filter(state), fit.filter(state))
-            fit = AxesFit(tuple(kept[s] for s in order), axes, merged[:, order])
+            merged = np.ascontiguousarray(merged[:, order])
+            fit = AxesFit(tuple(kept[s] for s in order), axes, merged)
         return fit
 
     def _axis(

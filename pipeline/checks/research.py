@@ -26,7 +26,8 @@ def probabilities_sum_to_one(
     raw = [n for n in labels.columns if n.removeprefix("state_").isdigit()]
     trend = pl.sum_horizontal("p_bull", "p_sideways", "p_bear")
     off = pl.max_horizontal((trend - 1.0).abs(), (pl.sum_horizontal(raw) - 1.0).abs())
-    shares = [pl.col(n).is_between(0.0, 1.0) for n in (*raw, "p_volatile", "p_heavy")]
+    words = [n for n in labels.columns if n.startswith("p_")]
+    shares = [pl.col(n).is_between(0.0, 1.0) for n in (*raw, *words)]
     bad = labels.filter((off > ROUNDING) | ~pl.all_horizontal(shares)).height
     return dg.AssetCheckResult(
         passed=bad == 0,

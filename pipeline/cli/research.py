@@ -178,15 +178,22 @@ def walk_forward(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
 @click.option("--refit", type=int, default=125, show_default=True, help="Sessions between fits.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--out", type=path, required=True, help="Parquet file to write.")
+@click.option("--plot", type=path, help="Also draw the regimes over the market, as a PNG.")
 @json_option
 def regimes(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
     """Write the regime probabilities as each close was told them."""
     from pipeline.commands.regimes import write_regimes
 
     found = write_regimes(source, out=out, **rest)
-    lines = [f"{found['sessions']} sessions, {found['fits']} fits"]
-    lines += [f"  {name:<28} {count} sessions" for name, count in found["regimes"].items()]
-    lines.append(f"file: {out}")
+    lines = [f"{found['sessions']} sessions, {found['fits']} fits of {found['model']}"]
+    lines += [
+        f"  {row['regime']:<36} {row['sessions']:>6} sessions ({row['share']:.0%}),"
+        f" {row['spells']} spells of {row['mean_spell']:.0f} on average"
+        for row in found["table"]
+    ]
+    told = found["summary"]
+    lines.append(f"{told['switches']} switches, entropy {told['entropy']:.2f} of 1")
+    lines += [f"file: {file}" for file in (out, rest["plot"]) if file is not None]
     answer(found, lines, as_json=as_json)
 
 

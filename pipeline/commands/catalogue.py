@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SOCKETS = {
     "strategies": ("backtest.strategy", "STRATEGIES"),
     "features": ("ml.feature", "FEATURES"),
+    "states": ("ml.state_feature", "STATE_FEATURES"),
     "labels": ("ml.labels", "LABELS"),
     "regimes": ("ml.regime", "REGIMES"),
     "learners": ("ml.learner", "LEARNERS"),
@@ -119,7 +120,7 @@ def _said(section: type) -> dict[str, str]:
 
 def _facts(part: Any) -> dict[str, Any]:
     """Say what there is to say of a part, in plain values."""
-    plain = ("unit", "lookback", "horizon", "scope", "better", "annualised")
+    plain = ("unit", "lookback", "horizon", "scope", "meaning", "better", "annualised")
     facts = {name: getattr(part, name) for name in plain if hasattr(part, name)}
     if facts:
         return facts
@@ -145,7 +146,7 @@ def _columns(facts: dict[str, Any]) -> tuple[str, str]:
     if "unit" in facts:
         words.append(f"{facts['unit']:<11}")
     if "lookback" in facts:
-        scope = "per symbol" if facts["scope"] == "symbol" else "across symbols"
+        scope = "per symbol" if facts.get("scope") == "symbol" else "across symbols"
         words.append(f"looks back {facts['lookback']:>3}  {scope}")
     if "horizon" in facts:
         words.append(f"looks ahead {facts['horizon']:>2}")
@@ -156,4 +157,4 @@ def _columns(facts: dict[str, Any]) -> tuple[str, str]:
         words.append(f"{facts['kind']:<8}  needs {facts['needs']}")
     if "parameters" in facts:
         words.append(f"{len(facts['parameters'])} parameters, {facts['candidates']:>3} candidates")
-    return "  ".join(words).rstrip(), str(facts.get("about", ""))
+    return "  ".join(words).rstrip(), str(facts.get("about", facts.get("meaning", "")))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.files import results_folder, write_parquet
+from pipeline.commands.files import results_folder, write_bytes, write_parquet
 from pipeline.commands.panels import load_panel
 
 
@@ -21,13 +21,15 @@ def write_regimes(
     seed: int = 0,
     symbols: Sequence[str] | None = None,
     calendar: str | None = None,
+    plot: Path | None = None,
 ) -> dict[str, Any]:
     """Fit a regime model along the history and write what each close was told.
 
     Returns
     -------
     dict
-        Numbers of sessions and fits, and how many sessions each regime was the likeliest on.
+        Numbers of sessions and fits, how many sessions each regime was the likeliest on, and
+        under ``table`` and ``summary`` how long it lasted (``ml.regime_report``).
 
     Raises
     ------
@@ -35,8 +37,9 @@ def write_regimes(
         The history is too short for the first fit.
     """
     from backtest.errors import NotFittedError
-    from ml.market_state import STATE_COLUMNS, market_state, state_matrix
+    from ml.market_state import market_state, state_matrix
     from ml.regime import REGIMES
+    from ml.regime_report import regime_summary, regime_table
     from ml.regime_track import track
 
     recipe = REGIMES.get(model)
@@ -54,12 +57,28 @@ def write_regimes(
     published = fitted.published()
     results_folder(Path(out).parent)
     write_parquet(Path(out), published)
-    counted = published.drop_nulls("regime")["regime"].value_counts(sort=True)
+    if plot is not None:
+        from backtest.market.world_files import is_synthetic
+        from backtest.plots import regime_plot
+        from backtest.report import price_index
+
+        results_folder(Path(plot).parent)
+        prices, made_up = price_index(loaded.panel.frame()), is_synthetic(Path(source))
+        write_bytes(Path(plot), regime_plot(prices, published, synthetic=made_up))
+    table = regime_table(published)
     return {
         "sessions": published.height,
         "fits": len(fitted.fits),
-        "regimes": dict(counted.iter_rows()),
-        "columns": list(STATE_COLUMNS),
+        "regimes": dict(table.select("regime", "sessions").iter_rows()),
+        "table": table.to_dicts(),
+        "summary": regime_summary(published),
+        "columns": _read(fitted.fit_at(fitted.sessions - 1).config()),
         "model": model,
         **loaded.about(),
     }
+
+
+def _read(config: dict[str, Any]) -> list[str]:
+    """Columns that the last fit reads, whatever kind of model it is."""
+    parts = [config, *config.get("axes", ()), *config.get("members", ())]
+    return list(dict.fromkeys(name for part in parts for name in part.get("used", ())))

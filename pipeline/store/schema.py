@@ -71,6 +71,7 @@ REGIMES = Table(
         "p_heavy",
         "state",
         "state_probabilities",
+        "p_correlated",
     ),
 )
 DECISIONS = Table(
@@ -277,12 +278,15 @@ _FEEDS = (
     ),
 )
 
+_CORRELATION = ("alter table regimes add column p_correlated double",)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _CHALLENGERS,
     _ROBUSTNESS,
     _COMMITS,
     _FEEDS,
+    _CORRELATION,
 )
 VERSION = len(MIGRATIONS)
 

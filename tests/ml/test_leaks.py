@@ -19,10 +19,10 @@ from ml.proof.leaks import (
     market,
     named,
     prove,
-    prove_warm_up,
     suspects,
     with_noise_after,
 )
+from ml.proof.warm_up import prove_warm_up
 
 CUTS = (7, 45, 150, 269, 270, 271, 418)
 
