@@ -29,13 +29,13 @@ for _h in HALF_LIVES:
         "session": {f"c_{_h}": _correlation(f"z_{_h}")},
         "symbol": {f"z_{_h}": _past(_h)},
     }
-    _what = f"today's excess return with its past average of half-life {_h}"
+    _what = f"today's excess return against its past average of half-life {_h}"
     STATE_FEATURES.register(f"market_autocorrelation_{_h}")(
         StateFeature(
             value=pl.col(f"c_{_h}"),
             lookback=42,
             unit="correlation",
-            meaning=f"correlation across symbols of {_what}",
+            meaning=_what,
             **_parts,
         )
     )

@@ -31,7 +31,7 @@ for _span in (5, 10):
             log_strength(_span),
             _span,
             "log",
-            f"log of the exponential average (span {_span}) of the size of market_strength_1",
+            f"log of the average (span {_span}) of the size of market_strength_1",
         )
     )
 STATE_FEATURES.register("market_correlation_20")(
@@ -45,6 +45,6 @@ STATE_FEATURES.register("market_correlation_20")(
         ),
         20,
         "correlation",
-        "average product of two symbols' returns over their mean square, both averaged (span 20)",
+        "average product of two symbols' returns over their mean square (span 20)",
     )
 )

@@ -19,7 +19,6 @@ for _span in (1, 5):
             smooth(_SIZE, _span).log(),
             _span,
             "log",
-            "log of the mean absolute distance of symbols' returns from their mean"
-            + (f", averaged (span {_span})" if _span > 1 else ""),
+            f"log of the mean absolute distance from the mean return (span {_span})",
         )
     )

@@ -16,7 +16,7 @@ STATE_FEATURES.register("market_strength_1")(
         strength(),
         1,
         "ratio",
-        "mean log return over its mean absolute distance from that mean across symbols",
+        "mean log return over the mean absolute distance from it",
     )
 )
 STATE_FEATURES.register("market_return_20")(

@@ -17,6 +17,6 @@ STATE_FEATURES.register("market_volatility_20")(
         smooth(_SIZE, 20).log(),
         20,
         "log",
-        "log of the exponential average (span 20) of the size of the mean log return",
+        "log of the average (span 20) of the size of the mean log return",
     )
 )

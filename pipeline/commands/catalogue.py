@@ -146,8 +146,9 @@ def _columns(facts: dict[str, Any]) -> tuple[str, str]:
     if "unit" in facts:
         words.append(f"{facts['unit']:<11}")
     if "lookback" in facts:
-        scope = "per symbol" if facts.get("scope") == "symbol" else "across symbols"
-        words.append(f"looks back {facts['lookback']:>3}  {scope}")
+        scopes = {"symbol": "per symbol", "date": "across symbols"}
+        scope = scopes.get(facts.get("scope", ""), "")
+        words.append(f"looks back {facts['lookback']:>3}  {scope}".rstrip())
     if "horizon" in facts:
         words.append(f"looks ahead {facts['horizon']:>2}")
     if "better" in facts:

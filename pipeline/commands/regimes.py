@@ -5,10 +5,13 @@ For: ``weathervane regimes``. Not for: the regimes of the daily chain, which the
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.files import results_folder, write_bytes, write_parquet
 from pipeline.commands.panels import load_panel
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def write_regimes(
@@ -39,7 +42,6 @@ def write_regimes(
     from backtest.errors import NotFittedError
     from ml.market_state import market_state, state_matrix
     from ml.regime import REGIMES
-    from ml.regime_report import regime_summary, regime_table
     from ml.regime_track import track
 
     recipe = REGIMES.get(model)
@@ -58,23 +60,26 @@ def write_regimes(
     results_folder(Path(out).parent)
     write_parquet(Path(out), published)
     if plot is not None:
-        from backtest.market.world_files import is_synthetic
-        from backtest.plots import regime_plot
-        from backtest.report import price_index
-
-        results_folder(Path(plot).parent)
-        prices, made_up = price_index(loaded.panel.frame()), is_synthetic(Path(source))
-        write_bytes(Path(plot), regime_plot(prices, published, synthetic=made_up))
-    table = regime_table(published)
+        _draw(Path(plot), source=Path(source), bars=loaded.panel.frame(), published=published)
     return {
         "sessions": published.height,
         "fits": len(fitted.fits),
+        "columns": _read(fitted.fit_at(fitted.sessions - 1).config()),
+        "model": model,
+        **_told(published),
+        **loaded.about(),
+    }
+
+
+def _told(published: "pl.DataFrame") -> dict[str, Any]:
+    """How many sessions each regime was named on, and how long it lasted."""
+    from ml.regime_report import regime_summary, regime_table
+
+    table = regime_table(published)
+    return {
         "regimes": dict(table.select("regime", "sessions").iter_rows()),
         "table": table.to_dicts(),
         "summary": regime_summary(published),
-        "columns": _read(fitted.fit_at(fitted.sessions - 1).config()),
-        "model": model,
-        **loaded.about(),
     }
 
 
@@ -82,3 +87,14 @@ def _read(config: dict[str, Any]) -> list[str]:
     """Columns that the last fit reads, whatever kind of model it is."""
     parts = [config, *config.get("axes", ()), *config.get("members", ())]
     return list(dict.fromkeys(name for part in parts for name in part.get("used", ())))
+
+
+def _draw(plot: Path, *, source: Path, bars: "pl.DataFrame", published: "pl.DataFrame") -> None:
+    """Draw the regimes over the equal-weight market; one that was made up says so."""
+    from backtest.market.world_files import is_synthetic
+    from backtest.plots import regime_plot
+    from backtest.report import price_index
+
+    results_folder(plot.parent)
+    picture = regime_plot(price_index(bars), published, synthetic=is_synthetic(source))
+    write_bytes(plot, picture)

@@ -15,10 +15,10 @@ from tests.ml.test_mixture import ROWS, STATE_COLUMNS
 
 
 def axes_rows(sessions: int = 900) -> np.ndarray:
-    """Trend in spells of 60, volatility in spells of 100, the other two still noise; ``[T, 4]``."""
+    """Trend in spells of 60, volatility in spells of 40, the other two still noise; ``[T, 4]``."""
     random = generator(7, "axes")
     trend = np.array([0.001, 0.0, -0.001])[(np.arange(sessions) // 60) % 3]
-    volatility = np.array([-5.0, -4.0])[(np.arange(sessions) // 100) % 2]
+    volatility = np.array([-5.0, -4.0])[(np.arange(sessions) // 40) % 2]
     noise = random.standard_normal((sessions, 4)) * np.array([0.0003, 0.2, 0.3, 0.05])
     return noise + np.column_stack([trend, volatility, np.zeros(sessions), np.full(sessions, 0.2)])
 

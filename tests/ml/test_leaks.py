@@ -161,7 +161,7 @@ def test_a_rank_over_unequal_sessions_is_caught(panel: Panel, monkeypatch: pytes
 def test_every_registered_part_is_causal(panel: Panel):
     found = prove(suspects(), panel, cuts_of(panel, 4))
     assert [one for one in found if one.guilty] == []
-    kinds = {"feature", "label", "strategy", "regime", "learner", "decision"}
+    kinds = {"feature", "label", "state", "strategy", "regime", "learner", "decision"}
     assert {one.kind for one in found} == kinds
     assert len(found) == 2 * len(suspects())
 

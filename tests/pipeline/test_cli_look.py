@@ -15,8 +15,9 @@ from tests.pipeline.cli_runner import weathervane
     [
         ("strategies", {"buy_and_hold", "rsi_reversion", "rsi_swing", "ma_cross"}),
         ("features", {"momentum_return_20"}),
+        ("states", {"market_breadth_50", "market_correlation_20"}),
         ("labels", {"y_return_5", "y_barrier_20"}),
-        ("regimes", {"rules", "hmm"}),
+        ("regimes", {"average", "axes", "hmm", "jump", "mixture", "rules"}),
         ("learners", {"static", "regime_table", "experts"}),
         ("metrics", {"sharpe", "sortino", "max_drawdown"}),
         ("providers", {"synthetic", "files"}),

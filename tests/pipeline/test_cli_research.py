@@ -202,6 +202,30 @@ def test_regimes_publishes_what_each_close_was_told(market: Path, tmp_path: Path
     assert np.allclose(told["p_bull"] + told["p_sideways"] + told["p_bear"], 1.0)
 
 
+def test_regimes_of_another_model_are_told_and_drawn(market: Path, tmp_path: Path):
+    out, plot = tmp_path / "r.parquet", tmp_path / "pictures" / "r.png"
+    ran = weathervane(
+        *("regimes", "--data", market, "--out", out, "--train", 200, "--refit", 60),
+        *("--model", "jump", "--plot", plot),
+    )
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert lines[0] == "260 sessions, 1 fits of jump"
+    assert " spells of " in lines[1]
+    assert any(line.endswith("of 1") and "switches, entropy" in line for line in lines)
+    assert plot.read_bytes()[:4] == b"\x89PNG"
+    told = pl.read_parquet(out).drop_nulls("regime")
+    assert told["p_correlated"].is_between(0.0, 1.0).all()
+
+
+def test_an_unknown_regime_model_is_one_line(market: Path, tmp_path: Path):
+    ran = weathervane(
+        *("regimes", "--data", market, "--out", tmp_path / "r.parquet", "--model", "jmp")
+    )
+    assert ran.code == 1
+    assert ran.err.strip() == "E_UNKNOWN: unknown regime 'jmp', did you mean 'jump'?"
+
+
 def test_regimes_see_the_first_sector_of_each_symbol_as_the_panel_does(tmp_path: Path):
     weathervane(
         "market",

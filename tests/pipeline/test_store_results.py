@@ -30,6 +30,7 @@ REGIMES = {
     "p_volatile": 0.2,
     "p_heavy": 0.0,
     "state": 0,
+    "p_correlated": 0.4,
 }
 
 
