@@ -1,5 +1,6 @@
 """What every registered learner must keep, found through the registry."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.learner import LEARNERS, LearnerView
+from ml.learner import LEARNERS, LearnerView, Market, needs_of
+from ml.market_state import COLUMNS
 from ml.policy import PolicyConfig
-from tests.ml.histories import planted_returns, small_grid, spells, view_of
+from tests.ml.histories import days, planted_returns, planted_state, small_grid, spells, view_of
 
 NAMES = LEARNERS.names()
 # More sets than a mix may hold.
@@ -17,14 +19,20 @@ GRID = small_grid(periods=(3, 5, 8, 14, 20, 28, 40), widths=(10.0, 15.0, 20.0))
 
 
 def a_view(seed: int, sessions: int = 260, states: int = 3) -> LearnerView:
+    """What there is to know, with proposals of every learner that some other one listens to."""
     random = np.random.default_rng(seed)
     returns = planted_returns(GRID, spells(sessions), seed=seed)
     returns[random.random(GRID.size) < 0.1] = 0.0  # dead sets
-    return view_of(GRID, returns, random.dirichlet(np.full(states, 0.3), sessions))
+    view = view_of(GRID, returns, random.dirichlet(np.full(states, 0.3), sessions))
+    state = planted_state(spells(sessions), seed=seed)
+    market = Market(days(sessions), state, COLUMNS, random.uniform(0.0, 0.4, returns.shape))
+    heard = sorted({need for name in NAMES for need in needs_of(learner_of(name))})
+    proposals = {name: random.dirichlet(np.full(GRID.size, 0.1), sessions) for name in heard}
+    return dataclasses.replace(view, market=market, proposals=proposals)
 
 
 def cut(view: LearnerView, stop: int) -> LearnerView:
-    return LearnerView(view.grid, view.returns[:, :stop], view.probabilities[:stop], view.regimes)
+    return view.rows(0, stop)
 
 
 def learner_of(name: str):
@@ -61,7 +69,20 @@ def test_nothing_after_the_view_matters(name: str):
     other_returns, other_probabilities = whole.returns.copy(), whole.probabilities.copy()
     other_returns[:, 205:] = 0.5
     other_probabilities[205:] = np.eye(3)[0]
-    other = LearnerView(GRID, other_returns, other_probabilities, whole.regimes)
+    after = np.arange(whole.sessions) > 204
+    market = dataclasses.replace(
+        whole.market,
+        state=np.where(after[:, None], 9.0, whole.market.state),
+        turnover=np.where(after, 2.0, whole.market.turnover),
+    )
+    proposals = {n: np.where(after[:, None], 0.0, one) for n, one in whole.proposals.items()}
+    other = dataclasses.replace(
+        whole,
+        returns=other_returns,
+        probabilities=other_probabilities,
+        market=market,
+        proposals=proposals,
+    )
     mixes = [
         learner.weigh(learner.select(cut(one, 201)), cut(one, 205)).tobytes()
         for one in (whole, other)
@@ -82,7 +103,8 @@ def test_an_earlier_selection_saves_work_and_changes_nothing(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_view_is_only_read(name: str):
     view = a_view(3)
-    for array in (view.returns, view.probabilities):
+    told = (view.market.dates, view.market.state, view.market.turnover)
+    for array in (view.returns, view.probabilities, *told, *view.proposals.values()):
         array.setflags(write=False)
     learner = learner_of(name)
     selection = learner.select(view)
@@ -98,7 +120,10 @@ def test_a_selection_speaks_for_every_set(name: str):
     assert (selection.sessions >= 0.0).all()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "directions"])  # it picks no sets
+PICKING = [n for n in NAMES if n not in ("cash", "directions") and not needs_of(learner_of(n))]
+
+
+@pytest.mark.parametrize("name", PICKING)  # the others pick no sets
 def test_an_outstanding_set_is_the_heaviest(name: str):
     view = a_view(5)
     best = int(np.flatnonzero(view.returns.any(axis=1))[7])
