@@ -13,8 +13,8 @@ from pipeline.cells import Progress, cell_key, make_cells, plain_json
 from pipeline.publish import replace_file
 
 if TYPE_CHECKING:
-    from ml.proof.board import Cell
     from ml.proof.card import Terms
+    from ml.proof.cell import Cell
 
 FIRST_SEED = 2001
 """Of the first market of each world; the scorecard's markets are others."""
@@ -80,11 +80,11 @@ def run_board(
     worlds : sequence of str, optional
         ``clear, murky, null, constant`` by default; none where ``data`` is given and this is not.
     data : sequence of pathlib.Path
-        Bars, each file or folder a market of its own, named by it.
+        Bars, each a market of its own, named by its file.
     strategies : sequence of str, optional
-        Walked on ``data``; three by default. Worlds are made for one.
+        Walked on ``data``; worlds are made for one.
     learners : sequence of str, optional
-        All by default; those that they are compared with are always there.
+        Beside those that they are compared with; all by default.
     short : bool
         Small markets, two seeds: shows the page, judges nothing.
     first_seed, workers, progress
@@ -96,26 +96,47 @@ def run_board(
         See :func:`ml.proof.board_page.board_values`.
 
     """
-    from ml.proof.board import Cell, learners_of
+    from ml.proof.board import learners_of
     from ml.proof.board_page import board_files, board_values
     from ml.proof.card import SHORT, Terms
+    from ml.proof.cell import Cell
 
     terms, chosen = SHORT if short else Terms(), learners_of(learners)
-    if worlds is None:
-        worlds = () if data else tuple(SEEDS)
+    walked = worlds if worlds is not None else () if data else SEEDS
     tasks = [
         Task(world, first_seed + k, terms, chosen)
-        for world in dict.fromkeys(worlds)
+        for world in dict.fromkeys(walked)
         for k in range(seeds or (2 if short else SEEDS.get(world, 10)))
     ]
     tasks += _handed_in(data, terms, chosen, strategies=strategies)
     made = make_cells(tasks, out / "cells", workers=workers, progress=progress)
     cells = [Cell.of(values) for values in made]
     values = board_values(cells)
-    files = board_files(cells) | {"board.json": plain_json(values)}
+    files = board_files(cells) | {"board.json": plain_json(values)} | _trial_files(cells)
     for name, content in files.items():
         replace_file(out / name, content)
     return values
+
+
+def _trial_files(cells: "Sequence[Cell]") -> dict[str, bytes]:
+    """Every policy that was looked at on somebody's own bars; worlds have no ledger."""
+    import io
+
+    import polars as pl
+
+    from ml.proof.cell import board_trials
+    from ml.trials import trial_frame
+
+    frames = [
+        trial_frame(board_trials(one)).select(pl.lit(one.market).alias("market"), pl.all())
+        for one in cells
+        if not one.synthetic
+    ]
+    if not frames:
+        return {}
+    sink = io.BytesIO()
+    pl.concat(frames).write_parquet(sink)
+    return {"trials.parquet": sink.getvalue()}
 
 
 def _handed_in(

@@ -20,20 +20,18 @@ from backtest.evidence.sharpe import sharpe_ratio
 from backtest.market.panel import Panel
 from backtest.market.synthetic import STATES, WorldConfig, WorldName, generate, weekdays
 from backtest.metric import drawdown
-from ml.corpus import Corpus, WalkSpec, corpus, history_of
+from ml.corpus import Corpus, WalkSpec, corpus, history_of, policy_hash
 from ml.decision import Memo, TruthTrack, regimes_of
 from ml.export.gate import cost_break_even_bps, hac_t, paired_difference
 from ml.history import History
 from ml.learner import LEARNERS
 from ml.proof.card import STRATEGY, Terms
+from ml.proof.cell import ALL, Cell, Row
 from ml.proof.contest import Contest, Entry, contest, promoted_after
 from ml.regime_track import state_accuracy
 from ml.walkforward import buy_and_hold, require_history
 
 Floats = npt.NDArray[np.float64]
-
-ALL = "all"
-"""Name of the equal weight of all strategies."""
 
 PASSIVE = ("cash", "static")
 """Learners that never ask to be promoted: they are what the others must beat."""
@@ -43,112 +41,6 @@ REFERENCES = ("oracle", "default", "buy_and_hold", "hindsight")
 
 WALKED = ("rsi_swing", "rsi_reversion", "ma_cross")
 """Strategies walked on bars that somebody hands in."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one learner, or a reference, made of one strategy on one market, out of sample.
-
-    Parameters
-    ----------
-    strategy, learner : str
-    sharpe : float or None
-        Annual, net; None for a stream that never moved.
-    interval : pair of float or None
-        95 %, by the stationary bootstrap.
-    turnover : float
-        A year.
-    max_drawdown : float
-    break_even_bps : float or None
-        Cost per side at which nothing would be left.
-    ranking : float or None
-        See :class:`ml.proof.contest.Entry`.
-    promoted_after : int or None
-        Sessions until the gate would have promoted it.
-    failed : tuple of str
-        Criteria that it missed on the last session, if it was not promoted.
-    smallest_gain : float or None
-        Annual Sharpe ratio over ``static`` that this many sessions could have shown.
-    paired : dict of str to float or None
-        HAC t of the paired difference with every other learner.
-    seconds : float
-        Processor time of its decisions, without the regimes.
-    """
-
-    strategy: str
-    learner: str
-    sharpe: float | None
-    interval: tuple[float, float] | None
-    turnover: float
-    max_drawdown: float
-    break_even_bps: float | None
-    ranking: float | None = None
-    promoted_after: int | None = None
-    failed: tuple[str, ...] = ()
-    smallest_gain: float | None = None
-    paired: dict[str, float | None] = dataclasses.field(default_factory=dict)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One market of the board.
-
-    Parameters
-    ----------
-    market : str
-        World, or name of the bars.
-    synthetic : bool
-    seed : int
-    symbols, sessions, out_of_sample : int
-    first, last : str
-        Dates of the first and last session out of sample.
-    cost : float
-        Per side, decimal.
-    accuracy : float or None
-        Share of sessions in the right state, where the truth is known.
-    rows : tuple of Row
-    full : bool
-        Whether the terms are those that goals are judged under.
-    """
-
-    market: str
-    synthetic: bool
-    seed: int
-    symbols: int
-    sessions: int
-    out_of_sample: int
-    first: str
-    last: str
-    cost: float
-    accuracy: float | None
-    rows: tuple[Row, ...]
-    full: bool
-
-    def plain(self) -> dict[str, Any]:
-        """Plain values, as they stand in a file."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Cell:
-        """Read a cell back from its plain values."""
-        rows = tuple(
-            Row(
-                **{
-                    **row,
-                    "interval": None if row["interval"] is None else tuple(row["interval"]),
-                    "failed": tuple(row["failed"]),
-                }
-            )
-            for row in values["rows"]
-        )
-        return cls(**{**values, "rows": rows})
-
-    def row(self, learner: str, strategy: str | None = None) -> Row | None:
-        """Row of a learner, of the equal weight of all strategies by default."""
-        named = strategy or (ALL if any(r.strategy == ALL for r in self.rows) else None)
-        fits = (r for r in self.rows if r.learner == learner and named in (None, r.strategy))
-        return next(fits, None)
 
 
 def learners_of(asked: Sequence[str] | None) -> tuple[str, ...]:
@@ -236,6 +128,7 @@ def market_cell(
         symbols=len(panel.symbols),
         sessions=len(panel.dates),
         out_of_sample=len(panel.dates) - first,
+        periods_per_year=panel.periods_per_year,
         first=str(panel.dates[first]),
         last=str(panel.dates[-1]),
         cost=spec.cost,
@@ -273,7 +166,14 @@ def _rows(
         judged = _Judged(entries, beside[strategy], spec, panel.periods_per_year)
         rows += [judged.learner(strategy, name, held.seconds[name]) for name in entries]
         rows += [judged.plain(strategy, name, entry) for name, entry in beside[strategy].items()]
-    return rows
+    return [
+        dataclasses.replace(
+            row, policy=policy_hash(corpora[row.strategy], spec, row.strategy, name)
+        )
+        if (name := row.learner) not in ("oracle", "hindsight") and row.strategy in corpora
+        else row
+        for row in rows
+    ]
 
 
 def _references(panel: Panel, swept: Corpus, spec: WalkSpec) -> dict[str, Entry]:

@@ -17,7 +17,8 @@ from scipy import stats
 from backtest.canvas import figure_of, png_of
 from backtest.market.synthetic import WORLD_NAMES
 from backtest.pages import Block, Heading, Paragraph, Picture, Table, cell, to_html, to_markdown
-from ml.proof.board import ALL, PASSIVE, REFERENCES, Cell, Row
+from ml.proof.board import PASSIVE, REFERENCES
+from ml.proof.cell import ALL, Cell, Row
 from ml.proof.scorecard import MATERIAL, Rate, rate
 
 Floats = npt.NDArray[np.float64]

@@ -10,11 +10,16 @@ from scipy import stats
 from backtest.errors import DataError, UnknownNameError
 from backtest.market.panel import Panel
 from backtest.market.synthetic import WorldConfig, generate, weekdays
+from backtest.params import ParamGrid, default_set
+from backtest.result import BookResult
+from backtest.strategy import STRATEGIES
+from ml.corpus import Corpus, WalkSpec, policy_hash
 from ml.learner import LEARNERS
 from ml.policy import PolicyConfig
-from ml.proof.board import ALL, PASSIVE, REFERENCES, Cell, Row, learners_of, market_cell, world_cell
+from ml.proof.board import PASSIVE, REFERENCES, learners_of, market_cell, world_cell
 from ml.proof.board_page import ALWAYS, SIMPLE, board_blocks, board_files, board_values, standings
 from ml.proof.card import Terms
+from ml.proof.cell import ALL, Cell, Row, board_trials
 
 TINY = Terms(symbols=15, sessions=420, policy=PolicyConfig(train=250, step=10, refit=100))
 
@@ -40,7 +45,21 @@ def made_up(seed: int, sharpes: dict[str, float | None], **changes: object) -> C
     """A made-up world whose sessions count."""
     rows = tuple(row(name, ratio) for name, ratio in sharpes.items())
     whole = Cell(
-        *("clear", True, seed, 100, 3024, 2000, "2015-01-01", "2020-01-01", 0.0005, 0.9, rows, True)
+        *(
+            "clear",
+            True,
+            seed,
+            100,
+            3024,
+            2000,
+            252,
+            "2015-01-01",
+            "2020-01-01",
+            0.0005,
+            0.9,
+            rows,
+            True,
+        )
     )
     return dataclasses.replace(whole, **changes)
 
@@ -99,6 +118,22 @@ def test_bars_without_a_truth_have_no_oracle_and_several_strategies(panel: Panel
     assert found.row("static").strategy == ALL
     parts = [found.row("default", name).turnover for name in names]
     assert found.row("default", ALL).turnover == pytest.approx(np.mean(parts))
+
+
+def test_every_policy_that_is_looked_at_is_a_trial(cell: Cell):
+    """Under the hash that a walk-forward of the same policy would have."""
+    trials = board_trials(cell)
+    assert len({one.config_hash for one in trials}) == len(trials) == len(LEARNERS.names()) + 2
+    spec = WalkSpec(policy=TINY.policy, cost=TINY.cost)
+    part = STRATEGIES.get("rsi_swing")
+    rows = part.candidates().rows()
+    grid = ParamGrid.of(part.params, [*rows, default_set(part.params)])
+    empty = BookResult(np.zeros((0, 0)), np.zeros((0, 0)))
+    swept = Corpus(grid, len(rows), len(rows), None, empty)
+    known = {policy_hash(swept, spec, "rsi_swing", name) for name in ("regime_aware", "experts")}
+    assert known <= {one.config_hash for one in trials}
+    static = next(one for one in trials if one.sharpe == cell.row("static").sharpe / 252**0.5)
+    assert static.observations == cell.out_of_sample
 
 
 def test_too_little_history_is_one_line(panel: Panel):

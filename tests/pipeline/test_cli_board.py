@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from assets.proof import board
@@ -68,6 +69,9 @@ def test_own_bars_are_a_market_of_their_own(tiny: None, tmp_path: Path, bars: Pa
     found = json.loads(ran.out)["mine"]
     assert list(found["strategies"]) == ["all", "ma_cross", "rsi_swing"]
     assert not found["synthetic"]
+    trials = pl.read_parquet(tmp_path / "trials.parquet")
+    assert set(trials["strategy"]) == {"ma_cross", "rsi_swing"}
+    assert set(trials["kind"]) == {"policy"}
 
 
 @pytest.mark.parametrize(
