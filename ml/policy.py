@@ -57,13 +57,14 @@ class PolicyConfig(BaseModel):
         return self.model_copy(update={"learner": learner})
 
     def build(self) -> Learner:
-        """Make the learner, with this policy's table where it has one."""
+        """Make the learner, with those of this policy's settings that it has."""
         part: Any = LEARNERS.get(self.learner)
-        if "table" in part.__dataclass_fields__:
-            table = ScoreTable(self.temperature, self.shrinkage, self.smoothing, self.members)
-            built: Learner = part(table=table)
-            return built
-        made: Learner = part(members=self.members)
+        told = {
+            "table": ScoreTable(self.temperature, self.shrinkage, self.smoothing, self.members),
+            "members": self.members,
+        }
+        own = part.__dataclass_fields__
+        made: Learner = part(**{name: value for name, value in told.items() if name in own})
         return made
 
     def selected_at(self, i: int) -> int:

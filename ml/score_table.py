@@ -67,21 +67,48 @@ class ScoreTable:
 
     def select(self, view: LearnerView) -> TableSelection:
         """Score every candidate in every regime."""
-        owned = view.returns[:, 1:]  # [P, T-1]
-        weights = view.probabilities[:-1]  # [T-1, K]
-        everything = np.column_stack([weights, np.ones(len(weights))])
-        ratio, deviation, sessions = _sharpe(owned, everything)
-        own, overall, seen = ratio[:-1], ratio[-1], sessions[:-1]  # [K, P], [P], [K]
-        trust = (seen / (seen + self.shrinkage))[:, None]
-        raw = trust * own + (1.0 - trust) * overall
-        active = np.count_nonzero(owned, axis=1) >= MIN_ACTIVE
-        eligible = active & (deviation[-1] > STILL)
-        scores = _smoothed(raw, neighbour_average(view.grid), eligible, self.smoothing)
-        return TableSelection(scores, seen, _softmax(scores, self.temperature))
+        known = sharpe_by_regime(view)
+        trust = (known.sessions / (known.sessions + self.shrinkage))[:, None]
+        raw = trust * known.ratio + (1.0 - trust) * known.overall
+        beside = neighbour_average(view.grid)
+        scores = _smoothed(raw, beside, known.eligible, self.smoothing)
+        return TableSelection(scores, known.sessions, _softmax(scores, self.temperature))
 
     def weigh(self, selection: TableSelection, view: LearnerView) -> Floats:
         """Mix the regimes' shares by the probabilities of the last session; ``[param]``."""
         return heaviest(view.probabilities[-1] @ selection.shares, self.members)
+
+
+@dataclass(frozen=True)
+class RegimeSharpe:
+    """What every set earned in every regime.
+
+    Parameters
+    ----------
+    ratio : float64, ``[state, param]``
+        Weighted mean over weighted deviation, per session; 0 where a set does not move.
+    overall : float64, ``[param]``
+        The same over all sessions alike.
+    sessions : float64, ``[state]``
+        Sum of the weights.
+    eligible : bool, ``[param]``
+        At least ``MIN_ACTIVE`` sessions with a return, and some deviation.
+    """
+
+    ratio: Floats
+    overall: Floats
+    sessions: Floats
+    eligible: npt.NDArray[np.bool_]
+
+
+def sharpe_by_regime(view: LearnerView) -> RegimeSharpe:
+    """Credit the state filtered at ``t - 1`` with the return of ``t``, for every set."""
+    owned = view.returns[:, 1:]  # [P, T-1]
+    weights = view.probabilities[:-1]  # [T-1, K]
+    everything = np.column_stack([weights, np.ones(len(weights))])
+    ratio, deviation, sessions = _sharpe(owned, everything)
+    active = np.count_nonzero(owned, axis=1) >= MIN_ACTIVE
+    return RegimeSharpe(ratio[:-1], ratio[-1], sessions[:-1], active & (deviation[-1] > STILL))
 
 
 def _sharpe(returns: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:

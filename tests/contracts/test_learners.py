@@ -1,5 +1,6 @@
 """What every registered learner must keep, found through the registry."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.learner import LEARNERS, LearnerView
+from ml.learner import LEARNERS, LearnerView, Market, needs_of
+from ml.market_state import COLUMNS
 from ml.policy import PolicyConfig
-from tests.ml.histories import planted_returns, small_grid, spells, view_of
+from tests.ml.histories import days, planted_returns, planted_state, small_grid, spells, view_of
 
 NAMES = LEARNERS.names()
 # More sets than a mix may hold.
@@ -17,14 +19,20 @@ GRID = small_grid(periods=(3, 5, 8, 14, 20, 28, 40), widths=(10.0, 15.0, 20.0))
 
 
 def a_view(seed: int, sessions: int = 260, states: int = 3) -> LearnerView:
+    """What there is to know, with proposals of every learner that some other one listens to."""
     random = np.random.default_rng(seed)
     returns = planted_returns(GRID, spells(sessions), seed=seed)
     returns[random.random(GRID.size) < 0.1] = 0.0  # dead sets
-    return view_of(GRID, returns, random.dirichlet(np.full(states, 0.3), sessions))
+    view = view_of(GRID, returns, random.dirichlet(np.full(states, 0.3), sessions))
+    state = planted_state(spells(sessions), seed=seed)
+    market = Market(days(sessions), state, COLUMNS, random.uniform(0.0, 0.4, returns.shape))
+    heard = sorted({need for name in NAMES for need in needs_of(learner_of(name))})
+    proposals = {name: random.dirichlet(np.full(GRID.size, 0.1), sessions) for name in heard}
+    return dataclasses.replace(view, market=market, proposals=proposals)
 
 
 def cut(view: LearnerView, stop: int) -> LearnerView:
-    return LearnerView(view.grid, view.returns[:, :stop], view.probabilities[:stop], view.regimes)
+    return view.rows(0, stop)
 
 
 def learner_of(name: str):
@@ -61,7 +69,20 @@ def test_nothing_after_the_view_matters(name: str):
     other_returns, other_probabilities = whole.returns.copy(), whole.probabilities.copy()
     other_returns[:, 205:] = 0.5
     other_probabilities[205:] = np.eye(3)[0]
-    other = LearnerView(GRID, other_returns, other_probabilities, whole.regimes)
+    after = np.arange(whole.sessions) > 204
+    market = dataclasses.replace(
+        whole.market,
+        state=np.where(after[:, None], 9.0, whole.market.state),
+        turnover=np.where(after, 2.0, whole.market.turnover),
+    )
+    proposals = {n: np.where(after[:, None], 0.0, one) for n, one in whole.proposals.items()}
+    other = dataclasses.replace(
+        whole,
+        returns=other_returns,
+        probabilities=other_probabilities,
+        market=market,
+        proposals=proposals,
+    )
     mixes = [
         learner.weigh(learner.select(cut(one, 201)), cut(one, 205)).tobytes()
         for one in (whole, other)
@@ -82,7 +103,8 @@ def test_an_earlier_selection_saves_work_and_changes_nothing(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_view_is_only_read(name: str):
     view = a_view(3)
-    for array in (view.returns, view.probabilities):
+    told = (view.market.dates, view.market.state, view.market.turnover)
+    for array in (view.returns, view.probabilities, *told, *view.proposals.values()):
         array.setflags(write=False)
     learner = learner_of(name)
     selection = learner.select(view)
@@ -98,7 +120,10 @@ def test_a_selection_speaks_for_every_set(name: str):
     assert (selection.sessions >= 0.0).all()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "directions"])  # it picks no sets
+PICKING = [n for n in NAMES if n not in ("cash", "directions") and not needs_of(learner_of(n))]
+
+
+@pytest.mark.parametrize("name", PICKING)  # the others pick no sets
 def test_an_outstanding_set_is_the_heaviest(name: str):
     view = a_view(5)
     best = int(np.flatnonzero(view.returns.any(axis=1))[7])
@@ -112,3 +137,74 @@ def test_the_configuration_is_plain_and_names_the_learner(name: str):
     config = learner_of(name).config()
     assert config["learner"] == name
     assert json.loads(json.dumps(config)) == config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sets_that_are_all_equal_are_treated_alike(name: str):
+    view = a_view(6)
+    returns = np.tile(view.returns[view.returns.any(axis=1)][0], (GRID.size, 1))
+    proposals = {n: np.full_like(one, 1.0 / GRID.size) for n, one in view.proposals.items()}
+    same = dataclasses.replace(view, returns=returns, proposals=proposals)
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(same), same)
+    assert weights.sum() <= 1.0 + 1e-12
+    if name not in ("argmax_static", "bandit"):  # one that picks, one whose draws differ
+        held = weights[weights > 0.0]
+        assert held == pytest.approx(np.full(len(held), held.mean() if len(held) else 0.0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_set_that_never_trades_is_not_held(name: str):
+    view = a_view(7)
+    still = ~view.returns.any(axis=1)
+    assert still.any()
+    proposals = {n: np.where(still, 0.0, one) for n, one in view.proposals.items()}
+    known = dataclasses.replace(view, proposals=proposals)
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(known), known)
+    if name not in ("directions", "experts"):  # to these it is cash by another name
+        assert not weights[still].any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_market_state_is_no_obstacle(name: str):
+    view = a_view(8)
+    unknown = dataclasses.replace(
+        view, market=dataclasses.replace(view.market, state=np.full_like(view.market.state, np.nan))
+    )
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(unknown), unknown)
+    assert np.isfinite(weights).all()
+    assert weights.sum() <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_set_only(name: str):
+    view = a_view(9)
+    row = int(np.flatnonzero(view.returns.any(axis=1))[0])
+    alone = dataclasses.replace(
+        view,
+        grid=GRID.take(np.array([row])),
+        returns=view.returns[[row]],
+        market=dataclasses.replace(view.market, turnover=view.market.turnover[[row]]),
+        proposals={n: one[:, [row]] for n, one in view.proposals.items()},
+    )
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(alone), alone)
+    assert weights.shape == (1,)
+    assert 0.0 <= weights[0] <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_regime_never_seen_leans_on_all_sessions(name: str):
+    """A state of probability 0 until today: scores exist, weights are a mix."""
+    view = a_view(10)
+    probabilities = np.column_stack([view.probabilities, np.zeros(view.sessions)])
+    probabilities[-1] = [0.0, 0.0, 0.0, 1.0]
+    fresh = dataclasses.replace(
+        view, probabilities=probabilities, regimes=(*view.regimes, "regime 3")
+    )
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(fresh), fresh)
+    assert np.isfinite(weights).all()
+    assert weights.sum() <= 1.0 + 1e-12

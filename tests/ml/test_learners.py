@@ -215,7 +215,7 @@ def test_experts_go_on_from_the_selection():
     today = view_of(grid, returns[:, 20:], first=20)
     expected = learner.select(view_of(grid, returns[:, 10:], first=10))
     assert learner.weigh(rolled, today) == pytest.approx(
-        heaviest(expected.weights[:-1], 16), rel=1e-12
+        heaviest(expected.known.weights[:-1], 16), rel=1e-12
     )
 
 
