@@ -9,7 +9,7 @@ from safetensors.numpy import load, save
 
 from backtest.errors import NotFittedError
 from backtest.seeds import generator
-from ml.market_state import AXES, CORRELATION, STATE_COLUMNS, TREND, VOLATILITY
+from ml.market_state import AXES, CORRELATION, STATE_COLUMNS, TREND, VOLATILITY, VOLUME
 from ml.regime import REGIMES, RegimeFit
 from ml.regime_track import track
 
@@ -109,6 +109,44 @@ class TestRegimeModel:
         fit = REGIMES.get(name).fit(state, COLUMNS, previous=None, seed=0)
         assert any(regime.startswith("bull") for regime in fit.names)
         assert np.isfinite(fit.filter(state)).all()
+
+    def test_one_symbol_has_no_cross_section_and_is_never_correlated(self, name: str) -> None:
+        known = [COLUMNS.index(axis) for axis in (TREND, VOLATILITY, VOLUME)]
+        state = np.full_like(ROWS, np.nan)
+        state[:, known] = ROWS[:, known]
+        fit = REGIMES.get(name).fit(state, COLUMNS, previous=None, seed=0)
+        assert all(regime.endswith("dispersed") for regime in fit.names)
+        assert any(regime.startswith("bear") for regime in fit.names)
+        np.testing.assert_allclose(fit.filter(state).sum(axis=1), 1.0, atol=1e-12)
+
+    def test_constant_columns_say_nothing(self, name: str) -> None:
+        state = ROWS.copy()
+        state[:, [0, 3]] = 2.5
+        fit = REGIMES.get(name).fit(state, COLUMNS, previous=None, seed=0)
+        found = fit.filter(state)
+        state[:, [0, 3]] = -7.0
+        assert np.isfinite(found).all()
+        np.testing.assert_array_equal(fit.filter(state), found)
+
+    def test_a_market_that_never_moves_is_sideways_or_refused(self, name: str) -> None:
+        still = np.ones_like(ROWS)
+        still[:, COLUMNS.index(TREND)] = 0.0
+        if name != "rules":
+            with pytest.raises(NotFittedError, match="E_NOT_FITTED"):
+                REGIMES.get(name).fit(still, COLUMNS, previous=None, seed=0)
+            return
+        fit = REGIMES.get(name).fit(still, COLUMNS, previous=None, seed=0)
+        likeliest = fit.filter(still).argmax(axis=1)
+        assert {fit.names[k].split()[0] for k in likeliest} == {"sideways"}
+
+    def test_a_history_without_a_known_row_is_refused(self, name: str) -> None:
+        with pytest.raises(NotFittedError, match="E_NOT_FITTED"):
+            REGIMES.get(name).fit(np.full_like(ROWS, np.nan), COLUMNS, previous=None, seed=0)
+
+    def test_a_refit_may_be_saved_too(self, name: str) -> None:
+        refit = REGIMES.get(name).fit(ROWS, COLUMNS, previous=FITS[name], seed=6)
+        back = REGIMES.get(name).restore(load(save(refit.arrays())), refit.config())
+        self.same(back, refit)
 
     def test_too_little_history(self, name: str) -> None:
         with pytest.raises(NotFittedError, match=r"E_NOT_FITTED: .* are needed"):
