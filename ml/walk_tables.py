@@ -45,8 +45,8 @@ def decisions_frame(walk: WalkForward) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``date, strategy, parameters, mix, by_regime`` (canonical JSON; ``parameters`` is null
-        where the mix is all cash), ``confidence``, ``action`` (of what was exported), sorted by
-        strategy then date.
+        where the mix is all cash), ``confidence``, ``parameter_confidence`` (JSON), ``action``
+        (of what was exported), sorted by strategy then date.
     """
     rows = []
     for name in sorted(walk.strategies):
@@ -60,6 +60,7 @@ def decisions_frame(walk: WalkForward) -> pl.DataFrame:
         "mix": pl.String,
         "by_regime": pl.String,
         "confidence": pl.Float64,
+        "parameter_confidence": pl.String,
         "action": pl.String,
     }
     frame = pl.DataFrame(rows, schema=schema, orient="row")
@@ -223,6 +224,7 @@ def _decision_row(decision: Decision, exported: ParameterSet) -> tuple[Any, ...]
         _json([vars(member) for member in decision.mix]),
         _json({name: vars(row) for name, row in decision.by_regime.items()}),
         decision.confidence,
+        _json(decision.parameter_confidence),
         exported.action,
     )
 

@@ -76,7 +76,7 @@ REGIMES = Table(
 DECISIONS = Table(
     "decisions",
     ("strategy", "date"),
-    ("parameters", "mix", "by_regime", "confidence", "action"),
+    ("parameters", "mix", "by_regime", "confidence", "parameter_confidence", "action"),
 )
 RETURNS = Table("returns", ("strategy", "variant", "date"), ("net_return", "turnover"))
 EVIDENCE = Table("evidence", ("date",), ("document", "snapshot", "settings"))
