@@ -5,12 +5,12 @@ later has happened or has not. Not for: choosing sets, or measuring how well the
 (``robustness.reliability``).
 
 An event is a contrast: weights over the candidates whose sum of returns over the next ``HORIZON``
-sessions is above 0 or not. Overall it is the mix minus the plain average of all eligible sets; for a
-parameter it is the mean of the sets with each value, weighted as the mix weighs the values, minus
+sessions is above 0 or not. Overall it is the mix minus the plain average of all eligible sets; for
+a parameter it is the mean of the sets with each value, weighted as the mix weighs the values, minus
 the plain average over the values. ``P = logistic(x b)`` with a normal prior on ``b`` around 0, that
-is, around one half; ``x`` holds a constant, how certain the regime is, what this very contrast would
-have earned lately, and what the earlier proposals' contrasts did earn lately. Past proposals are
-learned from once their sessions are over, each with weight ``1 / HORIZON``, because ``HORIZON``
+is, around one half; ``x`` holds a constant, how certain the regime is, what this very contrast
+would have earned lately, and what the earlier proposals' contrasts did earn lately. Past proposals
+are learned from once their sessions are over, each with weight ``1 / HORIZON``, because ``HORIZON``
 neighbours share their outcome. Source of the update: MacKay, "The evidence framework applied to
 classification networks" (1992).
 """
@@ -171,7 +171,9 @@ class Calibration:
         self._scale = np.zeros(events)
         self._recent = np.zeros(events)
 
-    def at(self, session: int, returns: Floats, weights: Floats, *, certainty: Floats) -> Confidence:
+    def at(
+        self, session: int, returns: Floats, weights: Floats, *, certainty: Floats
+    ) -> Confidence:
         """Confidence in the proposal of one session.
 
         Parameters
@@ -187,7 +189,9 @@ class Calibration:
         for s in range(self._start + len(self._said), session + 1):
             self._said.append(self._next(s, returns[:, : s + 1], weights[s], float(certainty[s])))
         numbers = [float(p) for p in self._said[session - self._start]]
-        return Confidence(numbers[0], dict(zip(self._contrasts.names[1:], numbers[1:], strict=True)))
+        return Confidence(
+            numbers[0], dict(zip(self._contrasts.names[1:], numbers[1:], strict=True))
+        )
 
     def _next(self, s: int, returns: Floats, weights: Floats, certainty: float) -> Floats:
         """Go on by one session, and say its probabilities; ``[event]``."""

@@ -45,8 +45,8 @@ def decisions_frame(walk: WalkForward) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``date, strategy, parameters, mix, by_regime`` (canonical JSON; ``parameters`` is null
-        where the mix is all cash), ``confidence``, ``parameter_confidence`` (JSON), ``action``
-        (of what was exported), sorted by strategy then date.
+        where the mix is all cash), ``confidence``, ``action`` (of what was exported),
+        ``parameter_confidence`` (JSON), sorted by strategy then date.
     """
     rows = []
     for name in sorted(walk.strategies):
@@ -60,8 +60,8 @@ def decisions_frame(walk: WalkForward) -> pl.DataFrame:
         "mix": pl.String,
         "by_regime": pl.String,
         "confidence": pl.Float64,
-        "parameter_confidence": pl.String,
         "action": pl.String,
+        "parameter_confidence": pl.String,
     }
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return frame.with_columns(pl.col("date").str.to_date())
@@ -224,8 +224,8 @@ def _decision_row(decision: Decision, exported: ParameterSet) -> tuple[Any, ...]
         _json([vars(member) for member in decision.mix]),
         _json({name: vars(row) for name, row in decision.by_regime.items()}),
         decision.confidence,
-        _json(decision.parameter_confidence),
         exported.action,
+        _json(decision.parameter_confidence),
     )
 
 

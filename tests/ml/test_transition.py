@@ -93,7 +93,8 @@ def proposal(weights: np.ndarray) -> Decision:
         weights=weights,
         regime=regime,
         by_regime={},
-        confidence=0.5,
+        confidence=0.6,
+        parameter_confidence={},
         selected_at=300,
         refitted_at=300,
     )
