@@ -37,6 +37,9 @@ STATE_ROLES: Final = {
 }
 """Features of the session by the column of the market's state that they are."""
 
+BASE: Final = "regime_sharpe_ratio_smoothed"
+"""Feature that a prediction starts from: the score of a regime table, in Sharpe per session."""
+
 _BLOCK = 21
 _BLOCKS = 12
 _SHRINKAGE = 60.0
@@ -73,11 +76,11 @@ def samples(view: LearnerView, sessions: Ints, *, today: Floats | None = None) -
     view : LearnerView
     sessions : int64, ``[session]``
         Ascending columns of the view.
-    today : float64, ``[state]``, optional
-        Probabilities to use instead of each session's own: what would be said, were the regime
-        certain.
+    today : float64, ``[session, state]``, optional
+        Probabilities to use instead of the sessions' own: what would be said, were the regime
+        certain. Sessions may repeat.
     """
-    own = view.probabilities[sessions] if today is None else np.tile(today, (len(sessions), 1))
+    own = view.probabilities[sessions] if today is None else today
     past = _Past(view, sessions)
     by_set = {**_record(past), **_trading(view, past), **_by_regime(view, past, own)}
     by_session = _market(view, sessions, own)
@@ -247,8 +250,8 @@ def _by_regime(view: LearnerView, past: _Past, own: Floats) -> dict[str, Floats]
     today = np.einsum("spk,sk->sp", shrunk, own)
     beside = today @ neighbour_average(view.grid).T
     return {
+        BASE: 0.5 * (today + beside),
         "regime_sharpe_ratio": today,
-        "regime_sharpe_ratio_beside": beside,
         "regime_sharpe_ratio_excess": today - today.mean(axis=1, keepdims=True),
         "regime_sessions": np.broadcast_to((mass * own).sum(axis=1)[:, None], past.shape),
     }
@@ -269,7 +272,8 @@ def _market(view: LearnerView, sessions: Ints, own: Floats) -> dict[str, Floats]
 
 
 def _column(market: Market, name: str) -> Floats:
-    return market.state[:, market.columns.index(name)]
+    out: Floats = market.state[:, market.columns.index(name)]
+    return out
 
 
 def _nothing(sessions: Ints) -> Floats:
