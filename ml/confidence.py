@@ -42,6 +42,7 @@ _PRIOR = (1.0, 0.5, 0.5, 0.5)
 _WARM_UP = 60
 _LIMIT = 3.0
 _STILL = 1e-9
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ class Contrasts:
 
 
 def happened(gains: Floats) -> Floats:
-    """1 where a contrast earned, 0 where it lost, one half where it did neither."""
-    return np.asarray(0.5 + 0.5 * np.sign(gains))
+    """1 where a contrast earned, 0 where it lost, one half where it did neither but round."""
+    return np.asarray(0.5 + 0.5 * np.sign(np.where(np.abs(gains) > _TINY, gains, 0.0)))
 
 
 def outcomes(grid: ParamGrid, returns: Floats, weights: Floats, *, start: int) -> Floats:

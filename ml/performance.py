@@ -60,12 +60,15 @@ class Samples:
     names : tuple of str, ``[feature]``
     eligible : bool, ``[session, param]``
         The set had moved on at least ``MIN_ACTIVE`` sessions.
+    deviation : float64, ``[session, param]``
+        Of the returns of all sessions so far.
     """
 
     sessions: Ints
     values: Floats
     names: tuple[str, ...]
     eligible: npt.NDArray[np.bool_]
+    deviation: Floats
 
 
 def samples(view: LearnerView, sessions: Ints, *, today: Floats | None = None) -> Samples:
@@ -93,6 +96,7 @@ def samples(view: LearnerView, sessions: Ints, *, today: Floats | None = None) -
         np.stack(columns, axis=2),
         (*by_set, *by_session, *coded),
         (past.count[-1] >= MIN_ACTIVE) & (past.deviation[-1] > STILL),
+        past.deviation[-1],
     )
 
 
@@ -110,9 +114,8 @@ def targets(view: LearnerView, known: Samples) -> Floats:
     for row, t in enumerate(known.sessions):
         if t + HORIZON < view.sessions:
             mean = (total[:, t + HORIZON + 1] - total[:, t + 1]) / HORIZON
-            deviation = view.returns[:, : t + 1].std(axis=1)
-            able = known.eligible[row] & (deviation > STILL)
-            out[row, able] = mean[able] / deviation[able]
+            able = known.eligible[row]
+            out[row, able] = mean[able] / known.deviation[row, able]
     return out
 
 

@@ -27,9 +27,9 @@ from ml.performance import BASE, HORIZON, Samples, samples, targets
 if TYPE_CHECKING:
     import lightgbm
 
-FIRST: Final = 252
+FIRST: Final = 63
 """Sessions before the first sample."""
-LEAST_SESSIONS: Final = 20
+LEAST_SESSIONS: Final = 8
 """Sessions with samples below which nothing is fitted."""
 
 

@@ -54,7 +54,7 @@ class Predictor:
 
     table: ScoreTable = field(default_factory=ScoreTable)
     boosting: Boosting = field(default_factory=Boosting)
-    refit: int = 252
+    refit: int = 126
 
     def config(self) -> dict[str, Any]:
         """Plain values that define the policy."""

@@ -129,8 +129,8 @@ def _tenths(said: Floats, happened: Floats) -> list[tuple[float, int, float, flo
         share, trials = float(happened[own].mean()), float(own.sum()) / HORIZON
         right, wrong = share * trials + 0.5, (1.0 - share) * trials + 0.5
         low, high = betaincinv(right, wrong, [0.025, 0.975])
-        mean = float(said[own].mean())
-        out.append((int(k) / _TENTHS, int(own.sum()), mean, share, float(low), float(high)))
+        bounds = (float(low) if share > 0.0 else 0.0, float(high) if share < 1.0 else 1.0)
+        out.append((int(k) / _TENTHS, int(own.sum()), float(said[own].mean()), share, *bounds))
     return out
 
 
