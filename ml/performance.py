@@ -218,7 +218,8 @@ def _drawdowns(past: _Past, *, span: int) -> Floats:
         fall = np.maximum.accumulate(np.maximum(path, 0.0), axis=1) - path
         out[row] = fall.max(axis=1)
     scale = past.deviation[-1] * np.sqrt(span)
-    return np.divide(out, scale, out=np.zeros_like(out), where=scale > STILL)
+    deepest: Floats = np.divide(out, scale, out=np.zeros_like(out), where=scale > STILL)
+    return deepest
 
 
 def _trading(view: LearnerView, past: _Past) -> dict[str, Floats]:
