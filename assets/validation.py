@@ -23,10 +23,18 @@ from pipeline.partitions import session_of
 from pipeline.resources import SettingsResource, SnapshotsResource, StoreResource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
     from ml.robustness.summary import Robustness
+    from ml.robustness.tables import Findings
 
 GROUP = "validation"
 CRITERIA_COLUMNS = ("strategy", "criterion", "passed", "value", "limit", "reason")
+CONFIDENCE_COLUMNS = (
+    *("strategy", "event", "sessions", "said", "happened"),
+    *("brier", "brier_half", "calibration_error"),
+)
 RETURN_COLUMNS = {
     "date": ("Date", "session"),
     "strategy": ("String", "name, or all = equal weight of the strategies"),
@@ -56,7 +64,7 @@ FOLD_COLUMNS = {
     group_name=GROUP,
     owners=OWNERS,
     kinds={"numba", "duckdb"},
-    code_version="2",
+    code_version="3",
     tags={"layer": "research"},
     metadata={**table_schema(RETURN_COLUMNS), "dagster/table_name": "returns"},
 )
@@ -116,7 +124,7 @@ def _told(sharpes: dict[str, float | None]) -> str:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"matplotlib", "duckdb"},
-    code_version="1",
+    code_version="2",
     tags={"layer": "research"},
     metadata={**table_schema(FOLD_COLUMNS), "dagster/table_name": "folds"},
 )
@@ -145,12 +153,20 @@ def robustness(
             "summary": "; ".join(_trusted(name, one.summary) for name, one in findings.items()),
             "dagster/row_count": tables["folds"].height,
             "edges of the grids": dg.MetadataValue.json(edges),
+            "confidence": table_of(CONFIDENCE_COLUMNS, list(_kept_words(findings))),
             **{Path(one.name).stem: picture(one.png, one.caption) for one in drawn},
             "latest folds": sample_of(tables["folds"].drop("parameters", "reason")),
             "snapshot": snapshot.snapshot,
             "path": dg.MetadataValue.path(work.folder / "robustness"),
         }
     )
+
+
+def _kept_words(findings: "Mapping[str, Findings]") -> "Iterator[dict[str, Any]]":
+    """How well confidence kept its word, by strategy and event."""
+    for name, found in findings.items():
+        for event, one in found.summary.confidence.items():
+            yield {"strategy": name, "event": event, **one.model_dump(exclude={"regimes"})}
 
 
 def _trusted(name: str, found: "Robustness") -> str:

@@ -1,6 +1,6 @@
 """How robust a walk-forward is: a section of its page.
 
-For: folds, stability, sensitivity with its warnings in words, paths and costs, per strategy. Not
+For: folds, stability, sensitivity with its warnings in words, paths, costs and confidence. Not
 for: computing any of it (``ml.robustness``), or the page around it (``report``).
 """
 
@@ -56,6 +56,9 @@ def robustness_pictures(tables: Tables, found: Mapping[str, Any]) -> list[Pictur
     if tables["paths"]["sharpe"].count():
         png = plots.paths_plot(tables["paths"], **marked)
         drawn.append(Picture("paths.png", png, "Sharpe ratio of each combinatorial path"))
+    if tables["reliability"].height:
+        png = plots.reliability_plot(tables["reliability"], **marked)
+        drawn.append(Picture("reliability.png", png, "Confidence against what then happened"))
     return drawn
 
 
@@ -76,8 +79,7 @@ def robustness_blocks(
         return []
     blocks: list[Block] = [Heading("How robust it is"), Paragraph(INTRODUCTION)]
     blocks += [drawn["folds.png"]]
-    if "paths.png" in drawn:
-        blocks += [drawn["paths.png"]]
+    blocks += [drawn[name] for name in ("paths.png", "reliability.png") if name in drawn]
     for name, part in found["strategies"].items():
         own = {
             key: frame.filter(pl.col("strategy") == name).drop("strategy")
@@ -88,6 +90,7 @@ def robustness_blocks(
         blocks += _stability(own["stability"], part["robustness"])
         blocks += _sensitivity(part["robustness"], picture)
         blocks += [Paragraph(paths_line(part["robustness"])), costs_table(own["costs"])]
+        blocks += reliability_blocks(part["robustness"]["confidence"])
     return blocks
 
 
@@ -202,3 +205,27 @@ def costs_table(costs: pl.DataFrame) -> Table:
         ("Sharpe at cost per side", *(f"{point} bps" for point in points), "break-even bps"),
         tuple(rows),
     )
+
+
+def reliability_blocks(said: Mapping[str, Any]) -> list[Block]:
+    """Say how often confidence kept its word, by event, and for the mix by regime."""
+    rows = tuple(
+        (
+            event,
+            str(one["sessions"]),
+            cell(one["said"], "{:.0%}"),
+            cell(one["happened"], "{:.0%}"),
+            cell(one["brier"], "{:.3f}"),
+            cell(one["brier_half"], "{:.3f}"),
+            cell(one["calibration_error"], "{:.3f}"),
+        )
+        for event, one in said.items()
+    )
+    header = ("confidence in", "sessions", "said", "happened", "Brier", "of one half")
+    regimes = [
+        f"{name} {one['said']:.0%} said, {one['happened']:.0%} happened"
+        f" ({one['sessions']} sessions)"
+        for name, one in said["overall"]["regimes"].items()
+    ]
+    told = [Paragraph(f"Confidence in the mix by regime: {'; '.join(regimes)}.")] if regimes else []
+    return [Table((*header, "calibration error"), rows), *told]

@@ -1,4 +1,4 @@
-"""Pictures of robustness as PNG bytes: folds, sensitivity, paths.
+"""Pictures of robustness as PNG bytes: folds, sensitivity, paths, reliability.
 
 For: figures that the report and the page of the asset ``robustness`` share. Not for: the numbers
 in them, which stand in tables (``ml.robustness``).
@@ -182,4 +182,44 @@ def paths_plot(paths: pl.DataFrame, *, synthetic: bool = False) -> bytes:
         loc="left",
         fontsize=10,
     )
+    return png_of(figure)
+
+
+def reliability_plot(reliability: pl.DataFrame, *, synthetic: bool = False) -> bytes:
+    """Draw what was said against how often it happened, one panel per strategy.
+
+    Confidence that keeps its word lies on the diagonal; the bars are 95 % intervals.
+
+    Parameters
+    ----------
+    reliability : polars.DataFrame
+        As ``ml.robustness.reliability.reliability_frame`` returns it.
+    """
+    known = reliability.filter(pl.col("regime") == "all")
+    names = known["strategy"].unique(maintain_order=True).to_list()
+    columns = min(max(len(names), 1), 2)
+    figure, made = figure_of(len(names), 3.4, synthetic=synthetic, columns=columns)
+    for axes, name in zip(made, names, strict=False):
+        axes.plot([0.0, 1.0], [0.0, 1.0], color=_MEAN, linewidth=1.0, label="kept word")
+        one = known.filter(pl.col("strategy") == name)
+        for event in one["event"].unique(maintain_order=True):
+            part = one.filter(pl.col("event") == event)
+            said, happened = part["said"].to_numpy(), part["happened"].to_numpy()
+            if event != "overall":
+                axes.plot(said, happened, ".-", linewidth=0.8, alpha=0.6, label=event)
+                continue
+            off = np.stack([happened - part["low"].to_numpy(), part["high"].to_numpy() - happened])
+            axes.errorbar(
+                said,
+                happened,
+                yerr=np.maximum(off, 0.0),
+                fmt="o-",
+                color=LINES["regime_aware"][0],
+                capsize=2.0,
+                label="the mix",
+            )
+        axes.set_xlim(0.0, 1.0)
+        axes.set_ylim(0.0, 1.0)
+        axes.set_title(f"{name}: confidence said, and share that happened", loc="left", fontsize=10)
+        legend_beside(axes)
     return png_of(figure)

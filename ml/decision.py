@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.params import ParamGrid
+from ml.confidence import Calibration, Confidence
 from ml.export import gate as gating
 from ml.export.gate import GateConfig, Record
 from ml.export.records import (
@@ -75,17 +76,22 @@ class Proposed:
     ----------
     rows : float64, ``[time, param]``
         Zero before the first decision; read up to ``known`` only.
+    certainty : float64, ``[time]``
+        Probability of the likeliest state at each of these closes.
     known : int
     """
 
     rows: Floats
+    certainty: Floats
     known: int
 
-    def add(self, weights: Floats) -> None:
+    def add(self, weights: Floats, certainty: float) -> None:
         """Write the next row."""
         if self.known == len(self.rows):
             self.rows = np.concatenate([self.rows, np.zeros_like(self.rows)])
+            self.certainty = np.concatenate([self.certainty, np.zeros_like(self.certainty)])
         self.rows[self.known] = weights
+        self.certainty[self.known] = certainty
         self.known += 1
 
 
@@ -106,6 +112,8 @@ class Memo:
         The last relabelled history.
     proposals : dict of Proposed
         By policy and strategy: weights at every session, as far as a later decision asked.
+    calibrations : dict of Calibration
+        By policy and strategy: how far confidence has learned from these proposals.
     source : tuple, optional
         What the regimes come from, once the first decision was made.
     """
@@ -116,6 +124,7 @@ class Memo:
     )
     probabilities: tuple[int, Floats] | None = None
     proposals: dict[tuple[PolicyConfig, str], Proposed] = field(default_factory=dict)
+    calibrations: dict[tuple[PolicyConfig, str], Calibration] = field(default_factory=dict)
     source: tuple[Any, ...] | None = None
 
     def claim(self, policy: PolicyConfig, seed: int, regimes: Regimes | None) -> None:
@@ -208,9 +217,17 @@ def gate(evidence: Record, config: GateConfig) -> Verdict:
 def transition(
     previous: ParameterSet, decision: Decision, verdict: Verdict, *, policy: PolicyConfig
 ) -> ParameterSet:
-    """Say what is exported next: a promoted proposal in bounded steps, else what was."""
+    """Say what is exported next: a promoted, confident proposal in bounded steps, else what was."""
     if not verdict.promote and previous.champion != "regime_aware":
         return ParameterSet(previous.strategy, previous.champion, previous.weights, "hold")
+    if decision.confidence <= policy.least_confidence:
+        return ParameterSet(
+            previous.strategy,
+            previous.champion,
+            previous.weights,
+            "hold",
+            unsure=f"confidence {decision.confidence:.3f} is not above {policy.least_confidence:g}",
+        )
     target = np.zeros_like(previous.weights)
     target[: len(decision.weights)] = decision.weights
     weights = bounded_step(
@@ -272,18 +289,35 @@ class _Now:
 
     def proposed(self, strategy: str, i: int, *, learner: str) -> Floats:
         """What ``learner`` had proposed at every close up to ``i``; ``[i + 1, param]``."""
+        return self._made(strategy, i, learner=learner).rows[: i + 1]
+
+    def confidence(self, strategy: str) -> Confidence:
+        """How often proposals like this session's kept their word."""
+        made = self._made(strategy, self.session, learner=self.policy.learner)
+        one, key = self.history.strategies[strategy], (self.policy, strategy)
+        if key not in self.memo.calibrations:
+            self.memo.calibrations[key] = Calibration(one.grid, self.policy.train)
+        return self.memo.calibrations[key].at(
+            self.session, one.returns, made.rows, certainty=made.certainty
+        )
+
+    def _made(self, strategy: str, i: int, *, learner: str) -> Proposed:
+        """Go through the sessions up to ``i`` that no earlier decision has gone through."""
         policy = self.policy.with_learner(learner)
         sets = self.history.strategies[strategy].grid.size
-        empty = Proposed(np.zeros((2 * policy.train, sets)), policy.train)
-        made = self.memo.proposals.setdefault((policy, strategy), empty)
+        empty = np.zeros((2 * policy.train, sets)), np.zeros(2 * policy.train)
+        made = self.memo.proposals.setdefault((policy, strategy), Proposed(*empty, policy.train))
         for s in range(made.known, i + 1):
-            made.add(_Now(self.history.until(s), policy, self.memo, self.source).weights(strategy))
-        return made.rows[: i + 1]
+            then = _Now(self.history.until(s), policy, self.memo, self.source)
+            made.add(then.weights(strategy), float(then.probabilities[-1].max()))
+        return made
 
 
 def _decide_one(strategy: str, now: _Now, regime: Regime) -> Decision:
-    weights = now.weights(strategy)
-    selection, table = now.selection(strategy, now.policy.build())
+    policy = now.policy
+    weights = now.proposed(strategy, now.session, learner=policy.learner)[-1].copy()
+    table = now.selection(strategy, policy.build())[1]
+    said = now.confidence(strategy)
     return Decision(
         strategy=strategy,
         session=now.session,
@@ -292,9 +326,10 @@ def _decide_one(strategy: str, now: _Now, regime: Regime) -> Decision:
         weights=weights,
         regime=regime,
         by_regime=table,
-        confidence=_confidence(selection, now.probabilities[-1], now.policy.shrinkage),
-        selected_at=now.policy.selected_at(now.session),
-        refitted_at=now.policy.refitted_at(now.session),
+        confidence=said.overall,
+        parameter_confidence=said.parameters,
+        selected_at=policy.selected_at(now.session),
+        refitted_at=policy.refitted_at(now.session),
     )
 
 
@@ -333,12 +368,3 @@ def _rows(selection: Any, grid: ParamGrid, names: tuple[str, ...]) -> dict[str, 
             sessions=float(mass.sum()),
         )
     return out
-
-
-def _confidence(selection: Any, probabilities: Floats, shrinkage: float) -> float:
-    """Certainty of the regime times the weight of the evidence behind today's regimes."""
-    sessions = selection.sessions
-    if len(sessions) != len(probabilities):
-        return float(sessions.sum() / (sessions.sum() + shrinkage))
-    evidence = float(probabilities @ sessions)
-    return float(probabilities.max()) * evidence / (evidence + shrinkage)

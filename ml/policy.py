@@ -36,6 +36,9 @@ class PolicyConfig(BaseModel):
         See :class:`ml.score_table.ScoreTable`.
     max_step : float
         Largest part of the exported mix that may change in one session, in (0, 1].
+    least_confidence : float
+        A proposal whose confidence is not above it changes nothing that is exported. One half is
+        what no evidence amounts to; below 0.01 or so nothing is ever held back.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -51,6 +54,7 @@ class PolicyConfig(BaseModel):
     smoothing: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     members: Annotated[int, Field(ge=1, le=16)] = 16
     max_step: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    least_confidence: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
 
     def with_learner(self, learner: str) -> PolicyConfig:
         """Return the same policy with another learner, for a fair comparison."""

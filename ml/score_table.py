@@ -72,7 +72,11 @@ class ScoreTable:
         raw = trust * known.ratio + (1.0 - trust) * known.overall
         beside = neighbour_average(view.grid)
         scores = _smoothed(raw, beside, known.eligible, self.smoothing)
-        return TableSelection(scores, known.sessions, _softmax(scores, self.temperature))
+        return TableSelection(scores, known.sessions, self.shares(scores))
+
+    def shares(self, scores: Floats) -> Floats:
+        """Share of each set by row; what is missing to 1 is cash; ``[state, param]``."""
+        return _softmax(scores, self.temperature)
 
     def weigh(self, selection: TableSelection, view: LearnerView) -> Floats:
         """Mix the regimes' shares by the probabilities of the last session; ``[param]``."""

@@ -45,8 +45,8 @@ def decisions_frame(walk: WalkForward) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``date, strategy, parameters, mix, by_regime`` (canonical JSON; ``parameters`` is null
-        where the mix is all cash), ``confidence``, ``action`` (of what was exported), sorted by
-        strategy then date.
+        where the mix is all cash), ``confidence``, ``action`` (of what was exported),
+        ``parameter_confidence`` (JSON), sorted by strategy then date.
     """
     rows = []
     for name in sorted(walk.strategies):
@@ -61,6 +61,7 @@ def decisions_frame(walk: WalkForward) -> pl.DataFrame:
         "by_regime": pl.String,
         "confidence": pl.Float64,
         "action": pl.String,
+        "parameter_confidence": pl.String,
     }
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return frame.with_columns(pl.col("date").str.to_date())
@@ -224,6 +225,7 @@ def _decision_row(decision: Decision, exported: ParameterSet) -> tuple[Any, ...]
         _json({name: vars(row) for name, row in decision.by_regime.items()}),
         decision.confidence,
         exported.action,
+        _json(decision.parameter_confidence),
     )
 
 

@@ -96,7 +96,11 @@ class Bound(Part):
 
 
 class Confidence(Part):
-    """Confidence in the proposal, and share of it that agrees with its heaviest member."""
+    """Probabilities of what the proposal claims of the next 30 sessions.
+
+    ``overall``: the mix earns more than the plain average of all eligible sets. ``parameters``: the
+    values that the mix gives a parameter earn more than the average over its values.
+    """
 
     overall: Share
     parameters: dict[str, Share]

@@ -134,6 +134,8 @@ def _fields(line: Any) -> dict[str, Any]:
 
 def _reason(verdict: Verdict, exported: ParameterSet, promoted_at: date | None) -> str:
     """One sentence for a person."""
+    if exported.unsure:
+        return f"{exported.champion} kept as it is: {exported.unsure}"
     if promoted_at is not None:
         return f"{exported.champion} promoted on {promoted_at}: {verdict.reason}"
     return f"{exported.champion} kept, {verdict.reason}"

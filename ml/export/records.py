@@ -62,8 +62,10 @@ class Decision:
         The mix over the candidates; the rest is cash.
     by_regime : dict of str to RegimeRow
     confidence : float
-        Certainty of the regime times the weight of evidence behind it, in [0, 1]; an ordering,
-        not a calibrated probability.
+        Probability that the mix earns more than the plain average of all eligible sets over the
+        next 30 sessions; one half where nothing is known.
+    parameter_confidence : dict of str to float
+        The same for the values that the mix gives each parameter; see :mod:`ml.confidence`.
     selected_at, refitted_at : int
         Sessions of the selection and of the regime fit in force.
     """
@@ -76,6 +78,7 @@ class Decision:
     regime: Regime
     by_regime: dict[str, RegimeRow]
     confidence: float
+    parameter_confidence: dict[str, float]
     selected_at: int
     refitted_at: int
 
@@ -88,18 +91,6 @@ class Decision:
     def parameters(self) -> dict[str, Any] | None:
         """Those of the heaviest member; None when the mix is all cash."""
         return self.mix[0].parameters if self.mix else None
-
-    @property
-    def parameter_confidence(self) -> dict[str, float]:
-        """Share of the mix that has the heaviest member's value, per parameter, in [0, 1]."""
-        total = float(self.weights.sum())
-        if total <= 0.0:
-            return dict.fromkeys(self.grid.columns, 0.0)
-        top = int(np.argmax(self.weights))
-        return {
-            name: float(self.weights[column == column[top]].sum()) / total
-            for name, column in self.grid.columns.items()
-        }
 
 
 @dataclass(frozen=True)
@@ -158,12 +149,15 @@ class ParameterSet:
         Over all sets of the walk (candidates, then default and incumbent).
     action : str
         ``update`` where what is run changed because of a promoted policy, else ``hold``.
+    unsure : str
+        Why a promoted policy was not followed, in words; empty where it was, or is none.
     """
 
     strategy: str
     champion: str
     weights: Floats
     action: Literal["update", "hold"]
+    unsure: str = ""
 
 
 def members_of(weights: Floats, grid: ParamGrid) -> tuple[Member, ...]:

@@ -371,7 +371,7 @@ def _decision(kind: str, name: str, *, learner: str) -> Suspect:
             out += [
                 one.weights,
                 np.array(list(one.regime.probabilities.values())),
-                np.array([one.confidence]),
+                np.array([one.confidence, *one.parameter_confidence.values()]),
                 np.array([str((one.regime.name, one.regime.since, one.date, rows))]),
             ]
         return out

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from backtest.evidence.sensitivity import Sensitivity
 from ml.robustness.folds import CHALLENGER
 from ml.robustness.paths import TOO_SHORT
+from ml.robustness.reliability import Reliability
 
 _NO_FOLD = "no fold has a Sharpe ratio"
 
@@ -39,6 +40,8 @@ class Robustness(_Model):
     describe the decided mixes. ``best_sharpe`` to ``edges`` describe the candidates over all
     sessions, in hindsight; ``near_best`` is the share of them within one ``standard_error`` of
     the best. ``path_*`` are of combinatorial purged paths, which train on later data too.
+    ``confidence`` says for the mix (``overall``) and each parameter how often proposals kept their
+    word.
     """
 
     folds: int
@@ -58,6 +61,7 @@ class Robustness(_Model):
     path_sharpe_low: float | None
     path_sharpe_high: float | None
     paths_below_zero: float | None
+    confidence: dict[str, Reliability]
     reasons: dict[str, str]
 
 
@@ -66,6 +70,7 @@ def summarised(
     folds: pl.DataFrame,
     stability: pl.DataFrame,
     paths: pl.DataFrame,
+    confidence: dict[str, Reliability],
     found: Sensitivity | None,
     error: float,
 ) -> Robustness:
@@ -74,6 +79,8 @@ def summarised(
     Parameters
     ----------
     folds, stability, paths : polars.DataFrame
+    confidence : dict of str to Reliability
+        By event.
     found : Sensitivity or None
     error : float
         Standard error of an annual Sharpe ratio over all sessions.
@@ -98,6 +105,7 @@ def summarised(
             if one.numeric
         },
         edges=[one.edge for one in dependences.values() if one.edge is not None],
+        confidence=confidence,
         reasons=reasons,
     )
 

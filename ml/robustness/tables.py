@@ -1,7 +1,8 @@
-"""All that is known of the robustness of strategies: five tables, and a section of the evidence.
+"""All that is known of the robustness of strategies: six tables, and a section of the evidence.
 
-For: what lands in ``folds.parquet, stability.parquet, sensitivity.parquet, paths.parquet`` and
-``costs.parquet``, and in the store. Not for: how each is computed, or writing files.
+For: what lands in ``folds.parquet, stability.parquet, sensitivity.parquet, paths.parquet,
+costs.parquet`` and ``reliability.parquet``, and in the store. Not for: how each is computed, or
+writing files.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from ml.robustness.costs import costs_frame
 from ml.robustness.folds import folds_frame
 from ml.robustness.paths import paths_frame
 from ml.robustness.record import WalkRecord
+from ml.robustness.reliability import reliability_frame, reliability_of, said_of
 from ml.robustness.stability import stability_frame
 from ml.robustness.summary import Robustness, summarised
 
-TABLES = ("folds", "stability", "sensitivity", "paths", "costs")
+TABLES = ("folds", "stability", "sensitivity", "paths", "costs", "reliability")
 SENSITIVITY_SCHEMA = {
     "strategy": pl.String,
     "parameter": pl.String,
@@ -76,7 +78,7 @@ def _findings(strategy: str, record: WalkRecord) -> Findings:
     scores = annual_sharpes(record.candidate_returns, record.periods_per_year)
     found = sensitivity(record.grid, scores, error=error)
     folds, stability = folds_frame(strategy, record), stability_frame(strategy, record)
-    paths = paths_frame(strategy, record)
+    paths, said = paths_frame(strategy, record), said_of(record)
     return Findings(
         tables={
             "folds": folds,
@@ -84,8 +86,16 @@ def _findings(strategy: str, record: WalkRecord) -> Findings:
             "sensitivity": sensitivity_frame(strategy, found),
             "paths": paths,
             "costs": costs_frame(strategy, record),
+            "reliability": reliability_frame(strategy, said),
         },
-        summary=summarised(folds=folds, stability=stability, paths=paths, found=found, error=error),
+        summary=summarised(
+            folds=folds,
+            stability=stability,
+            paths=paths,
+            confidence=reliability_of(said),
+            found=found,
+            error=error,
+        ),
     )
 
 

@@ -149,9 +149,9 @@ def _bound(bound: "Bound") -> str:
 def _target(entry: "StrategyEntry") -> list[str]:
     """Tell the proposal and how sure it is, and how far the last step went."""
     shares = ", ".join(f"{name} {p:.0%}" for name, p in entry.confidence.parameters.items())
-    agreed = f"; share of it that agrees: {shares}" if shares else ""
+    told = f"; by parameter: {shares}" if shares else ""
     lines = [f"  proposed: {_set(entry.target.parameters)}"]
-    lines.append(f"    confidence {_number(entry.confidence.overall)}{agreed}")
+    lines.append(f"    confidence {entry.confidence.overall:.0%} of beating the average{told}")
     if entry.target.mix != entry.mix:
         lines += _mix(entry.target.mix)
     if entry.previous is None:

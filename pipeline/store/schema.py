@@ -77,7 +77,7 @@ REGIMES = Table(
 DECISIONS = Table(
     "decisions",
     ("strategy", "date"),
-    ("parameters", "mix", "by_regime", "confidence", "action"),
+    ("parameters", "mix", "by_regime", "confidence", "action", "parameter_confidence"),
 )
 RETURNS = Table("returns", ("strategy", "variant", "date"), ("net_return", "turnover"))
 EVIDENCE = Table("evidence", ("date",), ("document", "snapshot", "settings"))
@@ -117,6 +117,11 @@ ROBUSTNESS = {
             "costs",
             ("date", "strategy", "variant", "point"),
             ("cost_bps", "sharpe", "reason"),
+        ),
+        Table(
+            "reliability",
+            ("date", "strategy", "event", "regime", "said_from"),
+            ("sessions", "said", "happened", "low", "high"),
         ),
     )
 }
@@ -280,6 +285,17 @@ _FEEDS = (
 
 _CORRELATION = ("alter table regimes add column p_correlated double",)
 
+_CONFIDENCE = (
+    "alter table decisions add column parameter_confidence varchar",
+    _create(
+        ROBUSTNESS["reliability"],
+        "date date not null, strategy varchar not null, event varchar not null,"
+        " regime varchar not null, said_from double not null, sessions bigint not null,"
+        " said double not null, happened double not null, low double not null,"
+        " high double not null",
+    ),
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _CHALLENGERS,
@@ -287,6 +303,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _COMMITS,
     _FEEDS,
     _CORRELATION,
+    _CONFIDENCE,
 )
 VERSION = len(MIGRATIONS)
 

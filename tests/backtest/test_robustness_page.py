@@ -36,6 +36,21 @@ SAID = {
     "path_sharpe_low": -0.1,
     "path_sharpe_high": 0.6,
     "paths_below_zero": 1 / 9,
+    "confidence": {
+        "overall": {
+            "sessions": 90,
+            "said": 0.7,
+            "happened": 0.8,
+            "brier": 0.17,
+            "brier_half": 0.25,
+            "calibration_error": 0.1,
+            "regimes": {"bull calm thin": {"sessions": 60, "said": 0.75, "happened": 0.9}},
+        },
+        "period": dict.fromkeys(
+            ("said", "happened", "brier", "brier_half", "calibration_error"), None
+        )
+        | {"sessions": 0, "regimes": {}},
+    },
     "reasons": {},
 }
 
@@ -86,6 +101,12 @@ def tables() -> dict[str, pl.DataFrame]:
         (NAME, "static", "break-even", None, None),
     ]
     of_costs = ("strategy", "variant", "point", "cost_bps", "sharpe")
+    said = [
+        (NAME, "overall", "all", 0.65, 0.8, 0.4, 0.95),
+        (NAME, "overall", "bull calm thin", 0.75, 0.9, 0.4, 1.0),
+        (NAME, "period", "all", 0.55, 0.5, 0.1, 0.9),
+    ]
+    of_said = ("strategy", "event", "regime", "said", "happened", "low", "high")
     paths = {"strategy": [NAME] * 9, "sharpe": [0.1 * k - 0.05 for k in range(9)]}
     return {
         "folds": pl.DataFrame(folds),
@@ -93,6 +114,7 @@ def tables() -> dict[str, pl.DataFrame]:
         "stability": pl.DataFrame(stability, schema=of_stability, orient="row"),
         "costs": pl.DataFrame(costs, schema=of_costs, orient="row"),
         "paths": pl.DataFrame(paths),
+        "reliability": pl.DataFrame(said, schema=of_said, orient="row"),
     }
 
 
@@ -122,7 +144,11 @@ def test_the_section_says_what_was_found(files: dict[str, bytes]):
         "95 % -0.10 to +0.60, 11% below 0.",
         "| regime_aware | +1.50 | +1.50 | 12.3 |",
         "| static | +0.50 | +0.50 | - |",
+        "| overall | 90 | 70% | 80% | 0.170 | 0.250 | 0.100 |",
+        "| period | 0 | - | - | - | - | - |",
+        "Confidence in the mix by regime: bull calm thin 75% said, 90% happened (60 sessions).",
         "(folds.png)",
+        "(reliability.png)",
         "(paths.png)",
         f"(sensitivity_{NAME}.png)",
     ):
@@ -134,14 +160,17 @@ def test_its_pictures_are_drawn_the_same_twice():
     found = {"synthetic": True, "strategies": {NAME: {"robustness": SAID}}}
     first, again = (robustness_pictures(tables(), found) for _ in range(2))
     assert first == again
-    assert [one.name for one in first] == ["folds.png", f"sensitivity_{NAME}.png", "paths.png"]
+    assert [one.name for one in first] == [
+        *("folds.png", f"sensitivity_{NAME}.png", "paths.png", "reliability.png")
+    ]
     assert all(one.png.startswith(b"\x89PNG") for one in first)
 
 
 def test_nothing_is_drawn_of_what_is_not_there():
     found = {"synthetic": False, "strategies": {NAME: {"robustness": SAID}}}
     bare = tables()
-    bare["sensitivity"], bare["paths"] = bare["sensitivity"].head(0), bare["paths"].head(0)
+    for name in ("sensitivity", "paths", "reliability"):
+        bare[name] = bare[name].head(0)
     assert [one.name for one in robustness_pictures(bare, found)] == ["folds.png"]
     assert robustness_pictures({}, found) == []
     assert robustness_blocks({}, found, {}) == []
@@ -163,7 +192,7 @@ def test_a_strategy_without_parameters_paths_or_selections():
     assert "Best candidate in hindsight: Sharpe -; - of the candidates lie within one standard" in (
         " ".join(texts)
     )
-    assert sum(isinstance(block, Table) for block in blocks) == 2  # folds and costs
+    assert sum(isinstance(block, Table) for block in blocks) == 3  # folds, costs, confidence
     assert paths_line(said) in texts
 
 

@@ -107,7 +107,7 @@ def test_the_mix_says_what_the_weights_hold(history: History, fold: list):
         assert decision.parameters == decision.mix[0].parameters
         assert 0.0 <= decision.confidence <= 1.0
         assert decision.parameter_confidence.keys() == grid.columns.keys()
-        assert all(0.0 < share <= 1.0 + 1e-12 for share in decision.parameter_confidence.values())
+        assert all(0.0 < p < 1.0 for p in decision.parameter_confidence.values())
         assert sum(decision.regime.probabilities.values()) == pytest.approx(1.0)
 
 
@@ -164,7 +164,8 @@ def test_a_strategy_that_never_trades_is_cash(history: History):
     assert found.parameters is None
     assert not found.weights.any()
     assert all(row.parameters is None and row.score is None for row in found.by_regime.values())
-    assert set(found.parameter_confidence.values()) == {0.0}
+    assert found.confidence == 0.5
+    assert set(found.parameter_confidence.values()) == {0.5}
 
 
 @pytest.mark.parametrize("learner", ["static", "experts"])

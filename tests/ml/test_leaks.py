@@ -128,8 +128,8 @@ def test_a_decision_that_reads_ahead_is_caught(panel: Panel, monkeypatch: pytest
     suspect = named("decide")
     assert not any(one.guilty for one in prove(suspect, panel, CUTS))
     monkeypatch.setattr(leaks, "history_of", peeking)
-    at_selections = (str(panel.dates[150]), str(panel.dates[270]))
-    assert [one.guilty for one in prove(suspect, panel, CUTS)] == [at_selections] * 2
+    decided = tuple(str(panel.dates[t]) for t in CUTS if t >= 150)  # confidence reads every return
+    assert [one.guilty for one in prove(suspect, panel, CUTS)] == [decided] * 2
 
 
 @pytest.mark.parametrize(

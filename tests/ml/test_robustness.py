@@ -45,6 +45,7 @@ def decision(grid: ParamGrid, session: int, weights: np.ndarray, **changes: obje
         "regime": Regime("calm", {"calm": 0.75, "wild": 0.25}, "2020-01-01"),
         "by_regime": {"calm": RegimeRow({}, 0.1, 50.0), "wild": RegimeRow(None, None, 3.0)},
         "confidence": 0.5,
+        "parameter_confidence": dict.fromkeys(grid.columns, 0.5),
         "selected_at": session - k % STEP,
         "refitted_at": session - k % REFIT,
     }

@@ -1,5 +1,7 @@
 """The bounded step from what is run to what was decided."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,7 +95,8 @@ def proposal(weights: np.ndarray) -> Decision:
         weights=weights,
         regime=regime,
         by_regime={},
-        confidence=0.5,
+        confidence=0.6,
+        parameter_confidence={},
         selected_at=300,
         refitted_at=300,
     )
@@ -134,3 +137,17 @@ def test_the_promoted_policy_stays():
     )
     assert (moved.champion, moved.action) == ("regime_aware", "update")
     assert moved.weights.tolist() == pytest.approx([0.4, 0.0, 0.6])
+
+
+def test_a_proposal_that_is_not_sure_changes_nothing():
+    """No evidence amounts to one half, and one half is not above it."""
+    weights = np.array([1.0, 0.0])
+    unsure = dataclasses.replace(proposal(weights), confidence=0.5)
+    for champion in ("default", "regime_aware"):
+        kept = transition(run(champion), unsure, verdict(promote=True), policy=POLICY)
+        assert (kept.champion, kept.action) == (champion, "hold")
+        assert kept.weights.tolist() == [0.0, 0.0, 1.0]
+        assert kept.unsure == "confidence 0.500 is not above 0.5"
+    bold = POLICY.model_copy(update={"least_confidence": 0.0})
+    moved = transition(run("default"), unsure, verdict(promote=True), policy=bold)
+    assert (moved.action, moved.unsure) == ("update", "")

@@ -176,7 +176,8 @@ def test_a_promotion_steps_over_and_stays(panel: Panel, walk: WalkForward, monke
 
     monkeypatch.setattr(walk_fold, "gate", promoting)
     known = {NAME: walk.strategies[NAME].corpus}
-    promoted = walk_forward(panel, [NAME], SPEC, corpora=known, fits=walk.regimes.fits)
+    bold = dataclasses.replace(SPEC, policy=POLICY.model_copy(update={"least_confidence": 0.0}))
+    promoted = walk_forward(panel, [NAME], bold, corpora=known, fits=walk.regimes.fits)
     one = promoted.strategies[NAME]
     assert asked == list(range(61))
     assert one.promoted_at == TRAIN + 60
@@ -199,7 +200,16 @@ def test_a_promotion_steps_over_and_stays(panel: Panel, walk: WalkForward, monke
 def test_the_files_have_their_columns(panel: Panel, walk: WalkForward):
     decisions, returns = decisions_frame(walk), returns_frame(walk)
     assert decisions.columns == [
-        *("date", "strategy", "parameters", "mix", "by_regime", "confidence", "action")
+        *(
+            "date",
+            "strategy",
+            "parameters",
+            "mix",
+            "by_regime",
+            "confidence",
+            "action",
+            "parameter_confidence",
+        )
     ]
     assert decisions["date"].to_list() == panel.dates[TRAIN:].tolist()
     first = decisions.row(0, named=True)

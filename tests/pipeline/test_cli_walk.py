@@ -12,7 +12,7 @@ from tests.pipeline.cli_runner import weathervane
 
 SHORT = ("--train", 200, "--step", 20, "--refit", 60)
 VARIANTS = {"regime_aware", "regime_aware_single", "exported", "static", "default", "buy_and_hold"}
-ROBUST = ("folds", "stability", "sensitivity", "paths", "costs")
+ROBUST = ("folds", "stability", "sensitivity", "paths", "costs", "reliability")
 TABLES = ("decisions", "returns", "regimes", "trials", *ROBUST)
 
 
@@ -44,7 +44,16 @@ def frame(folder: Path, name: str) -> pl.DataFrame:
 def test_decisions_have_their_columns_and_every_session(walked: Path):
     decisions = frame(walked, "decisions")
     assert decisions.columns == [
-        *("date", "strategy", "parameters", "mix", "by_regime", "confidence", "action")
+        *(
+            "date",
+            "strategy",
+            "parameters",
+            "mix",
+            "by_regime",
+            "confidence",
+            "action",
+            "parameter_confidence",
+        )
     ]
     assert decisions["strategy"].unique().sort().to_list() == ["ma_cross", "rsi_swing"]
     assert decisions.filter(strategy="rsi_swing").height == 280 - 200

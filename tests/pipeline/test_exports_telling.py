@@ -38,7 +38,7 @@ def test_explain_tells_why(home):
     assert "  direction reversion (one of reversion, momentum)" in lines or (
         "  direction momentum (one of reversion, momentum)" in lines
     )
-    assert "; share of it that agrees: direction " in text
+    assert " of beating the average; by parameter: direction " in text
     assert "(2 to 60)" in text
     assert "proposed: " in text
     assert "0.0% of the mix moved since the preceding document" in text

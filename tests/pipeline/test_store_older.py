@@ -85,7 +85,7 @@ def test_every_row_is_read_as_it_was(store: Store, known: dict):
 
 def test_every_table_of_that_time_has_rows_or_a_reason(store: Store):
     empty = {"folds", "paths", "sensitivity"}  # as costs and stability, by one statement
-    later = {"quotes", "actions", "answers"}
+    later = {"quotes", "actions", "answers", "reliability"}
     store.read_bars()
     with duckdb.connect(str(store.home.database), read_only=True) as opened:
         for table in (*schema.VERSIONED, schema.TRIALS):

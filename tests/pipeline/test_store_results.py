@@ -80,6 +80,7 @@ def test_decisions_returns_and_evidence_come_back(tmp_path):
             "by_regime": ["{}"],
             "confidence": [0.5],
             "action": ["hold"],
+            "parameter_confidence": ['{"period":0.5}'],
         }
     )
     returns = pl.DataFrame(

@@ -1,0 +1,197 @@
+"""What each set will earn over the next 30 sessions: a table's score, corrected by boosted trees.
+
+For: fitting on purged samples, predicting with an interval, and a form that can be kept. Not for:
+features (``performance``) or turning predictions into a mix (``learners.predictor``).
+
+The prediction starts from the score of the regime table (:data:`ml.performance.BASE`). Trees learn
+what is left of the target after it, demeaned within each session, because what all sets share in a
+session says nothing of which is better and would only teach the trees to tell sessions apart. The
+trees are few, small and slow: a session has one outcome, however many sets are seen in it.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from backtest import seeds
+from ml.conformal import half_width
+from ml.learner import Floats, LearnerView
+from ml.performance import BASE, HORIZON, Samples, samples, targets
+
+if TYPE_CHECKING:
+    import lightgbm
+
+FIRST: Final = 63
+"""Sessions before the first sample."""
+LEAST_SESSIONS: Final = 8
+"""Sessions with samples below which nothing is fitted."""
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """How the trees are grown.
+
+    Parameters
+    ----------
+    every : int
+        Sessions between two samples of a set; neighbours share their outcome.
+    rounds, leaves : int
+    rate : float
+        Learning rate.
+    least_share : float
+        Of all samples, in a leaf.
+    ridge : float
+        Penalty on leaf values.
+    limit : float
+        Targets are cut to so many Sharpe per session around the table's score.
+    coverage : float
+        Of the intervals.
+    held_out : float
+        Share of the sessions, the latest, whose misses make the intervals.
+    seed : int
+    """
+
+    every: int = 15
+    rounds: int = 15
+    leaves: int = 8
+    rate: float = 0.05
+    least_share: float = 0.05
+    ridge: float = 100.0
+    limit: float = 0.6
+    coverage: float = 0.8
+    held_out: float = 0.25
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PerformancePredictor:
+    """A fitted predictor; equal samples and settings make equal bytes.
+
+    Parameters
+    ----------
+    settings : Boosting
+    names : tuple of str, ``[feature]``
+    model : str
+        The trees, as LightGBM writes them.
+    half_width : float or None
+        Of an interval with the settings' coverage; None where none was asked for.
+    """
+
+    settings: Boosting
+    names: tuple[str, ...]
+    model: str
+    half_width: float | None = None
+
+    @classmethod
+    def fit(
+        cls, view: LearnerView, settings: Boosting | None = None, *, intervals: bool = False
+    ) -> PerformancePredictor | None:
+        """Learn from every sample whose sessions are over by the view's last.
+
+        Parameters
+        ----------
+        view : LearnerView
+        settings : Boosting, optional
+        intervals : bool
+            Hold the latest sessions out, and take the interval from the misses on them.
+
+        Returns
+        -------
+        PerformancePredictor or None
+            None where there are too few samples, or nothing ever moved.
+        """
+        how = settings or Boosting()
+        known = samples(view, np.arange(FIRST, max(view.sessions - HORIZON, FIRST), how.every))
+        earned = targets(view, known)
+        usable = np.isfinite(earned).any(axis=1)
+        if np.count_nonzero(usable) < LEAST_SESSIONS:
+            return None
+        stop = view.sessions
+        if intervals:
+            block = known.sessions[usable]
+            stop = int(block[-max(int(len(block) * how.held_out), 1)])
+        learned = usable & (known.sessions + HORIZON < stop)
+        if np.count_nonzero(learned) < LEAST_SESSIONS:
+            return None
+        made = cls(how, known.names, _grown(known, earned, learned, how))
+        if not intervals:
+            return made
+        late = usable & (known.sessions >= stop)
+        misses = np.abs(made.predict(known) - earned)[late]
+        return cls(how, known.names, made.model, half_width(misses.ravel(), how.coverage))
+
+    def predict(self, known: Samples) -> Floats:
+        """Sharpe per session over the next ``HORIZON``; ``[session, param]``."""
+        return np.asarray(known.values[:, :, known.names.index(BASE)] + self.correction(known))
+
+    def correction(self, known: Samples) -> Floats:
+        """What the trees add to the table's score; ``[session, param]``."""
+        rows = known.values.reshape(-1, len(known.names))
+        made = np.asarray(self._trees.predict(rows, num_threads=1), dtype=np.float64)
+        return made.reshape(known.eligible.shape)
+
+    def interval(self, known: Samples) -> tuple[Floats, Floats]:
+        """Lower and upper end; each ``[session, param]``."""
+        if self.half_width is None:
+            raise ValueError("fitted without intervals")
+        middle = self.predict(known)
+        return middle - self.half_width, middle + self.half_width
+
+    def importance(self) -> dict[str, float]:
+        """Share of what each feature gained, largest first; features that were used only."""
+        gained = np.asarray(self._trees.feature_importance("gain"), dtype=np.float64)
+        total = max(float(gained.sum()), 1e-300)
+        pairs = zip(self.names, (gained / total).tolist(), strict=True)
+        return dict(sorted(((n, g) for n, g in pairs if g > 0.0), key=lambda one: -one[1]))
+
+    def save(self) -> bytes:
+        """Write the predictor as JSON."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+    @classmethod
+    def restore(cls, content: bytes) -> PerformancePredictor:
+        """Read what :meth:`save` wrote."""
+        values: dict[str, Any] = json.loads(content)
+        values["settings"] = Boosting(**values["settings"])
+        return cls(**{**values, "names": tuple(values["names"])})
+
+    @cached_property
+    def _trees(self) -> lightgbm.Booster:
+        import lightgbm
+
+        return lightgbm.Booster(model_str=self.model)
+
+
+def _grown(known: Samples, earned: Floats, learned: Any, how: Boosting) -> str:
+    """Grow the trees on what the table's score leaves over."""
+    import lightgbm
+
+    left = (earned - known.values[:, :, known.names.index(BASE)])[learned]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a session without any eligible set
+        left = left - np.nanmean(left, axis=1, keepdims=True)
+    goal = np.clip(left, -how.limit, how.limit).ravel()
+    rows = known.values[learned].reshape(len(goal), -1)
+    whole = np.isfinite(goal)
+    told = {
+        "objective": "l2",
+        "learning_rate": how.rate,
+        "num_leaves": how.leaves,
+        "min_data_in_leaf": max(int(whole.sum() * how.least_share), 1),
+        "lambda_l2": how.ridge,
+        "feature_fraction": 0.5,
+        "max_bin": 31,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 1,
+        "seed": seeds.integer(how.seed, "predictor") % 2**31,
+        "verbose": -1,
+    }
+    data = lightgbm.Dataset(rows[whole], goal[whole], feature_name=list(known.names))
+    return lightgbm.train(told, data, num_boost_round=how.rounds).model_to_string()
