@@ -82,7 +82,7 @@ class Objective:
 
     def of(self, metrics: Mapping[str, Floats]) -> Floats:
         """Value of every set; NaN where a metric is undefined; ``[set]``."""
-        total: Floats = sum((k * metrics[name] for k, name in self.terms), np.float64(0.0))
+        total: Floats = np.sum([k * metrics[name] for k, name in self.terms], axis=0)
         return total
 
 
@@ -167,7 +167,7 @@ class Goal:
 
     def feasible(self, metrics: Mapping[str, Floats]) -> Bools:
         """Which sets keep every constraint and have every value; bool, ``[set]``."""
-        keeps = np.isfinite(self.values(metrics)).all(axis=1)
+        keeps: Bools = np.all(np.isfinite(self.values(metrics)), axis=1)
         for one in self.constraints:
             keeps &= one.holds(metrics)
         return keeps

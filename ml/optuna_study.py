@@ -84,7 +84,7 @@ class StudySearcher:
 
     def tell(self, rows: Sequence[Row], values: Floats, feasible: Bools) -> None:
         """Pass results to the study."""
-        finite = np.isfinite(values).all(axis=1)
+        finite: Bools = np.all(np.isfinite(values), axis=1)
         with np.errstate(invalid="ignore"):
             told = np.vstack([self._worst, values[finite]])
         if finite.any():

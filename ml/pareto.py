@@ -32,7 +32,8 @@ def ranks(values: Floats) -> Ints:
     [0, 0, 1]
     """
     if values.shape[1] == 1:
-        return np.unique(-values[:, 0], return_inverse=True)[1].astype(np.int64)
+        dense: Ints = np.unique(-values[:, 0], return_inverse=True)[1].astype(np.int64)
+        return dense
     above = np.ones((len(values), len(values)), dtype=bool)
     strictly = np.zeros_like(above)
     for column in values.T:
@@ -52,7 +53,8 @@ def ranks(values: Floats) -> Ints:
 def front_of(values: Floats, feasible: Bools) -> Ints:
     """Places of the sets that no feasible set beats; undefined values never belong; ascending."""
     usable = np.flatnonzero(feasible & np.isfinite(values).all(axis=1))
-    return usable[ranks(values[usable]) == 0]
+    front: Ints = usable[ranks(values[usable]) == 0]
+    return front
 
 
 def crowding(values: Floats) -> Floats:

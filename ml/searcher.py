@@ -90,7 +90,7 @@ class Asked:
 
     def sieve(self, rows: Sequence[Row], most: int) -> list[int]:
         """Places of the first ``most`` rows that are feasible and new; they count as handed out."""
-        kept = []
+        kept: list[int] = []
         for place, (row, fine) in enumerate(zip(rows, self.space.feasible(rows), strict=True)):
             key = tuple(row.values())
             if fine and len(kept) < most and key not in self._keys:

@@ -74,7 +74,7 @@ class Dimension:
             at = np.clip((unit * len(self.values)).astype(np.int64), 0, len(self.values) - 1)
             return np.asarray(self.values)[at]
         low, high = self._scaled(np.array([self.low, self.high]))
-        raw = low + unit * (high - low)
+        raw: Floats = low + unit * (high - low)
         return self.rounded(np.exp(raw) if self.log else raw)
 
     def encode(self, values: npt.NDArray[Any]) -> Floats:
@@ -95,7 +95,8 @@ class Dimension:
             short = np.array([float(f"{x:.{_DIGITS}e}") for x in raw.tolist()])
         else:
             short = np.round(raw, _DIGITS - math.ceil(math.log10(self.high - self.low)))
-        return np.clip(short, self.low, self.high)
+        out: Floats = np.clip(short, self.low, self.high)
+        return out
 
     def _scaled(self, values: Floats) -> Floats:
         return np.log(values) if self.log else values

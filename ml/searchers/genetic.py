@@ -80,7 +80,7 @@ class Genetic:
 
     def tell(self, rows: Sequence[Row], values: Floats, feasible: Bools) -> None:
         """Remember what sets are worth."""
-        finite = np.isfinite(values).all(axis=1)
+        finite: Bools = np.all(np.isfinite(values), axis=1)
         self._genes = np.vstack([self._genes, self._space.unit(rows)])
         self._values = np.vstack([self._values, np.where(finite[:, None], values, -np.inf)])
         self._feasible = np.append(self._feasible, feasible & finite)
@@ -116,5 +116,6 @@ class Genetic:
     @staticmethod
     def _won(count: int, n: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """Winners of ``n`` tournaments of two among parents in order of merit."""
-        drawn = random.integers(count, size=(2, n))
-        return drawn.min(axis=0)
+        first, second = random.integers(count, size=(2, n))
+        better: npt.NDArray[np.int64] = np.minimum(first, second)
+        return better
