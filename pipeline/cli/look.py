@@ -11,7 +11,16 @@ from pipeline.cli.frame import answer, home_option, json_option
 
 KINDS = click.Choice(
     [
-        *("strategies", "features", "labels", "regimes", "learners", "metrics", "providers"),
+        *(
+            "strategies",
+            "features",
+            "labels",
+            "regimes",
+            "searchers",
+            "learners",
+            "metrics",
+            "providers",
+        ),
         "settings",
     ]
 )

@@ -20,6 +20,7 @@ SOCKETS = {
     "features": ("ml.feature", "FEATURES"),
     "labels": ("ml.labels", "LABELS"),
     "regimes": ("ml.regime", "REGIMES"),
+    "searchers": ("ml.searcher", "SEARCHERS"),
     "learners": ("ml.learner", "LEARNERS"),
     "metrics": ("backtest.metric", "METRICS"),
     "providers": ("pipeline.provider", "PROVIDERS"),
@@ -134,7 +135,8 @@ def _facts(part: Any) -> dict[str, Any]:
         }
         facts["candidates"] = part.candidates().size
     kind = part if inspect.isclass(part) else type(part)
-    return {"about": (inspect.getmodule(kind).__doc__ or "").split("\n")[0], **facts}
+    file = (inspect.getmodule(kind).__doc__ or "").split("\n")[0]
+    return {"about": getattr(part, "about", file), **facts}
 
 
 def _columns(facts: dict[str, Any]) -> tuple[str, str]:
