@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +17,21 @@ import numpy.typing as npt
 
 from backtest.engine.books import sweep_book
 from backtest.engine.sweep import sweep_metrics
-from backtest.errors import DataError, UnknownNameError
+from backtest.errors import DataError, NotFittedError, ParameterError, UnknownNameError
 from backtest.market.panel import Panel
 from backtest.market.weeks import weekly
 from backtest.params import ParamGrid
 from backtest.portfolio.book import BookKind
 from backtest.registry import closest
 from backtest.strategy import Strategy
-from ml.objective import ACCOUNT_METRICS, BOOK_METRICS, Goal, account_metrics, book_metrics
+from ml.objective import (
+    ACCOUNT_METRICS,
+    BOOK_METRICS,
+    LEAST_SESSIONS,
+    Goal,
+    account_metrics,
+    book_metrics,
+)
 from ml.regime_track import RegimeTrack
 from ml.space import Row
 
@@ -100,9 +107,23 @@ class Evaluation:
     book: BookKind
     cost: float
     combine: Literal["mean", "worst"] = "mean"
-    reported: tuple[str, ...] = field(
-        default=("sharpe", "total_return", "max_drawdown", "volatility", "turnover")
-    )
+    reported: tuple[str, ...] = ("sharpe", "total_return", "max_drawdown", "volatility", "turnover")
+
+    def __post_init__(self) -> None:
+        """Refuse a goal that the markets cannot tell.
+
+        Raises
+        ------
+        ParameterError
+            ``E_OBJECTIVE``: trades of one regime's sessions.
+        """
+        counted = [name for name in self.goal.metrics if name in ACCOUNT_METRICS]
+        if counted and any(market.weights is not None for market in self.markets):
+            raise ParameterError(
+                f"{counted[0]} of one regime's sessions",
+                fix="a trade spans regimes: leave out --regime, or the metric",
+                code="E_OBJECTIVE",
+            )
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
         """Judge sets by one sweep on each timeframe."""
@@ -156,6 +177,8 @@ def markets_of(
     ------
     DataError
         ``E_TIMEFRAME``.
+    NotFittedError
+        ``E_TOO_SHORT``: the regime fills hardly a session.
     """
     out = []
     for name in dict.fromkeys(timeframes):
@@ -170,6 +193,12 @@ def markets_of(
         if probability is not None:
             told = probability[np.searchsorted(panel.dates, bars.dates)]
             weights = np.concatenate([[0.0], told[:-1]])
+            if weights.sum() < LEAST_SESSIONS:
+                raise NotFittedError(
+                    f"the regime fills {weights.sum():.1f} of {len(weights)} bars ({name})",
+                    fix=f"search where it fills at least {LEAST_SESSIONS:g}, or give more history",
+                    code="E_TOO_SHORT",
+                )
         out.append(Market(name, bars, weights))
     return tuple(out)
 

@@ -55,10 +55,11 @@ def plateau(space: Space, rows: Sequence[Row], scores: Floats) -> Floats:
     Where every feasible set of a lattice was scored, the mean of a set's own score and of its
     neighbours' mean (:func:`neighbour_average`). Else, for sets spread over the unit cube,
 
-        (sum_j K(i, j) score_j + mean) / (sum_j K(i, j) + 1),  K = exp(-|u_i - u_j|^2 / (2 h^2))
+        (score_i + around_i) / 2,  around_i = (sum_j K_ij score_j + mean) / (sum_j K_ij + 1)
 
-    over the sets of the same categories, with ``h = REACH sqrt(dims)`` and ``mean`` over all sets:
-    one pseudo-set of average merit, so that a lone peak is drawn halfway down and a plateau stays.
+    over the other sets ``j`` of the same categories, with ``K = exp(-|u_i - u_j|^2 / (2 h^2))``,
+    ``h = REACH sqrt(dims)`` and ``mean`` over all sets: one pseudo-set of average merit, so that a
+    lone peak is drawn halfway down and a plateau stays.
 
     Parameters
     ----------
@@ -87,6 +88,7 @@ def plateau(space: Space, rows: Sequence[Row], scores: Floats) -> Floats:
         distance = ((numbers - numbers[i]) ** 2).sum(axis=1)
         alike = (labels == labels[i]).all(axis=1)
         kernel = np.where(alike, np.exp(-distance / (2.0 * reach**2)), 0.0)
-        smooth[i] = (kernel @ own + own.mean()) / (kernel.sum() + 1.0)
+        kernel[i] = 0.0
+        smooth[i] = 0.5 * own[i] + 0.5 * (kernel @ own + own.mean()) / (kernel.sum() + 1.0)
     out[known] = smooth
     return out

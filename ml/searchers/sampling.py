@@ -17,7 +17,7 @@ from ml.searcher import SEARCHERS, Asked, Bools, Floats, asked_of
 from ml.space import Dimension, Row, Space
 
 GRID_LEVELS = 5
-"""Values of a number that a grid tries, both ends included, and most values of any parameter."""
+"""Values of a number that a grid tries, both ends included; of listed values it tries all."""
 
 
 class _Deaf:
@@ -95,7 +95,7 @@ class Sobol(_Deaf):
 
 def _thinned(one: Dimension) -> Dimension:
     """The values of a parameter that a grid tries."""
-    if one.values is not None and (not one.ordered or len(one.values) <= GRID_LEVELS):
+    if one.values is not None:
         return one
     unit = np.linspace(0.0, 1.0, GRID_LEVELS)
     values = tuple(dict.fromkeys(one.decode(unit).tolist()))

@@ -116,7 +116,7 @@ class Study:
         from ml.evaluation import panel_digest
 
         told = {**asdict(self.asked), "space": self.space.about()}
-        told |= {"market": panel_digest(self.panel), "synthetic": self.synthetic}
+        told |= {"panel_sha256": panel_digest(self.panel), "synthetic": self.synthetic}
         plain: dict[str, Any] = json.loads(json.dumps(told))
         return plain
 

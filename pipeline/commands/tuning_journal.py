@@ -63,7 +63,7 @@ def open_journal(folder: Path, terms: dict[str, Any]) -> TuneJournal:
     if before != terms:
         names = sorted(n for n in {*before, *terms} if before.get(n) != terms.get(n))
         raise StoreError(
-            f"the journal belongs to a search of another {', '.join(names)}",
+            f"the journal belongs to another search: {', '.join(names)} differ",
             where=str(path),
             fix="give what it was begun with, or search into another folder",
             code="E_JOURNAL",
