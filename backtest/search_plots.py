@@ -92,3 +92,25 @@ def surface_plot(
     if parameters:
         rows[0].legend(fontsize=8, frameon=False)
     return png_of(figure)
+
+
+def regime_bars(table: pl.DataFrame, *, synthetic: bool = False) -> bytes:
+    """Draw what each regime's plateau earns in its regime and on all sessions.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        ``strategy, regime, sharpe, overall``; one panel per strategy.
+    """
+    names = table["strategy"].unique(maintain_order=True).to_list()
+    figure, rows = figure_of(len(names), 2.6, synthetic=synthetic)
+    for axes, name in zip(rows, names, strict=False):
+        one = table.filter(pl.col("strategy") == name).sort("regime")
+        at = np.arange(one.height)
+        axes.barh(at + 0.2, one["sharpe"].to_numpy(), 0.38, color=FRONT, label="in the regime")
+        overall = one["overall"].cast(pl.Float64).to_numpy()
+        axes.barh(at - 0.2, overall, 0.38, color=ALL, label="on all sessions")
+        axes.set_yticks(at, one["regime"].to_list())
+        axes.set_title(f"{name}: Sharpe ratio of each regime's plateau", loc="left", fontsize=11)
+        axes.legend(fontsize=8, frameon=False)
+    return png_of(figure)

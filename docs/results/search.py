@@ -38,6 +38,7 @@ class Problem:
     lattice: dict[str, Any] | None
 
     def evaluation(self) -> Evaluation:
+        """Make the market of the problem."""
         config = WorldConfig(world=self.world, symbols=SYMBOLS, seed=11)
         panel = Panel.from_frame(generate(config, weekdays(SESSIONS)).bars)
         rule = STRATEGIES.get(self.strategy)
@@ -113,6 +114,7 @@ class Known:
             self._values[tuple(row.values())] = float(value)
 
     def __call__(self, rows: Any) -> Batch:
+        """Answer from what was swept, and sweep what was not."""
         missing = [row for row in rows if tuple(row.values()) not in self._values]
         if missing:
             self._learn(missing)
@@ -182,6 +184,7 @@ def overheads() -> list[str]:
 
 
 def main() -> None:
+    """Judge every searcher and write the page."""
     found = {problem.name: judged(problem) for problem in PROBLEMS}
     head = (Path(__file__).with_name("search_words.md")).read_text(encoding="utf-8")
     text = head

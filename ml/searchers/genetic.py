@@ -45,8 +45,8 @@ class Nsga2(StudySearcher):
 
         number = seeds.integer(seed, "search/nsga2/sampler") % 2**32
         # Small steps find one peak; a front is spread by mutations that go anywhere.
-        steps = PolynomialMutation() if objectives == 1 else None
         with quiet():
+            steps = PolynomialMutation() if objectives == 1 else None
             sampler = NSGAIISampler(
                 seed=number, population_size=GENERATION * objectives, mutation=steps
             )
