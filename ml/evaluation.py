@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from backtest.engine.books import sweep_book
 from backtest.engine.sweep import sweep_metrics
-from backtest.errors import DataError, NotFittedError, ParameterError, UnknownNameError
+from backtest.errors import DataError, NotFittedError, UnknownNameError
 from backtest.market.panel import Panel
 from backtest.market.weeks import weekly
 from backtest.params import ParamGrid
@@ -117,13 +117,8 @@ class Evaluation:
         ParameterError
             ``E_OBJECTIVE``: trades of one regime's sessions.
         """
-        counted = [name for name in self.goal.metrics if name in ACCOUNT_METRICS]
-        if counted and any(market.weights is not None for market in self.markets):
-            raise ParameterError(
-                f"{counted[0]} of one regime's sessions",
-                fix="a trade spans regimes: leave out --regime, or the metric",
-                code="E_OBJECTIVE",
-            )
+        if any(market.weights is not None for market in self.markets):
+            self.goal.refuse_trades()
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
         """Judge sets by one sweep on each timeframe."""

@@ -156,6 +156,22 @@ class Goal:
         sought = {name for one in self.objectives for _, name in one.terms}
         return tuple(sorted(sought | {one.metric for one in self.constraints}))
 
+    def refuse_trades(self) -> None:
+        """Refuse metrics of trades where one regime's sessions are judged.
+
+        Raises
+        ------
+        ParameterError
+            ``E_OBJECTIVE``.
+        """
+        for name in self.metrics:
+            if name in ACCOUNT_METRICS:
+                raise ParameterError(
+                    f"{name} of one regime's sessions",
+                    fix="a trade spans regimes: leave out --regime, or the metric",
+                    code="E_OBJECTIVE",
+                )
+
     @property
     def names(self) -> tuple[str, ...]:
         """Objectives as they were asked for."""

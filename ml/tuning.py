@@ -150,13 +150,7 @@ def search(
         if not rows:
             break
         if len(done) < len(before):
-            told = before[len(done)]
-            if list(told.rows) != rows:
-                raise StoreError(
-                    f"batch {len(done) + 1} asks for other sets than the journal holds",
-                    fix="another version of a library asks differently: search into a new folder",
-                    code="E_JOURNAL",
-                )
+            told = _same(before[len(done)], rows, len(done) + 1)
         else:
             told = evaluate(rows)
             if keep is not None:
@@ -172,6 +166,17 @@ def search(
             fix="give wider bounds; see `weathervane schema` for the rules",
         )
     return Search(space, names, tuple(done), exhausted=count < spec.trials)
+
+
+def _same(told: Batch, rows: list[Row], number: int) -> Batch:
+    """The batch of a journal, if it answers what is asked."""
+    if list(told.rows) != rows:
+        raise StoreError(
+            f"batch {number} asks for other sets than the journal holds",
+            fix="another version of a library asks differently: search into a new folder",
+            code="E_JOURNAL",
+        )
+    return told
 
 
 @dataclass(frozen=True)

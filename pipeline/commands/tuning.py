@@ -207,6 +207,8 @@ def study_of(asked: Asked, source: Path | None = None, **options: Unpack[PanelOp
     from ml.tuning import training_window
 
     rule, goal = STRATEGIES.get(asked.strategy), Goal.parse(asked.objectives, asked.constraints)
+    if asked.regime is not None:
+        goal.refuse_trades()
     if asked.lattice and asked.bounds:
         raise ParameterError(
             "bounds and the default grid's values at once", fix="give --bounds or --lattice"
