@@ -27,15 +27,16 @@ HEAD = """# What searchers miss, and what they cost
 
 Synthetic markets only. Made by `python benchmarks/search.py && python docs/results/search.py`.
 
-Six problems: a strategy, a space, a world of 30 symbols and 1,260 sessions; the objective is the Sharpe ratio of the dollar-neutral
-book after 5 basis points. Every searcher gets 48 sets, 8 at a time, from 10 seeds. Regret is what the best of its sets is below the best
-of all, in units of the way from a middling set to that best: 0 found the best, 1 is no better than a middling set. Mean over seeds and its
-standard error.
+Six problems: a strategy, a space, a world of 30 symbols and 1,260 sessions; the objective is the
+Sharpe ratio of the dollar-neutral book after 5 basis points. Every searcher gets 48 sets, 8 at a
+time, from 10 seeds. Regret is how far the best of its sets is below the best of all, in units of
+the way from a middling set to that best: 0 found the best, 1 is no better than a middling set. Mean
+over seeds and its standard error.
 """
 AGAINST = """What regret is held against; "fine" is a lattice finer than the strategy's own grid.
 """
-COSTS = """A searcher's own work beside the evaluation, per set: 128 sets, 16 at a time, overhead over the time of the book
-sweep. Below 1 the market is dearer than the search.
+COSTS = """A searcher's own work beside the evaluation, per set: 128 sets, 16 at a time, over the time
+of the book sweep. Below 1 the market is dearer than the search.
 """
 SEEDS, TRIALS, BATCH = range(10), 48, 8
 SYMBOLS, SESSIONS, REFERENCE = 30, 1260, 8192
