@@ -11,8 +11,8 @@ from pipeline.cli.frame import answer, home_option, json_option
 
 KINDS = click.Choice(
     [
-        *("strategies", "features", "states", "labels", "regimes", "learners", "metrics"),
-        *("providers", "settings"),
+        *("strategies", "features", "states", "labels", "regimes", "searchers", "learners"),
+        *("metrics", "providers", "settings"),
     ]
 )
 

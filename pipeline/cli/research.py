@@ -1,7 +1,7 @@
-"""Commands that answer a question from files, without any state.
+"""Commands that answer a question from files; state only where `tune` is given a home.
 
-For: backtest, sweep, walk-forward, regimes, metrics, quality. Not for: proofs (``proof``) or the
-daily chain.
+For: backtest, sweep, tune, walk-forward, regimes, metrics, quality. Not for: proofs (``proof``) or
+the daily chain.
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ from pipeline.cli.frame import (
     answer,
     bars_option,
     cost_option,
+    home_option,
     json_option,
     names_of,
     out_option,
@@ -230,6 +231,77 @@ def quality(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
     answer(told, quality_lines(told, out), as_json=as_json)
 
 
+@click.command()
+@click.option("--strategy", default="rsi_swing", show_default=True, help="What to tune.")
+@click.option(
+    "--searcher", default="tpe", show_default=True, help="See `weathervane list searchers`."
+)
+@click.option("--trials", type=int, default=128, show_default=True, help="Most sets to try.")
+@click.option("--batch", type=int, default=16, show_default=True, help="Sets of one sweep.")
+@click.option(
+    "--objective",
+    "objectives",
+    default="sharpe",
+    show_default=True,
+    callback=names_of,
+    help="A metric, a sum such as sharpe+2*max_drawdown, risk_adjusted; or several, by comma.",
+)
+@click.option(
+    "--constraint", "constraints", multiple=True, metavar="METRIC<=X", help="May be given again."
+)
+@click.option("--regime", help="Judge by the sessions of one regime: bull, volatile, ...")
+@click.option(
+    "--timeframes", default="1d", show_default=True, callback=names_of, help="1d, 1w, or both."
+)
+@click.option(
+    "--combine",
+    type=click.Choice(["mean", "worst"]),
+    default="mean",
+    show_default=True,
+    help="A set's value over several timeframes.",
+)
+@click.option("--bounds", help="Narrower bounds, as JSON or @FILE; equal ones hold a value fixed.")
+@click.option("--lattice", is_flag=True, help="Only the values of the strategy's default grid.")
+@click.option("--book", type=BOOKS, default="dollar-neutral", show_default=True)
+@click.option(
+    "--holdout", type=float, default=0.3, show_default=True, help="Share of sessions kept back."
+)
+@cost_option
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--data", "source", type=path, help="Bars; the embedded synthetic market if left out."
+)
+@symbols_option
+@calendar_option
+@members_option
+@base_option
+@rates_option
+@home_option
+@out_option
+@json_option
+def tune(
+    source: Path | None,
+    out: Path,
+    home: Path | None,
+    as_json: bool,
+    bounds: str | None,
+    **rest: Any,
+) -> None:
+    """Search parameters: plateaus, not peaks, and every trial counted.
+
+    The same command into the same folder goes on where it stopped. With --home, the trials count
+    in the ledger of that home.
+    """
+    from pipeline.commands.tuning import Asked, bounds_of, run_tune, tune_lines
+
+    panel = ("symbols", "calendar", "members", "base_currency", "rates")
+    options = {name: rest.pop(name) for name in panel}
+    plain = {name: tuple(v) if isinstance(v, list) else v for name, v in rest.items()}
+    asked = Asked(**plain, bounds=bounds_of(bounds))
+    done = run_tune(asked, source, out=out, home=home, progress=Stages(), **options)
+    answer(done.summary, tune_lines(done, out), as_json=as_json)
+
+
 def _number(name: str, value: float | None) -> str:
     if value is None:
         return "undefined"
@@ -244,4 +316,4 @@ def _values(row: dict[str, Any]) -> str:
     )
 
 
-COMMANDS = (backtest, sweep, walk_forward, regimes, metrics, quality)
+COMMANDS = (backtest, sweep, tune, walk_forward, regimes, metrics, quality)

@@ -21,6 +21,7 @@ SOCKETS = {
     "states": ("ml.state_feature", "STATE_FEATURES"),
     "labels": ("ml.labels", "LABELS"),
     "regimes": ("ml.regime", "REGIMES"),
+    "searchers": ("ml.searcher", "SEARCHERS"),
     "learners": ("ml.learner", "LEARNERS"),
     "metrics": ("backtest.metric", "METRICS"),
     "providers": ("pipeline.provider", "PROVIDERS"),
@@ -135,7 +136,8 @@ def _facts(part: Any) -> dict[str, Any]:
         }
         facts["candidates"] = part.candidates().size
     kind = part if inspect.isclass(part) else type(part)
-    return {"about": (inspect.getmodule(kind).__doc__ or "").split("\n")[0], **facts}
+    file = (inspect.getmodule(kind).__doc__ or "").split("\n")[0]
+    return {"about": getattr(part, "about", file), **facts}
 
 
 def _columns(facts: dict[str, Any]) -> tuple[str, str]:

@@ -59,7 +59,7 @@ def write_market(
         raise ConfigError(
             f"{first['loc'][0]} = {first['input']!r}: {first['msg']}", code="E_WORLD"
         ) from None
-    days = _days(sessions)
+    days = first_sessions(sessions)
     made = generate(config, days)
     folder = results_folder(out)
     write_world(made, folder)
@@ -73,7 +73,7 @@ def write_market(
     }
 
 
-def _days(count: int) -> list[date]:
+def first_sessions(count: int) -> list[date]:
     """First sessions of XNYS from the fixed first one on."""
     from backtest.market.calendar import sessions
     from backtest.market.synthetic import FIRST_SESSION

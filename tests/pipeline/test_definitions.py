@@ -18,6 +18,8 @@ GRAPH = {
     "regime_model": {"market_state"},
     "regime_labels": {"regime_model"},
     "backtest_corpus": {"bars"},
+    "pareto_front": {"backtest_corpus"},
+    "best_parameters_by_regime": {"backtest_corpus", "regime_model"},
     "walk_forward": {"backtest_corpus", "market_state", "regime_model"},
     "robustness": {"walk_forward", "backtest_corpus"},
     "evidence_report": {"walk_forward", "robustness", "regime_labels"},

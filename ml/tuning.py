@@ -1,0 +1,379 @@
+"""A parameter search: ask, one sweep for the batch, tell; then a plateau, not a peak.
+
+For: the loop that a search runs on a training window, the set it would take, and what says how much
+of that is luck: the raw winner beside it, warnings at edges, every trial counted, sessions kept
+back. Not for: files (``pipeline``), and not for the daily decision, which never reads a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.errors import ParameterError, StoreError
+from backtest.evidence.sensitivity import edge_warning
+from backtest.evidence.sharpe import sharpe_ratio
+from backtest.market.panel import Panel
+from backtest.params import Range
+from backtest.portfolio.book import BookKind
+from backtest.result import BookResult
+from ml.evaluation import Batch
+from ml.neighbourhood import plateau
+from ml.objective import book_metrics
+from ml.pareto import front_of, hypervolume, ranks
+from ml.searcher import SEARCHERS
+from ml.space import Row, Space
+from ml.trials import Trial, config_hash
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+NEAR_EDGE = 0.01
+"""Share of a range within which a number counts as lying at its bound."""
+PURGED = 10
+"""Sessions left out between the training window and those kept back: positions reach across."""
+
+
+@dataclass(frozen=True)
+class TuneSpec:
+    """How a search is run.
+
+    Parameters
+    ----------
+    searcher : str
+    trials : int
+        Most sets to evaluate.
+    batch : int
+        Most sets of one sweep.
+    seed : int
+    """
+
+    searcher: str = "tpe"
+    trials: int = 128
+    batch: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that ask for nothing."""
+        for name in ("trials", "batch"):
+            if getattr(self, name) < 1:
+                raise ParameterError(f"{name} = {getattr(self, name)}", fix="give at least 1")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Every set that was tried, in the order of asking.
+
+    Parameters
+    ----------
+    space : Space
+    names : tuple of str
+        Objectives.
+    batches : tuple of Batch
+    exhausted : bool
+        Whether the space held no further set.
+    """
+
+    space: Space
+    names: tuple[str, ...]
+    batches: tuple[Batch, ...]
+    exhausted: bool
+
+    @property
+    def rows(self) -> list[Row]:
+        """Plain sets ``[set]``."""
+        return [row for batch in self.batches for row in batch.rows]
+
+    @property
+    def values(self) -> Floats:
+        """Larger is better; ``[set, objective]``."""
+        return np.concatenate([batch.values for batch in self.batches])
+
+    @property
+    def feasible(self) -> Bools:
+        """Which sets keep the constraints; ``[set]``."""
+        return np.concatenate([batch.feasible for batch in self.batches])
+
+    @property
+    def metrics(self) -> dict[str, Floats]:
+        """Metrics by name, each ``[set]``."""
+        names = self.batches[0].metrics
+        return {n: np.concatenate([batch.metrics[n] for batch in self.batches]) for n in names}
+
+    @property
+    def batch_of(self) -> Ints:
+        """Number of the batch of each set; ``[set]``."""
+        return np.repeat(np.arange(len(self.batches)), [len(b.rows) for b in self.batches])
+
+
+def search(
+    space: Space,
+    spec: TuneSpec,
+    evaluate: Callable[[Sequence[Row]], Batch],
+    *,
+    names: tuple[str, ...],
+    before: Sequence[Batch] = (),
+    keep: Callable[[Batch], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Search:
+    """Search a space.
+
+    Parameters
+    ----------
+    space : Space
+    spec : TuneSpec
+    evaluate : callable
+        From sets to what they are worth.
+    names : tuple of str
+        Objectives.
+    before : sequence of Batch
+        What an earlier run of the same search was told: its sets are asked for again, and not
+        evaluated again, so that the search goes on as if it had never stopped.
+    keep : callable, optional
+        Given every batch that was evaluated, before the searcher is told.
+    progress : callable, optional
+
+    Raises
+    ------
+    StoreError
+        ``E_JOURNAL``: the searcher asks for other sets than the earlier run did.
+    """
+    searcher = SEARCHERS.get(spec.searcher)(space, objectives=len(names), seed=spec.seed)
+    done: list[Batch] = []
+    count = 0
+    while count < spec.trials:
+        rows = searcher.ask(min(spec.batch, spec.trials - count))
+        if not rows:
+            break
+        if len(done) < len(before):
+            told = _same(before[len(done)], rows, len(done) + 1)
+        else:
+            told = evaluate(rows)
+            if keep is not None:
+                keep(told)
+        searcher.tell(rows, told.values, told.feasible)
+        done.append(told)
+        count += len(rows)
+        if progress is not None:
+            progress(count, spec.trials)
+    if not done:
+        raise ParameterError(
+            "the space holds no set that keeps the rules between parameters",
+            fix="give wider bounds; see `weathervane schema` for the rules",
+        )
+    return Search(space, names, tuple(done), exhausted=count < spec.trials)
+
+
+def _same(told: Batch, rows: list[Row], number: int) -> Batch:
+    """The batch of a journal, if it answers what is asked."""
+    if list(told.rows) != rows:
+        raise StoreError(
+            f"batch {number} asks for other sets than the journal holds",
+            fix="another version of a library asks differently: search into a new folder",
+            code="E_JOURNAL",
+        )
+    return told
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a search would take, and what it saw on its way.
+
+    Parameters
+    ----------
+    chosen : int
+        The feasible set on the highest plateau.
+    highest : int
+        The feasible set with the highest merit itself.
+    merit, smoothed : float64, ``[set]``
+        The objective, or the mean of all objectives scaled to [0, 1] over the feasible sets; raw,
+        and over the surroundings of each set. NaN where undefined.
+    edges : tuple of str
+        Warnings: the chosen set lies where the search could not go on.
+    front : int64
+        Feasible sets that no other beats, ascending.
+    reference : float64, ``[objective]``
+        The worst feasible value of each objective: where hypervolume is measured from.
+    volume : float64, ``[batch]``
+        Hypervolume of all sets up to each batch.
+    best : float64, ``[set]``
+        Highest merit among the feasible sets up to each; -inf before the first.
+    notes : tuple of str
+    """
+
+    chosen: int
+    highest: int
+    merit: Floats
+    smoothed: Floats
+    edges: tuple[str, ...]
+    front: Ints
+    reference: Floats
+    volume: Floats
+    best: Floats
+    notes: tuple[str, ...]
+
+    @property
+    def regret(self) -> Floats:
+        """How far the best set so far is below the best of the search; ``[set]``."""
+        below: Floats = self.best[-1] - self.best
+        return below
+
+
+def conclude(found: Search) -> Verdict:
+    """Choose a plateau and tell the story of a search.
+
+    Raises
+    ------
+    ParameterError
+        ``E_OBJECTIVE``: no set keeps the constraints.
+    """
+    values, feasible, rows = found.values, found.feasible, found.rows
+    if not feasible.any():
+        raise ParameterError(
+            f"none of {len(rows)} sets keeps the constraints with every objective defined",
+            fix="ease the constraints, widen the space or give more --trials",
+            code="E_OBJECTIVE",
+        )
+    low, high = values[feasible].min(axis=0), values[feasible].max(axis=0)
+    scale = np.where(high > low, high - low, 1.0)
+    raw = values[:, 0] if values.shape[1] == 1 else ((values - low) / scale).mean(axis=1)
+    merit = np.where(np.isfinite(raw), raw, np.nan)
+    smoothed = plateau(found.space, rows, merit)
+    held = np.where(feasible, merit, -np.inf)
+    chosen = int(np.argmax(np.where(feasible, smoothed, -np.inf)))
+    front = front_of(values, feasible)
+    volume, batch_of = [], found.batch_of
+    best_front = values[:0]
+    for k in range(len(found.batches)):
+        both = np.vstack([best_front, values[(batch_of == k) & feasible]])
+        best_front = both[ranks(both) == 0] if len(both) else both
+        volume.append(hypervolume(best_front, low))
+    return Verdict(
+        chosen=chosen,
+        highest=int(np.argmax(held)),
+        merit=merit,
+        smoothed=smoothed,
+        edges=edges_of(found.space, rows[chosen]),
+        front=front,
+        reference=low,
+        volume=np.array(volume),
+        best=np.maximum.accumulate(held),
+        notes=_notes(found, low, high),
+    )
+
+
+def _notes(found: Search, low: Floats, high: Floats) -> tuple[str, ...]:
+    """What a reader of the result should know."""
+    notes = []
+    if found.exhausted:
+        notes.append(f"the space holds {len(found.rows)} feasible sets: all of them were tried")
+    if np.array_equal(low, high):
+        notes.append("every feasible set is worth the same: there was nothing to choose")
+    broken = int((~found.feasible).sum())
+    if broken:
+        notes.append(f"{broken} of {len(found.rows)} sets break a constraint or have no value")
+    return tuple(notes)
+
+
+def edges_of(space: Space, row: Row) -> tuple[str, ...]:
+    """Warnings about numbers of a set that lie at a bound of the space."""
+    bounds, out = space.params.ranges(), []
+    for one in space.searched:
+        if one.name not in bounds:
+            continue
+        low, high = (one.values[0], one.values[-1]) if one.values else (one.low, one.high)
+        between, value = (low + high) / 2.0, row[one.name]
+        at = {low: 0, high: 2}.get(value, 1)
+        allowed: Range = bounds[one.name]
+        if (one.levels or 3) < 3:
+            continue
+        said = edge_warning(one.name, [low, between, high], at, allowed)
+        share = (value - low) / (high - low)
+        if said is None and one.values is None and min(share, 1.0 - share) < NEAR_EDGE:
+            end = f"smallest tried, {low:g}" if share < 0.5 else f"largest tried, {high:g}"
+            said = f"the best {one.name} is {value:g}, next to the {end}"
+        if said is not None:
+            out.append(said)
+    return tuple(out)
+
+
+def training_window(panel: Panel, holdout: float) -> tuple[int, int]:
+    """Sessions of the training window, and the first session that is kept back.
+
+    Parameters
+    ----------
+    panel : Panel
+    holdout : float
+        Share of sessions kept back, in [0, 1); 0 keeps none.
+
+    Raises
+    ------
+    ParameterError
+        Not a share, or ``E_TOO_SHORT``: too few sessions on either side.
+    """
+    sessions = panel.shape[1]
+    if not 0.0 <= holdout < 1.0:
+        raise ParameterError(f"holdout = {holdout:g}", fix="give a share from 0 up to 0.9")
+    start = sessions - round(sessions * holdout)
+    stop = start - PURGED if start < sessions else sessions
+    if stop < LEAST_TRAINING or 0 < sessions - start < LEAST_HELD:
+        raise ParameterError(
+            f"{sessions} sessions, of them {max(stop, 0)} to train on and {sessions - start} kept"
+            " back",
+            fix=f"give at least {LEAST_TRAINING} and {LEAST_HELD}; --holdout 0 keeps none back",
+            code="E_TOO_SHORT",
+        )
+    return stop, start
+
+
+LEAST_TRAINING, LEAST_HELD = 126, 20
+"""Sessions without which a search says nothing, and those kept back neither."""
+
+
+def held_out(book: BookResult, start: int, *, periods_per_year: int) -> dict[str, Floats]:
+    """What sets earned on the sessions from ``start`` on; each ``[set]``, NaN where undefined.
+
+    Parameters
+    ----------
+    book : BookResult
+        Streams ``[set, time]`` of the whole panel.
+    """
+    late = BookResult(book.net_return[:, start:], book.turnover[:, start:])
+    names = ("sharpe", "total_return", "max_drawdown")
+    return book_metrics(late, names, periods_per_year=periods_per_year)
+
+
+def ledger_trials(
+    found: Search, returns: Floats, *, strategy: str, book: BookKind, cost: float, panel: Panel
+) -> list[Trial]:
+    """Rows of the ledger: every set that was tried, as a candidate that a walk would also name.
+
+    Parameters
+    ----------
+    found : Search
+    returns : float64, ``[set, time]``
+        Net book returns on the training window.
+    strategy : str
+    book : BookKind
+    cost : float
+        Decimal of traded notional, per side.
+    panel : Panel
+        The training window.
+    """
+    first, last = panel.dates[0].item(), panel.dates[-1].item()
+    return [
+        Trial(
+            kind="candidate",
+            strategy=strategy,
+            config_hash=config_hash({"parameters": row, "book": book, "cost": cost}),
+            span_start=first,
+            span_end=last,
+            sharpe=sharpe_ratio(stream),
+            observations=len(panel.dates),
+        )
+        for row, stream in zip(found.rows, returns, strict=True)
+    ]
