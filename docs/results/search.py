@@ -35,8 +35,8 @@ over seeds and its standard error.
 """
 AGAINST = """What regret is held against; "fine" is a lattice finer than the strategy's own grid.
 """
-COSTS = """A searcher's own work beside the evaluation, per set: 128 sets, 16 at a time, over the time
-of the book sweep. Below 1 the market is dearer than the search.
+COSTS = """A searcher's own work beside the evaluation, per set: 128 sets, 16 at a time, over the
+time of the book sweep. Below 1 the market is dearer than the search.
 """
 SEEDS, TRIALS, BATCH = range(10), 48, 8
 SYMBOLS, SESSIONS, REFERENCE = 30, 1260, 8192
