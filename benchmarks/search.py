@@ -30,11 +30,11 @@ def evaluation_of(strategy: str, symbols: int, sessions: int) -> Evaluation:
     return Evaluation(markets, rule, goal, "dollar-neutral", 0.0005, reported=())
 
 
-def own_seconds(name: str, space: Space) -> float:
+def own_seconds(name: str, space: Space, trials: int) -> float:
     """Seconds a set that a searcher spends on asking and telling, over a smooth surface."""
     searcher = SEARCHERS.get(name)(space, objectives=1, seed=0)
     spent, count = 0.0, 0
-    while count < TRIALS:
+    while count < trials:
         started = time.perf_counter()
         rows = searcher.ask(BATCH)
         spent += time.perf_counter() - started
@@ -59,8 +59,8 @@ def main() -> None:
         seconds[size] = best_seconds(lambda run=evaluate, sets=rows: run(sets), 3) / BATCH
         for name in SEARCHERS.names():
             if (name, strategy) not in own:
-                own_seconds(name, space)  # what is imported or compiled once does not count
-                own[name, strategy] = own_seconds(name, space)
+                own_seconds(name, space, BATCH)  # what is imported once does not count
+                own[name, strategy] = own_seconds(name, space, TRIALS)
                 seconds[f"{name} on {strategy}"] = own[name, strategy]
         overhead[size] = {n: own[n, strategy] / seconds[size] for n in SEARCHERS.names()}
     keep("search", {"overhead": overhead, "trials": TRIALS, "batch": BATCH}, seconds=seconds)
