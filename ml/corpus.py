@@ -25,6 +25,7 @@ from ml.export.gate import GateConfig
 from ml.history import History, StrategyHistory
 from ml.market_state import market_state, state_matrix
 from ml.policy import PolicyConfig
+from ml.trials import config_hash
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,6 +103,37 @@ def corpus(
     full = ParamGrid.of(part.params, rows)
     book = sweep_book(panel, part, full, kind=spec.book, cost=spec.cost, progress=progress)
     return Corpus(full, candidates, default, incumbent, book)
+
+
+def policy_hash(swept: Corpus, spec: WalkSpec, strategy: str, variant: str) -> str:
+    """SHA-256 of a stream of decisions on one strategy: what it is, and what it is judged in.
+
+    Parameters
+    ----------
+    swept : Corpus
+    spec : WalkSpec
+    strategy : str
+    variant : str
+        ``buy_and_hold``, ``default``, ``incumbent``, ``oracle``, ``regime_aware_single``, or the
+        name of a learner; ``regime_aware`` is the policy's own.
+    """
+    if variant == "buy_and_hold":  # one policy, whichever strategy it stands beside
+        return config_hash({"fixed": variant, "cost": spec.cost})
+    context = {
+        "strategy": strategy,
+        "book": spec.book,
+        "cost": spec.cost,
+        "seed": spec.seed,
+        "single": variant == "regime_aware_single",
+        "candidates": config_hash({"rows": swept.grid.rows()[: swept.candidates]}),
+    }
+    if variant in ("default", "incumbent"):
+        row = swept.default if variant == "default" else swept.incumbent
+        parameters = {} if row is None else swept.grid.row(row)
+        return config_hash({"fixed": variant, "parameters": parameters, **context})
+    own = ("regime_aware", "regime_aware_single", "oracle")
+    policy = spec.policy if variant in own else spec.policy.with_learner(variant)
+    return policy.hash(oracle=variant == "oracle", **context)
 
 
 def incumbents_of(given: Any, strategies: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -19,14 +19,13 @@ from backtest.engine.books import mix_book
 from backtest.market.panel import Panel
 from backtest.result import BookResult
 from backtest.strategy import STRATEGIES
-from ml.corpus import Corpus, WalkSpec
+from ml.corpus import Corpus, WalkSpec, policy_hash
 from ml.decision import gate, transition
 from ml.evidence import rival_sharpes
 from ml.export.gate import Record
 from ml.export.records import Decision, ParameterSet, Verdict
 from ml.trials import (
     Registration,
-    config_hash,
     policies_known,
     policies_looked_at,
     registrations,
@@ -124,7 +123,10 @@ class Fold:
     def hashes(self) -> dict[str, str]:
         """Policy hash by variant."""
         names = (*self.proposals, "regime_aware_single", *self._fixed, "buy_and_hold")
-        return {name: self._hash(name) for name in names}
+        return {
+            name: policy_hash(self.corpus, self.spec, self.strategy, LEARNED.get(name) or name)
+            for name in names
+        }
 
     def run(self, standing: Standing, progress: Callable[[int, int], None]) -> StrategyWalk:
         """Trade, judge, step and trade what was exported."""
@@ -185,24 +187,6 @@ class Fold:
             dict(zip(weights, done.net_return, strict=True)),
             dict(zip(weights, done.turnover, strict=True)),
         )
-
-    def _hash(self, variant: str) -> str:
-        spec, grid = self.spec, self.corpus.grid
-        if variant == "buy_and_hold":  # one policy, whichever strategy it stands beside
-            return config_hash({"fixed": variant, "cost": spec.cost})
-        context = {
-            "strategy": self.strategy,
-            "book": spec.book,
-            "cost": spec.cost,
-            "seed": spec.seed,
-            "single": variant == "regime_aware_single",
-            "candidates": config_hash({"rows": grid.rows()[: self.corpus.candidates]}),
-        }
-        if variant in self._fixed:
-            row = grid.row(self._fixed[variant])
-            return config_hash({"fixed": variant, "parameters": row, **context})
-        learner = LEARNED.get(variant) or spec.policy.learner
-        return spec.policy.with_learner(learner).hash(oracle=variant == "oracle", **context)
 
     def _export(
         self, net: dict[str, Floats], turnover: dict[str, Floats], standing: Standing

@@ -127,7 +127,7 @@ def walk_forward(
         }
     history = history_of(panel, {name: corpora[name] for name in strategies}, state=state)
     proposals, regimes = _proposals(history, spec, Memo(dict(fits or {})), truth, report)
-    held = _buy_and_hold(panel, spec)
+    held = buy_and_hold(panel, spec)
     folds = {}
     for name in strategies:
         given = {variant: [d[name] for d in fold] for variant, fold in proposals.items()}
@@ -190,7 +190,7 @@ def _proposals(
     return folds, regimes
 
 
-def _buy_and_hold(panel: Panel, spec: WalkSpec) -> BookResult:
+def buy_and_hold(panel: Panel, spec: WalkSpec) -> BookResult:
     """Long-only, equal weight, from the first decision on."""
     part = STRATEGIES.get("buy_and_hold")
     weights = np.zeros((1, len(panel.dates), 1))

@@ -3,24 +3,17 @@
 For: making it in a folder, for the command ``prove`` and the asset ``scorecard``. Not for: what a
 card or the page holds (``ml.proof``).
 
-A card is a file of its own, named by what it was made with, so that a run that was cut short goes
-on where it stopped, and changed code or terms make new cards.
+A card is a file of its own (``pipeline.cells``), so that a run that was cut short goes on where it
+stopped, and changed code or terms make new cards.
 """
 
-import hashlib
-import json
-import os
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import DataError
-from pipeline.exports import code_facts, source_sha256
+from pipeline.cells import Progress, cell_key, make_cells, plain_json
 from pipeline.publish import replace_file
 
 if TYPE_CHECKING:
@@ -29,11 +22,8 @@ if TYPE_CHECKING:
     from ml.proof.card import Card, Terms
     from ml.proof.scorecard_page import Leaks
 
-Progress = Callable[[int, int], None]
-
 FIRST_SEED = 1001
 SHORT_SEEDS = 2
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
 @dataclass(frozen=True)
@@ -48,9 +38,7 @@ class Task:
     @property
     def name(self) -> str:
         """File name of the card, without its ending."""
-        told = {"terms": repr(self.terms), "code": _code(), "source": _content(self.source)}
-        key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        return f"{self.world}-{self.seed}-{key[:12]}"
+        return f"{self.world}-{self.seed}-{cell_key(self.terms, source=self.source)}"
 
     def walk(self) -> "Card":
         """Make the card."""
@@ -116,14 +104,12 @@ def run_proof(
         require_history(len(load_truth(one)[0].dates), terms.policy)
     tasks += [Task(f"files {one.resolve().name}", 0, terms, one) for one in data]
     kept = out / "cards"
-    kept.mkdir(parents=True, exist_ok=True)
-    _walk_all(tasks, kept, workers or os.cpu_count() or 1, progress)
-    cards = [Card.of(json.loads((kept / f"{task.name}.json").read_text())) for task in tasks]
+    cards = [Card.of(one) for one in make_cells(tasks, kept, workers=workers, progress=progress)]
     leaks = None if short else _leaks(out)
     for name, content in scorecard_files(cards, terms, leaks=leaks).items():
         replace_file(out / name, content)
     values = scorecard_values(cards, leaks=leaks)
-    replace_file(out / "scorecard.json", _json(values))
+    replace_file(out / "scorecard.json", plain_json(values))
     missed = [f"{g['world']}: {g['name']}" for g in values["goals"] if g["status"] == "missed"]
     return Proof(values, tuple(missed))
 
@@ -178,42 +164,6 @@ def load_truth(folder: Path) -> "tuple[Panel, TruthTrack]":
     return panel, TruthTrack(np.searchsorted(np.array(names), states), tuple(names))
 
 
-def _walk_all(tasks: Sequence[Task], kept: Path, workers: int, progress: Progress | None) -> None:
-    """Make the cards that are not there yet, side by side."""
-    left = [task for task in tasks if not (kept / f"{task.name}.json").is_file()]
-    done = len(tasks) - len(left)
-    report = progress or (lambda _done, _total: None)
-    report(done, len(tasks))
-    for name in THREADS:  # read by each worker when it starts: processes are the threads here
-        os.environ.setdefault(name, "1")
-    if not left:
-        return
-    pool = ProcessPoolExecutor(
-        min(workers, len(left)), mp_context=get_context("spawn"), initializer=_end_with_parent
-    )
-    try:
-        running = {pool.submit(task.walk): task for task in left}
-        for future in as_completed(running):
-            replace_file(kept / f"{running[future].name}.json", _json(future.result().plain()))
-            done += 1
-            report(done, len(tasks))
-    finally:  # a failure or Ctrl-C does not wait for markets that nobody asks for any more
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """End this worker when the process that started it is gone, however it went."""
-    parent = parent_process()
-    if parent is not None:
-        sentinel = parent.sentinel
-
-        def watch() -> None:
-            wait([sentinel])
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()
-
-
 def _leaks(out: Path) -> "Leaks":
     """Prove the code's parts causal and the detectors awake, once for each version of the code."""
     from ml.proof.leaks import Finding
@@ -225,22 +175,3 @@ def _leaks(out: Path) -> "Leaks":
         tuple(Finding(**{**one, "guilty": tuple(one["guilty"])}) for one in leak_findings(out)),
         tuple(Caught(**one) for one in trap_findings(out)),
     )
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
-
-
-def _code() -> str:
-    """Digest of what makes a card: source and locked libraries."""
-    return f"{source_sha256(('backtest', 'ml'))} {code_facts().lock}"
-
-
-def _content(source: Path | None) -> str:
-    """Digest of a folder's files; empty without a folder."""
-    if source is None:
-        return ""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in source.iterdir() if p.is_file()):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()

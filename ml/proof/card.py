@@ -16,20 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtest.engine.books import mix_book
 from backtest.evidence.sharpe import sharpe_ratio
 from backtest.market.panel import Panel
 from backtest.market.synthetic import STATES, WorldConfig, WorldName, generate, weekdays
-from backtest.strategy import STRATEGIES
 from ml.corpus import Corpus, WalkSpec, corpus, history_of
-from ml.decision import Memo, TruthTrack, decide, gate
-from ml.evidence import rival_sharpes
-from ml.export.gate import Record, boundary, paired_difference
+from ml.decision import Memo, TruthTrack
 from ml.history import History
 from ml.policy import PolicyConfig
-from ml.proof.measures import detection, ranking_accuracy, supervised_accuracy
+from ml.proof.contest import contest, promoted_after
+from ml.proof.measures import detection, supervised_accuracy
 from ml.regime_track import state_accuracy
-from ml.trials import Registration
 from ml.walkforward import WalkForward, walk_forward
 
 Floats = npt.NDArray[np.float64]
@@ -39,8 +35,6 @@ BASELINES = ("argmax_static", "recent", "weighted", "volatility_targeted", "dire
 """Learners walked beside those that every walk-forward has."""
 BOARD = ("regime_aware", "experts", *BASELINES)
 """Learners that could ask to be promoted over ``static`` and the champion."""
-HORIZON = 30
-"""Sessions over which scores are compared with what the sets then earned."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +173,7 @@ def market_card(panel: Panel, truth: TruthTrack, terms: Terms, *, world: str, se
     planted = truth.states[counted]
     found = walk.regimes.published()["state"].to_numpy()[counted].astype(np.int64)
     seen = detection(found, planted)
-    net, turnover = _streams(panel, swept, history, walk)
+    net, turnover, ranking = _streams(panel, swept, history, walk)
     years = (len(panel.dates) - walk.start - 1) / walk.periods_per_year
     return Card(
         world=world,
@@ -195,7 +189,7 @@ def market_card(panel: Panel, truth: TruthTrack, terms: Terms, *, world: str, se
         delays=seen.delays,
         missed=seen.missed,
         named=seen.named,
-        ranking=_ranking(history, walk),
+        ranking=ranking,
         sharpe=_sharpes(net, swept, walk),
         turnover={name: float(one.sum()) / years for name, one in sorted(turnover.items())},
         promoted_after=None if one.promoted_at is None else one.promoted_at - walk.start,
@@ -208,22 +202,21 @@ def market_card(panel: Panel, truth: TruthTrack, terms: Terms, *, world: str, se
 
 def _streams(
     panel: Panel, swept: Corpus, history: History, walk: WalkForward
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Out-of-sample net returns and turnover of every policy, baselines included."""
-    spec, start = walk.spec, walk.start
-    memo = Memo(dict(walk.regimes.fits))
-    policies = [spec.policy.with_learner(name) for name in BASELINES]
-    weights = np.zeros((len(policies), len(panel.dates), swept.grid.size))
-    for t in range(start, len(panel.dates)):
-        for k, policy in enumerate(policies):
-            mix = decide(t, history, policy, seed=spec.seed, memo=memo)[STRATEGY].weights
-            weights[k, t, : swept.candidates] = mix
-    part = STRATEGIES.get(STRATEGY)
-    book = mix_book(panel, part, swept.grid, weights, kind=spec.book, cost=spec.cost)
-    given, rows = walk.streams(STRATEGY), slice(start + 1, None)
-    net = given.net | dict(zip(BASELINES, book.net_return[:, rows], strict=True))
-    traded = given.turnover | dict(zip(BASELINES, book.turnover[:, rows], strict=True))
-    return net, traded
+) -> tuple[dict[str, Floats], dict[str, Floats], float | None]:
+    """Net returns and turnover of every policy, baselines included, and the proposal's ranking."""
+    learner, memo = walk.spec.policy.learner, Memo(dict(walk.regimes.fits))
+    entries = contest(
+        panel,
+        history,
+        {STRATEGY: swept},
+        walk.spec,
+        learners=(learner, *BASELINES),
+        memo=memo,
+    ).entries[STRATEGY]
+    ranking, given = entries.pop(learner).ranking, walk.streams(STRATEGY)
+    net = given.net | {name: one.net for name, one in entries.items()}
+    turnover = given.turnover | {name: one.turnover for name, one in entries.items()}
+    return net, turnover, ranking
 
 
 def _sharpes(net: dict[str, Floats], swept: Corpus, walk: WalkForward) -> dict[str, float | None]:
@@ -238,41 +231,16 @@ def _sharpes(net: dict[str, Floats], swept: Corpus, walk: WalkForward) -> dict[s
 def _promoted(
     name: str, net: dict[str, Floats], turnover: dict[str, Floats], walk: WalkForward
 ) -> int | None:
-    """Sessions until the gate would have promoted one learner of the whole board.
-
-    The gate is asked after every session on which the plain t statistics, which cost nothing,
-    leave it a chance.
-    """
-    one, spec = walk.strategies[STRATEGY], walk.spec
-    config, champion = spec.gate, "default"  # no incumbent is handed in here
-    alpha = Registration(batch=1, together=len(BOARD)).alpha(config.alpha)
-    difference = paired_difference(net[name], net["static"], config.half_life)
-    limit = boundary(len(net[name]), alpha=alpha, mixture=config.mixture)
-    chance = np.minimum(_plain_t(net[name]), _plain_t(difference) / limit * 2.0) >= 1.0
-    for n in np.flatnonzero(chance[config.first_look - 1 :]) + config.first_look:
-        seen = {other: series[:n] for other, series in net.items() if other != "oracle"}
-        record = Record(
-            challenger=seen[name],
-            turnover=turnover[name][:n],
-            rivals={"static": seen["static"], champion: seen[champion]},
-            champion=champion,
-            rival_sharpes=rival_sharpes(seen, name),
-            policies=one.policies + len(BASELINES),
-            alpha=alpha,
-            cost=spec.cost,
-            periods_per_year=walk.periods_per_year,
-        )
-        if gate(record, config).promote:
-            return int(n)
-    return None
-
-
-def _plain_t(series: Floats) -> Floats:
-    """Mean over its standard error without lags, for every first part of a series; ``[time]``."""
-    n = np.arange(1.0, len(series) + 1.0)
-    mean = np.cumsum(series) / n
-    variance = np.maximum(np.cumsum(series**2) / n - mean**2, 1e-300)
-    return np.asarray(mean / np.sqrt(variance / n))
+    """Sessions until the gate would have promoted one learner of the whole board."""
+    return promoted_after(
+        name,
+        net,
+        turnover,
+        walk.spec,
+        together=len(BOARD),
+        policies=walk.strategies[STRATEGY].policies + len(BASELINES),
+        periods_per_year=walk.periods_per_year,
+    )[0]
 
 
 def _ideal(close: Floats, means: Floats) -> Floats:
@@ -293,27 +261,6 @@ def _ideal(close: Floats, means: Floats) -> Floats:
 def _annual(returns: Floats, periods: int) -> float | None:
     ratio = sharpe_ratio(returns)
     return None if ratio is None else ratio * math.sqrt(periods)
-
-
-def _ranking(history: History, walk: WalkForward) -> float | None:
-    """Mean ranking accuracy of the policy's scores, every ``HORIZON`` sessions."""
-    spec, memo = walk.spec, Memo(dict(walk.regimes.fits))
-    returns, shares = history.strategies[STRATEGY].returns, []
-    for t in range(walk.start, history.sessions - HORIZON, HORIZON):
-        decide(t, history, spec.policy, seed=spec.seed, memo=memo)
-        scores = memo.selections[(spec.policy, STRATEGY)][1].scores
-        able = np.isfinite(scores).all(axis=0)
-        if memo.probabilities is None or able.sum() < 2:
-            continue
-        today = memo.probabilities[1][-1] if len(scores) > 1 else np.ones(1)
-        now = today @ scores[:, able]
-        ahead = returns[able, t + 1 : t + 1 + HORIZON]
-        spread = ahead.std(axis=1, ddof=1)
-        earned = np.divide(ahead.mean(axis=1), spread, out=np.zeros_like(spread), where=spread > 0)
-        share = ranking_accuracy(now, earned)
-        if share is not None:
-            shares.append(share)
-    return float(np.mean(shares)) if shares else None
 
 
 def _crossed(walk: WalkForward) -> int | None:

@@ -1,6 +1,6 @@
 """Commands that prove: markets with a known truth, and parts that cannot see the future.
 
-For: market, leaks, prove. Not for: research on a user's own bars.
+For: market, leaks, prove, board. Not for: research on a user's own bars.
 """
 
 from pathlib import Path
@@ -127,12 +127,58 @@ def prove(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> No
     """
     from pipeline.commands.proofs import proof_lines, prove_worlds, refuse_missed
 
-    for name in worlds or ():
-        if name not in WORLDS.choices:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(WORLDS.choices)}")
+    _refuse_worlds(worlds)
     proof = prove_worlds(out, worlds=worlds, progress=Progress("prove"), **rest)
     answer(proof.values, proof_lines(proof, out), as_json=as_json)
     refuse_missed(proof)
+
+
+@click.command()
+@click.option("--seeds", type=click.IntRange(min=1), help="Of every world; 10, and 20 of null.")
+@click.option(
+    "--worlds",
+    callback=names_of,
+    help="Names, by comma; clear,murky,null,constant by default, none beside --data.",
+)
+@click.option(
+    "--data",
+    "data",
+    type=path,
+    multiple=True,
+    help="Bars, file or folder, a market of its own; may be given again.",
+)
+@click.option("--strategies", callback=names_of, help="Names, by comma, walked on --data.")
+@click.option("--learners", callback=names_of, help="Names, by comma; all by default.")
+@click.option("--short", is_flag=True, help="Small markets, two seeds: judges nothing.")
+@click.option(
+    "--first-seed",
+    type=click.IntRange(min=0),
+    default=2001,
+    show_default=True,
+    help="Of the first market of each world; the next ones follow.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; one per core by default.")
+@click.option(
+    "--out", type=path, default=Path("out/board"), show_default=True, help="Folder of the page."
+)
+@json_option
+def board(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> None:
+    """Put every learner on every market: who wins, where, and by how much.
+
+    One that was cut short goes on where it stopped.
+    """
+    from pipeline.commands.proofs import board_lines, make_board
+
+    _refuse_worlds(worlds)
+    values = make_board(out, worlds=worlds, progress=Progress("board"), **rest)
+    answer(values, board_lines(values, out), as_json=as_json)
+
+
+def _refuse_worlds(worlds: list[str] | None) -> None:
+    """Wrong usage where a name is no world."""
+    for name in worlds or ():
+        if name not in WORLDS.choices:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(WORLDS.choices)}")
 
 
 def _traps(*, as_json: bool) -> None:
@@ -143,4 +189,4 @@ def _traps(*, as_json: bool) -> None:
     refuse_faults(found)
 
 
-COMMANDS = (market, leaks, prove)
+COMMANDS = (market, leaks, prove, board)

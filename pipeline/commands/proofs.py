@@ -1,12 +1,14 @@
-"""The scorecard from the command line.
+"""The scorecard and the board from the command line.
 
-For: ``weathervane prove``. Not for: making it (``pipeline.scorecards``).
+For: ``weathervane prove`` and ``weathervane board``. Not for: making them
+(``pipeline.scorecards``, ``pipeline.boards``).
 """
 
 from pathlib import Path
 from typing import Any
 
 from backtest.errors import WeathervaneError
+from pipeline.boards import run_board
 from pipeline.commands.files import results_folder
 from pipeline.scorecards import Proof, run_proof
 
@@ -45,3 +47,22 @@ def refuse_missed(proof: Proof) -> None:
             fix="read the page; the promise is not kept on these markets",
             code="E_PROOF",
         )
+
+
+def make_board(out: Path, **asked: Any) -> dict[str, Any]:
+    """Make the board in a folder; arguments as :func:`pipeline.boards.run_board`."""
+    return run_board(results_folder(out), **asked)
+
+
+def board_lines(values: dict[str, Any], out: Path) -> list[str]:
+    """Say of every learner on every market whether it beats the best simple one."""
+    lines = []
+    for market, found in values.items():
+        made_up = ", SYNTHETIC" if found["synthetic"] else ""
+        lines.append(f"{market}: {found['markets']} walked{made_up}")
+        standing = next(iter(found["strategies"].values()))
+        lines += [
+            f"  {name:<20} Sharpe {one['sharpe']:+.2f}  {one['verdict']}"
+            for name, one in standing.items()
+        ]
+    return [*lines, f"page: {out / 'board.html'}"]

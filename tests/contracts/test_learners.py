@@ -137,3 +137,74 @@ def test_the_configuration_is_plain_and_names_the_learner(name: str):
     config = learner_of(name).config()
     assert config["learner"] == name
     assert json.loads(json.dumps(config)) == config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sets_that_are_all_equal_are_treated_alike(name: str):
+    view = a_view(6)
+    returns = np.tile(view.returns[view.returns.any(axis=1)][0], (GRID.size, 1))
+    proposals = {n: np.full_like(one, 1.0 / GRID.size) for n, one in view.proposals.items()}
+    same = dataclasses.replace(view, returns=returns, proposals=proposals)
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(same), same)
+    assert weights.sum() <= 1.0 + 1e-12
+    if name not in ("argmax_static", "bandit"):  # one that picks, one whose draws differ
+        held = weights[weights > 0.0]
+        assert held == pytest.approx(np.full(len(held), held.mean() if len(held) else 0.0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_set_that_never_trades_is_not_held(name: str):
+    view = a_view(7)
+    still = ~view.returns.any(axis=1)
+    assert still.any()
+    proposals = {n: np.where(still, 0.0, one) for n, one in view.proposals.items()}
+    known = dataclasses.replace(view, proposals=proposals)
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(known), known)
+    if name not in ("directions", "experts"):  # to these it is cash by another name
+        assert not weights[still].any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_market_state_is_no_obstacle(name: str):
+    view = a_view(8)
+    unknown = dataclasses.replace(
+        view, market=dataclasses.replace(view.market, state=np.full_like(view.market.state, np.nan))
+    )
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(unknown), unknown)
+    assert np.isfinite(weights).all()
+    assert weights.sum() <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_set_only(name: str):
+    view = a_view(9)
+    row = int(np.flatnonzero(view.returns.any(axis=1))[0])
+    alone = dataclasses.replace(
+        view,
+        grid=GRID.take(np.array([row])),
+        returns=view.returns[[row]],
+        market=dataclasses.replace(view.market, turnover=view.market.turnover[[row]]),
+        proposals={n: one[:, [row]] for n, one in view.proposals.items()},
+    )
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(alone), alone)
+    assert weights.shape == (1,)
+    assert 0.0 <= weights[0] <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_regime_never_seen_leans_on_all_sessions(name: str):
+    """A state of probability 0 until today: scores exist, weights are a mix."""
+    view = a_view(10)
+    probabilities = np.column_stack([view.probabilities, np.zeros(view.sessions)])
+    probabilities[-1] = [0.0, 0.0, 0.0, 1.0]
+    fresh = dataclasses.replace(
+        view, probabilities=probabilities, regimes=(*view.regimes, "regime 3")
+    )
+    learner = learner_of(name)
+    weights = learner.weigh(learner.select(fresh), fresh)
+    assert np.isfinite(weights).all()
+    assert weights.sum() <= 1.0 + 1e-12

@@ -13,10 +13,11 @@ import pytest
 from assets.proof import scorecard
 from ml.policy import PolicyConfig
 from ml.proof import card, traps
-from pipeline import proven, scorecards
+from pipeline import cells, proven
 from pipeline.resources import SettingsResource
 from tests.architecture.source_tree import ROOT
 from tests.pipeline.cli_runner import weathervane
+from tests.pipeline.in_process import Pool
 
 TINY = card.Terms(symbols=12, sessions=420, policy=PolicyConfig(train=250, step=10, refit=100))
 
@@ -25,25 +26,7 @@ TINY = card.Terms(symbols=12, sessions=420, policy=PolicyConfig(train=250, step=
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small markets, walked in this process: the arithmetic is judged elsewhere."""
     monkeypatch.setattr(card, "SHORT", TINY)
-
-    class Pool:
-        def __init__(self, *_: object, **__: object):
-            pass
-
-        def submit(self, work):
-            from concurrent.futures import Future
-
-            future: Future = Future()
-            try:
-                future.set_result(work())
-            except Exception as error:
-                future.set_exception(error)
-            return future
-
-        def shutdown(self, **_: object) -> None:
-            pass
-
-    monkeypatch.setattr(scorecards, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(cells, "ProcessPoolExecutor", Pool)
 
 
 def test_a_short_form_writes_the_page_and_goes_on_where_it_stopped(tiny: None, tmp_path: Path):

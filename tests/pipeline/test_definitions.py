@@ -57,10 +57,10 @@ def test_the_graph_is_the_flow_of_one_day(graph):
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
         for key in graph.materializable_asset_keys
     }
-    assert found == GRAPH | {"scorecard": set()}
+    assert found == GRAPH | {"scorecard": set(), "board": set()}
 
 
-@pytest.mark.parametrize("name", [*GRAPH, "scorecard"])
+@pytest.mark.parametrize("name", [*GRAPH, "scorecard", "board"])
 def test_every_asset_introduces_itself(graph, name: str):
     node = graph.get(dg.AssetKey(name))
     assert node.description
@@ -91,7 +91,7 @@ def test_jobs_and_schedule():
         name: len(defs.resolve_job_def(name).asset_layer.executable_asset_keys)
         for name in ("ingest", "research", "daily", "prove")
     }
-    expected = {"ingest": 5, "research": len(GRAPH) - 2, "daily": len(GRAPH), "prove": 1}
+    expected = {"ingest": 5, "research": len(GRAPH) - 2, "daily": len(GRAPH), "prove": 2}
     assert sizes == expected
     assert defs.resolve_schedule_def("after_close").job_name == "daily"
 
