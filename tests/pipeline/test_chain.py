@@ -50,7 +50,7 @@ def test_it_leaves_a_document_a_report_and_models(exported: Path):
     report = home.reports / document.universe / str(SESSION)
     assert "SYNTHETIC" in (report / "report.md").read_text(encoding="utf-8")
     assert (report / "report.html").is_file()
-    assert len(list(report.glob("*.png"))) == 9
+    assert len(list(report.glob("*.png"))) == 10
     assert document.model.version == 1
 
 
@@ -69,7 +69,7 @@ def test_every_asset_tells_dagster_what_it_made(exported: Path):
     counted = told["bars"].asset_materialization.metadata["dagster/row_count"].value
     assert counted == bench_of(exported).snapshot.rows == 8 * 311
     plots = told["evidence_report"].asset_materialization.metadata
-    assert sum("data:image/png;base64," in str(value.value) for value in plots.values()) == 9
+    assert sum("data:image/png;base64," in str(value.value) for value in plots.values()) == 10
     assert len(known) == 311 - 252
     assert min(known) == str(bench_of(exported).frame("decisions")["date"].min())
 
@@ -90,7 +90,7 @@ def test_robustness_is_kept_beside_the_evidence_it_was_condensed_to(exported: Pa
     with open_instance(home.dagster) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey("robustness"))
     plots = event.asset_materialization.metadata
-    assert sum("data:image/png;base64," in str(value.value) for value in plots.values()) == 4
+    assert sum("data:image/png;base64," in str(value.value) for value in plots.values()) == 5
     assert plots["dagster/row_count"].value == tables["folds"].height
     report = (home.reports / work.snapshot.universe / str(SESSION) / "report.md").read_text()
     assert "## How robust it is" in report
