@@ -22,6 +22,7 @@ ADVISERS = (
     "bandit",
     "directions",
     "experts",
+    "predictor",
     "recent",
     "regime_table",
     "static",
