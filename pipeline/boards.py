@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FIRST_SEED = 2001
 """Of the first market of each world; the scorecard's markets are others."""
 
-SEEDS = {"clear": 10, "murky": 10, "null": 20, "constant": 10}
+SEEDS = {"clear": 10, "murky": 10, "null": 10, "constant": 5}
 """Markets of each world."""
 
 
@@ -76,7 +76,7 @@ def run_board(
     out : pathlib.Path
         Cells are kept in its folder ``cells``; those that are there already are not made again.
     seeds : int, optional
-        Of every world; 10 by default, 20 of ``null``.
+        Of every world; 10 by default, 5 of ``constant``.
     worlds : sequence of str, optional
         ``clear, murky, null, constant`` by default; none where ``data`` is given and this is not.
     data : sequence of pathlib.Path

@@ -134,7 +134,7 @@ def prove(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> No
 
 
 @click.command()
-@click.option("--seeds", type=click.IntRange(min=1), help="Of every world; 10, and 20 of null.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Of every world; 10, and 5 of constant.")
 @click.option(
     "--worlds",
     callback=names_of,
