@@ -23,6 +23,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from backtest.params import ParamGrid
 
@@ -213,7 +214,7 @@ class Calibration:
         self._waiting.append(_Claim(contrast, signals, usable))
         if len(self._waiting) > HORIZON:
             self._learn(self._waiting[0], returns[:, s + 1 - HORIZON :].sum(axis=1))
-        return np.where(usable, self._probability(signals), 0.5)
+        return _probability(self._mean, self._covariance, signals, usable)
 
     def _follow(self, gains: Floats) -> None:
         """Count what the last proposal's contrasts earned, in their own deviations."""
@@ -233,21 +234,8 @@ class Calibration:
 
     def _learn(self, claim: _Claim, earned: Floats) -> None:
         """Update by one settled proposal: a step of Newton on the log posterior."""
-        x = claim.signals
-        fitted = _logistic((x * self._mean).sum(axis=1))
-        counts = claim.usable / HORIZON
-        curvature = np.maximum(fitted * (1.0 - fitted), 0.05) * counts
-        spread = np.einsum("eij,ej->ei", self._covariance, x)
-        shrink = 1.0 / (1.0 + curvature * (x * spread).sum(axis=1))
-        self._covariance -= np.einsum("e,ei,ej->eij", curvature * shrink, spread, spread)
-        surprise = (happened(claim.contrast @ earned) - fitted) * counts
-        self._mean += (shrink * surprise)[:, None] * spread
-
-    def _probability(self, signals: Floats) -> Floats:
-        """Probability averaged over the posterior, which pulls it to one half; ``[event]``."""
-        variance = np.einsum("ei,eij,ej->e", signals, self._covariance, signals)
-        middle = (signals * self._mean).sum(axis=1)
-        return _logistic(middle / np.sqrt(1.0 + np.pi / 8.0 * variance))
+        came = happened(claim.contrast @ earned)
+        _update(self._mean, self._covariance, claim.signals, came, claim.usable)
 
 
 def _as_signal(statistic: Floats) -> Floats:
@@ -255,5 +243,39 @@ def _as_signal(statistic: Floats) -> Floats:
     return np.asarray(np.clip(statistic / 2.0, -_LIMIT, _LIMIT))
 
 
-def _logistic(x: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-x)))
+@njit(cache=True, nogil=True)
+def _update(mean: Floats, covariance: Floats, signals: Floats, came: Floats, usable: Bools) -> None:
+    """Learn one settled claim per event in place; ``mean`` is ``[event, signal]``."""
+    for e in range(len(mean)):
+        if not usable[e]:
+            continue
+        x = signals[e]
+        spread = np.zeros(len(x))
+        middle, variance = 0.0, 0.0
+        for i in range(len(x)):
+            middle += x[i] * mean[e, i]
+            for j in range(len(x)):
+                spread[i] += covariance[e, i, j] * x[j]
+            variance += x[i] * spread[i]
+        fitted = 1.0 / (1.0 + np.exp(-middle))
+        curvature = max(fitted * (1.0 - fitted), 0.05) / HORIZON
+        shrink = 1.0 / (1.0 + curvature * variance)
+        for i in range(len(x)):
+            mean[e, i] += shrink * spread[i] * (came[e] - fitted) / HORIZON
+            for j in range(len(x)):
+                covariance[e, i, j] -= curvature * shrink * spread[i] * spread[j]
+
+
+@njit(cache=True, nogil=True)
+def _probability(mean: Floats, covariance: Floats, signals: Floats, usable: Bools) -> Floats:
+    """Probability averaged over the posterior, which pulls it to one half; ``[event]``."""
+    out = np.full(len(mean), 0.5)
+    for e in range(len(mean)):
+        if usable[e]:
+            middle, variance = 0.0, 0.0
+            for i in range(signals.shape[1]):
+                middle += signals[e, i] * mean[e, i]
+                for j in range(signals.shape[1]):
+                    variance += signals[e, i] * covariance[e, i, j] * signals[e, j]
+            out[e] = 1.0 / (1.0 + np.exp(-middle / np.sqrt(1.0 + np.pi / 8.0 * variance)))
+    return out

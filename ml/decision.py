@@ -289,11 +289,10 @@ class _Now:
 
     def proposed(self, strategy: str, i: int, *, learner: str) -> Floats:
         """What ``learner`` had proposed at every close up to ``i``; ``[i + 1, param]``."""
-        return self._made(strategy, i, learner=learner).rows[: i + 1]
+        return self.made(strategy, i, self.policy.with_learner(learner)).rows[: i + 1]
 
-    def confidence(self, strategy: str) -> Confidence:
+    def confidence(self, strategy: str, made: Proposed) -> Confidence:
         """How often proposals like this session's kept their word."""
-        made = self._made(strategy, self.session, learner=self.policy.learner)
         one, key = self.history.strategies[strategy], (self.policy, strategy)
         if key not in self.memo.calibrations:
             self.memo.calibrations[key] = Calibration(one.grid, self.policy.train)
@@ -301,12 +300,15 @@ class _Now:
             self.session, one.returns, made.rows, certainty=made.certainty
         )
 
-    def _made(self, strategy: str, i: int, *, learner: str) -> Proposed:
+    def made(self, strategy: str, i: int, policy: PolicyConfig) -> Proposed:
         """Go through the sessions up to ``i`` that no earlier decision has gone through."""
-        policy = self.policy.with_learner(learner)
-        sets = self.history.strategies[strategy].grid.size
-        empty = np.zeros((2 * policy.train, sets)), np.zeros(2 * policy.train)
-        made = self.memo.proposals.setdefault((policy, strategy), Proposed(*empty, policy.train))
+        key = (policy, strategy)
+        if key not in self.memo.proposals:
+            sets, room = self.history.strategies[strategy].grid.size, 2 * policy.train
+            self.memo.proposals[key] = Proposed(
+                np.zeros((room, sets)), np.zeros(room), policy.train
+            )
+        made = self.memo.proposals[key]
         for s in range(made.known, i + 1):
             then = _Now(self.history.until(s), policy, self.memo, self.source)
             made.add(then.weights(strategy), float(then.probabilities[-1].max()))
@@ -315,15 +317,15 @@ class _Now:
 
 def _decide_one(strategy: str, now: _Now, regime: Regime) -> Decision:
     policy = now.policy
-    weights = now.proposed(strategy, now.session, learner=policy.learner)[-1].copy()
+    made = now.made(strategy, now.session, policy)
     table = now.selection(strategy, policy.build())[1]
-    said = now.confidence(strategy)
+    said = now.confidence(strategy, made)
     return Decision(
         strategy=strategy,
         session=now.session,
         date=str(now.history.dates[-1]),
         grid=now.history.strategies[strategy].grid,
-        weights=weights,
+        weights=made.rows[now.session].copy(),
         regime=regime,
         by_regime=table,
         confidence=said.overall,

@@ -32,7 +32,16 @@ from ml.export.document import (
 )
 from ml.export.entry import entry_of
 from ml.export.records import ParameterSet
-from tests.ml.documents import GRID, HELD, decision, document, held_entry, one_set, promoted_entry
+from tests.ml.documents import (
+    GRID,
+    HELD,
+    PROMOTED,
+    decision,
+    document,
+    held_entry,
+    one_set,
+    promoted_entry,
+)
 
 SCHEMA = Path(__file__).parents[2] / "docs/schemas/parameters.schema.json"
 
@@ -189,6 +198,17 @@ def test_rounding_above_one_is_cut_and_more_is_refused():
     assert entry.mix[0].weight == 1.0
     with pytest.raises(ExportRefused):
         entry_of(replace(proposal, confidence=1.01), HELD, exported, **facts)
+
+
+def test_a_proposal_that_is_not_sure_is_held_with_the_reason():
+    why = "confidence 0.480 is not above 0.5"
+    exported = ParameterSet("swing_0", "regime_aware", one_set(0), "hold", unsure=why)
+    entry = entry_of(
+        decision(), PROMOTED, exported, grid=GRID, previous=None, promoted_at=date(2015, 6, 1)
+    )
+    assert entry.action == "hold"
+    assert entry.reason == f"regime_aware kept as it is: {why}"
+    assert entry.confidence.parameters == decision().parameter_confidence
 
 
 def test_numpy_values_become_plain_ones():
