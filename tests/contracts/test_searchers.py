@@ -123,7 +123,7 @@ def test_batches_of_any_size(name: str, batch: int):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_small_space_is_tried_whole_and_then_is_exhausted(name: str):
     made = Space.of(Labelled)
-    rows, _ = run(name, made, sphere, batch=5, trials=100)
+    rows, _ = run(name, made, sphere, batch=5, trials=100)  # two are left for the third batch
     keys = {tuple(row.values()) for row in rows}
     assert len(rows) == len(keys) == 12  # 6 pairs with low < high, 2 labels
 
@@ -174,14 +174,14 @@ def test_undefined_values_and_broken_constraints_are_lived_with(name: str):
 
 @pytest.mark.parametrize("name", LISTENING)
 def test_a_searcher_that_listens_turns_away_from_what_breaks_a_constraint(name: str):
-    """Three quarters of the plane are forbidden, and the best values lie there.
+    """Three fifths of the plane are forbidden, and the best values lie there.
 
-    Of random sets a quarter is allowed: of 144, half would be eight standard errors away.
+    Of random sets two fifths are allowed: of 288, a half is more than three standard errors away.
     """
     made = Space.of(Plane)
-    fine = lambda rows: np.array([row["x"] < 0.25 for row in rows])  # noqa: E731
+    fine = lambda rows: np.array([row["x"] < 0.4 for row in rows])  # noqa: E731
     shares = []
-    for seed in range(2 if name == "gp" else 6):
+    for seed in range(2 if name == "gp" else 12):
         rows, _ = run(name, made, sphere, trials=56, seed=seed, fine=fine)
         shares.append(np.mean(fine(rows[-24:])))
     assert np.mean(shares) > 0.5
@@ -229,5 +229,5 @@ def test_a_searcher_that_listens_spans_a_larger_front_than_random_search(name: s
         front = values[front_of(values, np.ones(len(values), dtype=bool))]
         return hypervolume(front, reference)
 
-    found, drawn = ([volume(n, seed) for seed in range(8)] for n in (name, "uniform"))
+    found, drawn = ([volume(n, seed) for seed in range(5)] for n in (name, "uniform"))
     assert np.mean(found) > np.mean(drawn)
