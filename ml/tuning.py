@@ -133,8 +133,7 @@ def search(
         Objectives.
     before : sequence of Batch
         What an earlier run of the same search was told, with no more ``trials``: its sets are
-        asked for again, and not evaluated again, so that the search goes on as if it had never
-        stopped.
+        asked for and not evaluated again, so that it goes on as if it had never stopped.
     keep : callable, optional
         Given what was evaluated, before the searcher is told.
     progress : callable, optional
