@@ -64,6 +64,19 @@ class Batch:
     values: Floats
     feasible: Bools
 
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """One batch of several, in order."""
+        return cls(
+            rows=tuple(row for part in parts for row in part.rows),
+            metrics={
+                name: np.concatenate([part.metrics[name] for part in parts])
+                for name in parts[0].metrics
+            },
+            values=np.concatenate([part.values for part in parts]),
+            feasible=np.concatenate([part.feasible for part in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class Market:

@@ -66,6 +66,8 @@ class StudySearcher:
     def ask(self, n: int) -> list[Row]:
         """Ask the sampler for ``n`` new sets."""
         out: list[Row] = []
+        if (left := self._asked.left) is not None:
+            n = min(n, left)  # a sampler's step is dear where nothing is left to propose
         for _ in range(ROUNDS if self._distributions else 0):
             if len(out) == n:
                 break

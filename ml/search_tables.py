@@ -1,4 +1,4 @@
-"""Tables of searches: every trial, the front of a swept grid, each regime's own plateau.
+"""Tables of searches: every trial, rows for the ledger, fronts of grids, plateaus of regimes.
 
 For: what the command line writes and the graph shows. Not for: deciding anything; tables of whole
 histories describe them in hindsight.
@@ -15,11 +15,16 @@ import numpy.typing as npt
 import polars as pl
 
 from backtest.evidence.sensitivity import sensitivity, standard_error
+from backtest.evidence.sharpe import sharpe_ratio
 from backtest.params import ParamGrid
+from backtest.portfolio.book import BookKind
 from backtest.result import BookResult
+from ml.evaluation import Market
 from ml.neighbourhood import neighbour_average
 from ml.objective import LEAST_SESSIONS, Goal, book_metrics
 from ml.pareto import front_of, hypervolume
+from ml.space import Row
+from ml.trials import Trial, config_hash
 from ml.tuning import Search, Verdict
 
 Floats = npt.NDArray[np.float64]
@@ -54,6 +59,48 @@ def trial_table(found: Search, verdict: Verdict) -> pl.DataFrame:
         "front": on_front,
     }
     return pl.DataFrame(columns, nan_to_null=True)
+
+
+def ledger_trials(
+    found: Search,
+    returns: Floats,
+    *,
+    strategy: str,
+    book: BookKind,
+    cost: float,
+    market: Market,
+) -> list[Trial]:
+    """Rows of the ledger: every set that was tried, as a candidate that a walk would also name.
+
+    Parameters
+    ----------
+    found : Search
+    returns : float64, ``[set, time]``
+        Net book returns on the training window.
+    strategy : str
+    book : BookKind
+    cost : float
+        Decimal of traded notional, per side.
+    market : Market
+        The bars that the returns are of. A set on other bars than daily ones is another candidate.
+    """
+    dates = market.panel.dates
+    first, last = dates[0].item(), dates[-1].item()
+    terms: Row = {"book": book, "cost": cost}
+    if market.timeframe != "1d":
+        terms["timeframe"] = market.timeframe
+    return [
+        Trial(
+            kind="candidate",
+            strategy=strategy,
+            config_hash=config_hash({"parameters": row, **terms}),
+            span_start=first,
+            span_end=last,
+            sharpe=sharpe_ratio(stream),
+            observations=len(dates),
+        )
+        for row, stream in zip(found.rows, returns, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

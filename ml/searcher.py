@@ -82,6 +82,12 @@ class Asked:
         self.stream = stream
         self._keys: set[tuple[object, ...]] = set()
         self._listed = space.listed()
+        self._size = None if self._listed is None else int(space.feasible(self._listed).sum())
+
+    @property
+    def left(self) -> int | None:
+        """Number of feasible sets not handed out yet; None where they are too many to list."""
+        return None if self._size is None else self._size - self.count
 
     @property
     def count(self) -> int:

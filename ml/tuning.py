@@ -7,6 +7,7 @@ back. Not for: files (``pipeline``), and not for the daily decision, which never
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,8 @@ import numpy.typing as npt
 
 from backtest.errors import ParameterError, StoreError
 from backtest.evidence.sensitivity import edge_warning
-from backtest.evidence.sharpe import sharpe_ratio
 from backtest.market.panel import Panel
 from backtest.params import Range
-from backtest.portfolio.book import BookKind
 from backtest.result import BookResult
 from ml.evaluation import Batch
 from ml.neighbourhood import plateau
@@ -26,14 +25,13 @@ from ml.objective import book_metrics
 from ml.pareto import front_of, hypervolume, ranks
 from ml.searcher import SEARCHERS
 from ml.space import Row, Space
-from ml.trials import Trial, config_hash
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 NEAR_EDGE = 0.01
-"""Share of a range within which a number counts as lying at its bound."""
+"""Share of a range, on its own scale, within which a number counts as lying at its bound."""
 PURGED = 10
 """Sessions left out between the training window and those kept back: positions reach across."""
 
@@ -75,7 +73,7 @@ class Search:
         Objectives.
     batches : tuple of Batch
     exhausted : bool
-        Whether the space held no further set.
+        Whether the searcher found no further set.
     """
 
     space: Space
@@ -122,6 +120,9 @@ def search(
 ) -> Search:
     """Search a space.
 
+    The searcher is always asked for a whole batch, of which the last one may keep only the head:
+    so a shorter search tries the first sets of a longer one.
+
     Parameters
     ----------
     space : Space
@@ -131,10 +132,10 @@ def search(
     names : tuple of str
         Objectives.
     before : sequence of Batch
-        What an earlier run of the same search was told: its sets are asked for again, and not
-        evaluated again, so that the search goes on as if it had never stopped.
+        What an earlier run of the same search was told, with no more ``trials``: its sets are
+        asked for and not evaluated again, so that it goes on as if it had never stopped.
     keep : callable, optional
-        Given every batch that was evaluated, before the searcher is told.
+        Given what was evaluated, before the searcher is told.
     progress : callable, optional
 
     Raises
@@ -144,17 +145,18 @@ def search(
     """
     searcher = SEARCHERS.get(spec.searcher)(space, objectives=len(names), seed=spec.seed)
     done: list[Batch] = []
+    known = deque(before)
     count = 0
     while count < spec.trials:
-        rows = searcher.ask(min(spec.batch, spec.trials - count))
+        rows = searcher.ask(spec.batch)[: spec.trials - count]
         if not rows:
             break
-        if len(done) < len(before):
-            told = _same(before[len(done)], rows, len(done) + 1)
-        else:
-            told = evaluate(rows)
+        parts = _answered(known, rows, len(done) + 1)
+        if missing := rows[sum(len(part.rows) for part in parts) :]:
+            parts.append(evaluate(missing))
             if keep is not None:
-                keep(told)
+                keep(parts[-1])
+        told = Batch.joined(parts)
         searcher.tell(rows, told.values, told.feasible)
         done.append(told)
         count += len(rows)
@@ -168,15 +170,27 @@ def search(
     return Search(space, names, tuple(done), exhausted=count < spec.trials)
 
 
-def _same(told: Batch, rows: list[Row], number: int) -> Batch:
-    """The batch of a journal, if it answers what is asked."""
-    if list(told.rows) != rows:
-        raise StoreError(
-            f"batch {number} asks for other sets than the journal holds",
-            fix="another version of a library asks differently: search into a new folder",
-            code="E_JOURNAL",
-        )
-    return told
+def _answered(known: deque[Batch], rows: list[Row], number: int) -> list[Batch]:
+    """Take from a journal what answers the head of these sets: several parts where it ended here.
+
+    Raises
+    ------
+    StoreError
+        ``E_JOURNAL``.
+    """
+    parts: list[Batch] = []
+    left = rows
+    while known and left:
+        part = known.popleft()
+        if list(part.rows) != left[: len(part.rows)]:
+            raise StoreError(
+                f"batch {number} asks for other sets than the journal holds",
+                fix="another version of a library asks differently: search into a new folder",
+                code="E_JOURNAL",
+            )
+        parts.append(part)
+        left = left[len(part.rows) :]
+    return parts
 
 
 @dataclass(frozen=True)
@@ -270,7 +284,13 @@ def _notes(found: Search, low: Floats, high: Floats) -> tuple[str, ...]:
     """What a reader of the result should know."""
     notes = []
     if found.exhausted:
-        notes.append(f"the space holds {len(found.rows)} feasible sets: all of them were tried")
+        listed = found.space.listed()
+        every = listed is not None and len(found.rows) == int(found.space.feasible(listed).sum())
+        notes.append(
+            f"the space holds {len(found.rows)} feasible sets: all of them were tried"
+            if every
+            else f"the searcher found no further set after {len(found.rows)}; the space holds more"
+        )
     if np.array_equal(low, high):
         notes.append("every feasible set is worth the same: there was nothing to choose")
     broken = int((~found.feasible).sum())
@@ -292,7 +312,7 @@ def edges_of(space: Space, row: Row) -> tuple[str, ...]:
         if (one.levels or 3) < 3:
             continue
         said = edge_warning(one.name, [low, between, high], at, allowed)
-        share = (value - low) / (high - low)
+        share = float(one.encode(np.array([value]))[0])
         if said is None and one.values is None and min(share, 1.0 - share) < NEAR_EDGE:
             end = f"smallest tried, {low:g}" if share < 0.5 else f"largest tried, {high:g}"
             said = f"the best {one.name} is {value:g}, next to the {end}"
@@ -334,46 +354,19 @@ LEAST_TRAINING, LEAST_HELD = 126, 20
 """Sessions without which a search says nothing, and those kept back neither."""
 
 
-def held_out(book: BookResult, start: int, *, periods_per_year: int) -> dict[str, Floats]:
+def held_out(
+    book: BookResult, start: int, *, periods_per_year: int, weights: Floats | None = None
+) -> dict[str, Floats]:
     """What sets earned on the sessions from ``start`` on; each ``[set]``, NaN where undefined.
 
     Parameters
     ----------
     book : BookResult
         Streams ``[set, time]`` of the whole panel.
+    weights : float64, ``[time]``, optional
+        Of one regime's sessions, as the search was judged.
     """
     late = BookResult(book.net_return[:, start:], book.turnover[:, start:])
     names = ("sharpe", "total_return", "max_drawdown")
-    return book_metrics(late, names, periods_per_year=periods_per_year)
-
-
-def ledger_trials(
-    found: Search, returns: Floats, *, strategy: str, book: BookKind, cost: float, panel: Panel
-) -> list[Trial]:
-    """Rows of the ledger: every set that was tried, as a candidate that a walk would also name.
-
-    Parameters
-    ----------
-    found : Search
-    returns : float64, ``[set, time]``
-        Net book returns on the training window.
-    strategy : str
-    book : BookKind
-    cost : float
-        Decimal of traded notional, per side.
-    panel : Panel
-        The training window.
-    """
-    first, last = panel.dates[0].item(), panel.dates[-1].item()
-    return [
-        Trial(
-            kind="candidate",
-            strategy=strategy,
-            config_hash=config_hash({"parameters": row, "book": book, "cost": cost}),
-            span_start=first,
-            span_end=last,
-            sharpe=sharpe_ratio(stream),
-            observations=len(panel.dates),
-        )
-        for row, stream in zip(found.rows, returns, strict=True)
-    ]
+    own = None if weights is None else weights[start:]
+    return book_metrics(late, names, periods_per_year=periods_per_year, weights=own)

@@ -18,47 +18,31 @@ from backtest.strategy import STRATEGIES
 from ml.evaluation import Batch, Evaluation, markets_of
 from ml.objective import Goal
 from ml.searcher import SEARCHERS
+from ml.searchers.genetic import POPULATION
 from ml.space import Row, Space
 from ml.tuning import TuneSpec, conclude, search
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERHEADS = ROOT / "benchmarks" / "results" / "search.json"
-HEAD = """# What searchers miss, and what they cost
-
-Synthetic markets only. Made by `python benchmarks/search.py && python docs/results/search.py`.
-
-Six problems: a strategy, a space, a world of 30 symbols and 1,260 sessions; the objective is the
-Sharpe ratio of the dollar-neutral book after 5 basis points. Every searcher gets 48 sets, 8 at a
-time, from 10 seeds. Regret is how far the best of its sets is below the best of all, in units of
-the way from a middling set to that best: 0 found the best, 1 is no better than a middling set. Mean
-over seeds and its standard error.
-"""
-AGAINST = """What regret is held against; "fine" is a lattice finer than the strategy's own grid.
-"""
-COSTS = """A searcher's own work beside the evaluation, per set: 128 sets, 16 at a time, over the
-time of the book sweep. Below 1 the market is dearer than the search.
-"""
-READ = """## What it says
-
-- At 48 sets the gain over random search is small. Over all six problems `tpe` and `gp` miss a fifth
-  to a sixth less than `uniform` does; `nsga2` and `cmaes` a little; `genetic` and `sobol` nothing
-  that these standard errors could show, and a shuffled `grid` a little more. On single problems
-  most differences are within two standard errors.
-- The clear winners: `gp` and `nsga2` and `tpe` on ma_cross, a smooth surface of numbers; `tpe` on
-  the fine lattice of rsi_swing. The clear loser: `gp` on the 140 sets of rsi_swing in the clear
-  world, worse than random: a category and few steps are no smooth surface.
-- `genetic` breeds only after 24 sets, half of what it is given here. In the contract tests, with 80
-  sets on smooth functions, it beats random search.
-- The null world is searched as well as the others: a search finds the best of nothing with the same
-  ease. Regret says how well a searcher searches, never that what it found is worth anything.
-- A realistic market (100 symbols, 3,024 sessions) is dearer than every searcher but one: the
-  Gaussian process costs ten to fifty times the sweep of its sets, and misses the goal of at
-  most 1. On a small panel (30 symbols, 1,260 sessions) `tpe` and `cmaes` miss it too. There, sweep
-  more sets instead: `sobol` tries hundreds in the time of one step of `gp`.
-"""
 SEEDS, TRIALS, BATCH = range(10), 48, 8
 SYMBOLS, SESSIONS, REFERENCE = 30, 1260, 8192
 GOAL = Goal.parse(("sharpe",))
+YARDSTICK = "uniform"
+HEAD = f"""# What searchers miss, and what they cost
+
+Synthetic markets only. Made by `python benchmarks/search.py && python docs/results/search.py`.
+
+Problems are a strategy, a space and a world of {SYMBOLS} symbols and {SESSIONS:,} sessions; the
+objective is the Sharpe ratio of the dollar-neutral book after 5 basis points. Every searcher gets
+{TRIALS} sets, {BATCH} at a time, from {len(SEEDS)} seeds. Regret is how far the best of its sets is
+below the best of all, in units of the way from a middling set to that best: 0 found the best, 1 is
+no better than a middling set. Mean over seeds and its standard error.
+"""
+AGAINST = """What regret is held against; "fine" is a lattice finer than the strategy's own grid.
+"""
+COSTS = """A searcher's own work beside the evaluation, per set, over the time of the book sweep.
+Below 1 the market is dearer than the search.
+"""
 
 
 @dataclass(frozen=True)
@@ -213,10 +197,78 @@ def overheads() -> list[str]:
     return lines
 
 
+def beside_random(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Regret less that of random search: mean and standard error, by searcher and problem.
+
+    ``"all"`` is the mean over problems, its error that of independent problems.
+    """
+    out: dict[str, dict[str, tuple[float, float]]] = {}
+    for searcher in SEARCHERS.names():
+        if searcher == YARDSTICK:
+            continue
+        told = {}
+        for name, one in found.items():
+            own, drawn = (regret(one["best"][s], one) for s in (searcher, YARDSTICK))
+            variance = (own.var(ddof=1) + drawn.var(ddof=1)) / len(own)
+            told[name] = (float(own.mean() - drawn.mean()), float(np.sqrt(variance)))
+        means, errors = np.array(list(told.values())).T
+        told["all"] = (float(means.mean()), float(np.sqrt((errors**2).sum()) / len(errors)))
+        out[searcher] = told
+    return out
+
+
+def reading(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Say in words what the numbers show, and nothing that they do not."""
+    beside = beside_random(found)
+    lines = [f"Regret less that of `{YARDSTICK}`, mean of all problems:", ""]
+    lines += ["| searcher | difference | standard error |", "|---|---:|---:|"]
+    for name, told in sorted(beside.items(), key=lambda item: item[1]["all"][0]):
+        lines.append(f"| `{name}` | {told['all'][0]:+.3f} | {told['all'][1]:.3f} |")
+    clear: dict[bool, list[str]] = {True: [], False: []}
+    for name, told in beside.items():
+        for problem, (mean, error) in told.items():
+            if abs(mean) > 2.0 * error and problem != "all":
+                clear[mean < 0.0].append(f"`{name}` on {problem}")
+    whole = {
+        sign: [f"`{n}`" for n, t in beside.items() if sign * t["all"][0] > 2.0 * t["all"][1]]
+        for sign in (-1, 1)
+    }
+    pairs = len(beside) * len(found)
+    lines += [
+        "",
+        f"- By more than two standard errors over all problems, better than random search:"
+        f" {_listed(whole[-1])}; worse: {_listed(whole[1])}.",
+        f"- By as much on a single problem, better: {_listed(clear[True])}; worse:"
+        f" {_listed(clear[False])}. Of {pairs} comparisons about {0.05 * pairs:.0f} would differ"
+        " so by chance alone.",
+        f"- `genetic` draws at random until it was told {POPULATION} sets, of {TRIALS} here.",
+    ]
+    lines += [
+        f"- {name}: the best set has a Sharpe ratio of {told['top']:+.2f}, and it is the best of"
+        " nothing. Regret says how well a searcher searches, never that what it found is worth"
+        " anything."
+        for name, told in found.items()
+        if name.endswith("null")
+    ]
+    for size, costs in json.loads(OVERHEADS.read_text(encoding="utf-8"))["overhead"].items():
+        dear = [f"`{name}` ({cost:.1f} times)" for name, cost in costs.items() if cost > 1.0]
+        lines.append(f"- {size}: dearer than the sweep of its sets: {_listed(dear)}.")
+    return lines
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
 def main() -> None:
     """Judge every searcher and write the page."""
     found = {problem.name: judged(problem) for problem in PROBLEMS}
-    parts = [(HEAD, table(found)), (AGAINST, references(found)), (COSTS, overheads()), (READ, [])]
+    parts = [
+        (HEAD, table(found)),
+        (AGAINST, references(found)),
+        (COSTS, overheads()),
+        ("## What it says\n", reading(found)),
+    ]
     text = "\n\n".join("\n".join([words, *lines]).rstrip() for words, lines in parts)
     Path(__file__).with_suffix(".md").write_text(f"{text}\n", encoding="utf-8")
 

@@ -292,7 +292,8 @@ def tune(
     The same command into the same folder goes on where it stopped. With --home, the trials count
     in the ledger of that home.
     """
-    from pipeline.commands.tuning import Asked, bounds_of, run_tune, tune_lines
+    from pipeline.commands.tuning import bounds_of, run_tune, tune_lines
+    from pipeline.commands.tuning_study import Asked
 
     panel = ("symbols", "calendar", "members", "base_currency", "rates")
     options = {name: rest.pop(name) for name in panel}

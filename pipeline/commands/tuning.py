@@ -8,117 +8,25 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from backtest.errors import ParameterError, StoreError
 from pipeline.commands.files import results_folder
-from pipeline.commands.panels import Loaded, PanelOptions, load_panel
+from pipeline.commands.panels import PanelOptions
 from pipeline.commands.tuning_journal import open_journal
+from pipeline.commands.tuning_study import Asked, Study, study_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backtest.market.panel import Panel
-    from backtest.strategy import Strategy
-    from ml.evaluation import Evaluation
-    from ml.space import Space
     from ml.tuning import Search
 
 Progress = Callable[[str, int, int], None]
 
-EMBEDDED_SESSIONS = 3024
-"""Sessions of the embedded market: twelve years of XNYS, always the same ones."""
 MOST_TRIALS = 4096
 """Most sets of a search: the streams of all of them are held for the evidence."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a search is asked for; every field but ``home`` names the search.
-
-    Parameters
-    ----------
-    strategy, searcher : str
-    trials, batch : int
-    objectives, constraints : tuple of str
-    regime : str, optional
-        Judge by the sessions of one regime.
-    timeframes : tuple of str
-    combine : str
-        ``mean`` or ``worst`` over timeframes.
-    book : str
-    cost_bps : float
-    bounds : dict, optional
-        Narrower bounds by parameter.
-    lattice : bool
-        Only values that the strategy's default grid holds.
-    holdout : float
-        Share of sessions kept back.
-    seed : int
-    """
-
-    strategy: str = "rsi_swing"
-    searcher: str = "tpe"
-    trials: int = 128
-    batch: int = 16
-    objectives: tuple[str, ...] = ("sharpe",)
-    constraints: tuple[str, ...] = ()
-    regime: str | None = None
-    timeframes: tuple[str, ...] = ("1d",)
-    combine: str = "mean"
-    book: str = "dollar-neutral"
-    cost_bps: float = 5.0
-    bounds: dict[str, Any] | None = None
-    lattice: bool = False
-    holdout: float = 0.3
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Study:
-    """A search that is ready to run.
-
-    Parameters
-    ----------
-    asked : Asked
-    strategy : Strategy
-    space : Space
-    source : pathlib.Path or None
-        None for the embedded market.
-    loaded : Loaded or None
-        How the bars of ``source`` came about.
-    panel : Panel
-        All sessions; the search sees those before ``stop``.
-    stop, start : int
-        End of the training window, first session kept back.
-    evaluation : Evaluation
-    synthetic : bool
-    market : str
-        Where the bars come from, for people.
-    """
-
-    asked: Asked
-    strategy: "Strategy"
-    space: "Space"
-    source: Path | None
-    loaded: Loaded | None
-    panel: "Panel"
-    stop: int
-    start: int
-    evaluation: "Evaluation"
-    synthetic: bool
-    market: str
-
-    def terms(self) -> dict[str, Any]:
-        """Everything that tells this search from another one."""
-        from ml.evaluation import panel_digest
-
-        told = {**asdict(self.asked), "space": self.space.about()}
-        told |= {"panel_sha256": panel_digest(self.panel), "synthetic": self.synthetic}
-        plain: dict[str, Any] = json.loads(json.dumps(told))
-        return plain
 
 
 @dataclass(frozen=True)
@@ -177,7 +85,7 @@ def run_tune(
     study = study_of(asked, source, **options)
     folder = results_folder(out)
     with _alone(folder):
-        journal = open_journal(folder, study.terms())
+        journal = open_journal(folder, study.terms(), trials=asked.trials)
         found = search(
             study.space,
             spec,
@@ -187,113 +95,27 @@ def run_tune(
             keep=journal.keep,
             progress=None if progress is None else _stage(progress, "search"),
         )
-        verdict = conclude(found)
-        summary = write_study(study, found, verdict, folder)
-        if home is not None:
-            summary["ledger"] = count_trials(study, found, home)
-    return Tuned(summary, journal.held)
-
-
-def study_of(asked: Asked, source: Path | None = None, **options: Unpack[PanelOptions]) -> Study:
-    """Check what is asked, before anything is written, and read the bars."""
-    from backtest.engine.costs import cost_per_side
-    from backtest.market.world_files import is_synthetic
-    from backtest.portfolio.book import checked_kind, groups
-    from backtest.strategy import STRATEGIES
-    from ml.evaluation import Evaluation
-    from ml.objective import Goal
-    from ml.searcher import SEARCHERS
-    from ml.space import Space
-    from ml.tuning import training_window
-
-    rule, goal = STRATEGIES.get(asked.strategy), Goal.parse(asked.objectives, asked.constraints)
-    if asked.regime is not None:
-        goal.refuse_trades()
-    if asked.lattice and asked.bounds:
-        raise ParameterError(
-            "bounds and the default grid's values at once", fix="give --bounds or --lattice"
-        )
-    grid = rule.candidates()
-    space = Space.over(grid) if asked.lattice else Space.of(rule.params, asked.bounds)
-    SEARCHERS.get(asked.searcher)(space, objectives=len(goal.objectives), seed=asked.seed)
-    book, cost = checked_kind(asked.book), cost_per_side(asked.cost_bps)
-    loaded, panel, market = _bars(source, **options)
-    groups(panel.sectors, book)
-    stop, start = training_window(panel, asked.holdout)
-    evaluation = Evaluation(
-        markets=_markets(panel.until(stop), asked),
-        strategy=rule,
-        goal=goal,
-        book=book,
-        cost=cost,
-        combine="worst" if asked.combine == "worst" else "mean",
-    )
-    made_up = source is None or is_synthetic(source)
-    return Study(
-        asked, rule, space, source, loaded, panel, stop, start, evaluation, made_up, market
-    )
-
-
-def _bars(
-    source: Path | None, **options: Unpack[PanelOptions]
-) -> tuple[Loaded | None, "Panel", str]:
-    """Bars of a source, or the embedded market."""
-    if source is not None:
-        loaded = load_panel(source, **options)
-        return loaded, loaded.panel, str(Path(source).name)
-    if any(value for value in options.values()):
-        raise ParameterError("options of bars without --data", fix="give --data, or none of them")
-    from backtest.market.panel import Panel
-    from backtest.market.synthetic import generate
-    from pipeline.commands.markets import first_sessions
-    from pipeline.config import load_settings
-
-    world = load_settings().world
-    panel = Panel.from_frame(generate(world, first_sessions(EMBEDDED_SESSIONS)).bars)
-    return None, panel, f"embedded synthetic market ({world.world}, seed {world.seed})"
-
-
-def _markets(panel: "Panel", asked: Asked) -> Any:
-    """Lay the training window out by timeframe, weighted where one regime is judged."""
-    from ml.evaluation import markets_of, regime_probability
-
-    probability = None
-    if asked.regime is not None:
-        from ml.market_state import market_state, state_matrix
-        from ml.policy import PolicyConfig
-        from ml.regime import REGIMES
-        from ml.regime_track import track
-
-        policy = PolicyConfig()
-        state, columns = state_matrix(market_state(panel.frame().lazy()))
-        lane = track(
-            state,
-            columns,
-            REGIMES.get(policy.regime_model),
-            train=max(1, min(policy.train, len(state) // 3)),
-            refit=policy.refit,
-            seed=asked.seed,
-        )
-        probability = regime_probability(lane, asked.regime)
-    return markets_of(panel, asked.timeframes, probability=probability)
+        # A search that ends with no set to take has tried its sets all the same.
+        counted = {} if home is None else {"ledger": count_trials(study, found, home)}
+        summary = write_study(study, found, conclude(found), folder)
+    return Tuned({**summary, **counted}, journal.held)
 
 
 def count_trials(study: Study, found: "Search", home: Path) -> dict[str, Any]:
     """Add every set that was tried to the ledger of a home; trying it again adds nothing."""
+    from ml.search_tables import ledger_trials
     from ml.trials import trial_frame
-    from ml.tuning import ledger_trials
     from pipeline.config import load_settings, open_home
     from pipeline.store import Store
 
     settings = load_settings(path=study.source)
-    trained = study.panel.until(study.stop)
     rows = ledger_trials(
         found,
         study.evaluation.returns(found.rows),
         strategy=study.asked.strategy,
         book=study.evaluation.book,
         cost=study.evaluation.cost,
-        panel=trained,
+        market=study.evaluation.markets[0],
     )
     name = hashlib.sha256(json.dumps(study.terms(), sort_keys=True).encode()).hexdigest()[:12]
     store = Store(open_home(home), universe=settings.universe, calendar=settings.data.calendar)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from backtest.pages import Block, Picture
     from ml.tuning import Search, Verdict
-    from pipeline.commands.tuning import Study
+    from pipeline.commands.tuning_study import Study
 
 
 def write_study(
@@ -84,7 +84,7 @@ def _words(study: "Study") -> list[str]:
     if study.asked.regime is not None:
         notes.append(
             f"judged by sessions of {study.asked.regime!r}, weighted by the probability filtered"
-            " at the close before"
+            " at the close before; luck is told of all sessions"
         )
     return notes
 
@@ -122,19 +122,20 @@ def _held_back(study: "Study", found: "Search", verdict: "Verdict") -> dict[str,
 
     from backtest.engine.books import sweep_book
     from backtest.params import ParamGrid, default_set
-    from ml.evaluation import markets_of
     from ml.tuning import PURGED, held_out
+    from pipeline.commands.tuning_study import markets_seen
 
     if study.start >= study.panel.shape[1]:
         return None
     evaluation = study.evaluation
-    bars = markets_of(study.panel, study.asked.timeframes[:1])[0].panel
+    market = markets_seen(study.panel, study.asked, training=study.stop, fits=study.fits)[0]
+    bars = market.panel
     rows = [found.rows[verdict.chosen], found.rows[verdict.highest]]
     rows.append(default_set(study.strategy.params))
     grid = ParamGrid.of(study.strategy.params, rows)
     book = sweep_book(bars, study.strategy, grid, kind=evaluation.book, cost=evaluation.cost)
     start = int(np.searchsorted(bars.dates, study.panel.dates[study.start]))
-    told = held_out(book, start, periods_per_year=bars.periods_per_year)
+    told = held_out(book, start, periods_per_year=bars.periods_per_year, weights=market.weights)
     if not grid.columns:
         told = {name: np.repeat(column, 3) for name, column in told.items()}
     roles = ("chosen", "highest", "default")
@@ -245,10 +246,12 @@ def _page(summary: dict[str, Any], drawn: "list[Picture]") -> "list[Block]":
         ),
         Table(header, tuple(rows), words=2),
         Paragraph(
-            f"The best of {best['candidates']} sets has a probability of"
-            f" {cell(best['dsr'], '{:.2f}')} to be more than luck once every trial is counted"
-            f" (deflated Sharpe ratio); probability of overfitting {cell(best['pbo'], '{:.2f}')}"
-            f" beside {cell(best['pbo_null_mean'], '{:.2f}')} among sets of equal merit."
+            f"The best Sharpe ratio of {best['candidates']} sets over all sessions has a"
+            f" probability of {cell(best['dsr'], '{:.2f}')} to be more than luck once every trial"
+            f" is counted (deflated Sharpe ratio); probability of overfitting"
+            f" {cell(best['pbo'], '{:.2f}')} beside"
+            f" {cell(best['pbo_null_mean'], '{:.2f}')} among sets of"
+            " equal merit."
         ),
         *drawn,
     ]

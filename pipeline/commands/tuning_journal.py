@@ -47,13 +47,14 @@ class TuneJournal:
         self.journal = append_lines(self.path, self.journal, _line(batch), name=_NAME)
 
 
-def open_journal(folder: Path, terms: dict[str, Any]) -> TuneJournal:
-    """Open the journal of a search, or begin it.
+def open_journal(folder: Path, terms: dict[str, Any], *, trials: int) -> TuneJournal:
+    """Open the journal of a search, or begin it; a search may go on to more trials.
 
     Raises
     ------
     StoreError
-        ``E_JOURNAL``: it belongs to another search; ``E_CORRUPT``: a line was changed.
+        ``E_JOURNAL``: it belongs to another search, or holds more sets than ``trials``, of which
+        none may be forgotten; ``E_CORRUPT``: a line was changed.
     """
     path = folder / JOURNAL
     known = read_journal(path, name=_NAME, heal=_HEAL)
@@ -68,7 +69,15 @@ def open_journal(folder: Path, terms: dict[str, Any]) -> TuneJournal:
             fix="give what it was begun with, or search into another folder",
             code="E_JOURNAL",
         )
-    return TuneJournal(path, known)
+    opened = TuneJournal(path, known)
+    if opened.held > trials:
+        raise StoreError(
+            f"the journal holds {opened.held} sets, and every one that was tried counts",
+            where=str(path),
+            fix=f"give --trials {opened.held} or more, or search into another folder",
+            code="E_JOURNAL",
+        )
+    return opened
 
 
 def _line(batch: "Batch") -> dict[str, Any]:

@@ -83,7 +83,7 @@ def run(name, space, worth, *, trials=32, batch=8, seed=0, objectives=1, fine=No
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("name", NAMES)
 def test_sets_are_valid_feasible_and_new(name: str, space: str):
-    made, trials = SPACES[space], 14 if name == "gp" else 32
+    made, trials = SPACES[space], 11 if name == "gp" else 32
     rows, _ = run(name, made, sphere, trials=trials, batch=10)
     assert len(rows) == trials
     for row in rows:
@@ -103,14 +103,14 @@ def test_the_same_seed_asks_the_same_and_another_seed_another(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_going_on_after_a_replay_is_as_if_nothing_had_happened(name: str):
     made = SPACES["rules and numbers"]
-    size = 4 if name == "gp" else 8
-    whole, values = run(name, made, sphere, batch=size, trials=5 * size)
+    size, rounds = (2, 6) if name == "gp" else (8, 4)  # the process models from ten sets on
+    whole, values = run(name, made, sphere, batch=size, trials=(rounds + 1) * size)
     again = SEARCHERS.get(name)(made, objectives=1, seed=0)
-    for start in range(0, 4 * size, size):
+    for start in range(0, rounds * size, size):
         assert again.ask(size) == whole[start : start + size]
         told = values[start : start + size]
         again.tell(whole[start : start + size], told, np.ones(size, dtype=bool))
-    assert again.ask(size) == whole[4 * size :]
+    assert again.ask(size) == whole[rounds * size :]
 
 
 @pytest.mark.parametrize("batch", [1, 23])
@@ -123,7 +123,7 @@ def test_batches_of_any_size(name: str, batch: int):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_small_space_is_tried_whole_and_then_is_exhausted(name: str):
     made = Space.of(Labelled)
-    rows, _ = run(name, made, sphere, batch=5, trials=100)
+    rows, _ = run(name, made, sphere, batch=5, trials=100)  # two are left for the third batch
     keys = {tuple(row.values()) for row in rows}
     assert len(rows) == len(keys) == 12  # 6 pairs with low < high, 2 labels
 
@@ -174,11 +174,14 @@ def test_undefined_values_and_broken_constraints_are_lived_with(name: str):
 
 @pytest.mark.parametrize("name", LISTENING)
 def test_a_searcher_that_listens_turns_away_from_what_breaks_a_constraint(name: str):
-    """Half the plane is forbidden, and the best values lie there."""
+    """Three fifths of the plane are forbidden, and the best values lie there.
+
+    Of random sets two fifths are allowed: of 288, a half is more than three standard errors away.
+    """
     made = Space.of(Plane)
-    fine = lambda rows: np.array([row["x"] < 0.5 for row in rows])  # noqa: E731
+    fine = lambda rows: np.array([row["x"] < 0.4 for row in rows])  # noqa: E731
     shares = []
-    for seed in range(3):
+    for seed in range(2 if name == "gp" else 12):
         rows, _ = run(name, made, sphere, trials=56, seed=seed, fine=fine)
         shares.append(np.mean(fine(rows[-24:])))
     assert np.mean(shares) > 0.5
@@ -208,13 +211,13 @@ def best_on_average(name: str, worth, seeds: range, trials: int) -> float:
     return float(np.mean([run(name, made, worth, seed=s, trials=trials)[1].max() for s in seeds]))
 
 
-@pytest.mark.parametrize("worth", [sphere, branin])
+@pytest.mark.parametrize(("worth", "top", "most"), [(sphere, 0.0, 0.5), (branin, -0.397887, 0.9)])
 @pytest.mark.parametrize("name", LISTENING)
-def test_a_searcher_that_listens_beats_random_search(name: str, worth):
+def test_a_searcher_that_listens_misses_less_than_random_search(name: str, worth, top, most):
+    """At most a share of it; a Sobol sequence, which listens to nothing, misses 0.77 and 1.02."""
     seeds, trials = (range(4), 32) if name == "gp" else (range(12), 80)
-    assert best_on_average(name, worth, seeds, trials) > best_on_average(
-        "uniform", worth, seeds, trials
-    )
+    missed, drawn = (top - best_on_average(n, worth, seeds, trials) for n in (name, "uniform"))
+    assert missed < most * drawn
 
 
 @pytest.mark.parametrize("name", [pytest.param("tpe", marks=pytest.mark.slow), "nsga2", "genetic"])
@@ -226,5 +229,5 @@ def test_a_searcher_that_listens_spans_a_larger_front_than_random_search(name: s
         front = values[front_of(values, np.ones(len(values), dtype=bool))]
         return hypervolume(front, reference)
 
-    found, drawn = ([volume(n, seed) for seed in range(8)] for n in (name, "uniform"))
+    found, drawn = ([volume(n, seed) for seed in range(5)] for n in (name, "uniform"))
     assert np.mean(found) > np.mean(drawn)

@@ -9,14 +9,17 @@ from backtest.errors import DataError, NotFittedError, ParameterError, StoreErro
 from backtest.market.panel import Panel
 from backtest.market.synthetic import WorldConfig, generate, weekdays
 from backtest.params import ParamGrid, Params, Range
+from backtest.result import BookResult
 from backtest.strategy import STRATEGIES
 from ml.evaluation import Batch, Evaluation, markets_of, panel_digest, regime_probability
 from ml.neighbourhood import plateau
 from ml.objective import Goal
 from ml.regime_track import track
-from ml.search_tables import best_by_regime, corpus_front, trial_table
+from ml.search_tables import best_by_regime, corpus_front, ledger_trials, trial_table
+from ml.searcher import SEARCHERS
 from ml.space import Space
-from ml.tuning import PURGED, TuneSpec, conclude, edges_of, search, training_window
+from ml.trials import config_hash
+from ml.tuning import PURGED, TuneSpec, conclude, edges_of, held_out, search, training_window
 from tests.ml.histories import planted_returns, small_grid, spells
 
 
@@ -88,6 +91,28 @@ def test_going_on_is_the_same_as_never_having_stopped(searcher: str):
         assert [b.rows for b in later] == [b.rows for b in kept[stop:]]
 
 
+@pytest.mark.parametrize("searcher", [name for name in SEARCHERS.names() if name != "gp"])
+def test_a_longer_search_goes_on_from_a_shorter_one(searcher: str):
+    """Also from one that ended within a batch, twice: 3 of 7 sets, then 5, then all."""
+    whole = search(SPACE, TuneSpec(searcher, 40, 7), judged(hill), names=("sharpe",))
+    kept: list[Batch] = []
+    asked: list[int] = []
+
+    def counted(rows):
+        asked.append(len(rows))
+        return judged(hill)(rows)
+
+    for trials in (31, 33, 40):
+        found = search(
+            SPACE, TuneSpec(searcher, trials, 7), counted, names=("sharpe",),
+            before=tuple(kept), keep=kept.append,
+        )  # fmt: skip
+        assert found.rows == whole.rows[:trials]
+    assert asked == [7, 7, 7, 7, 3, 2, 2, 5]
+    assert found.values.tobytes() == whole.values.tobytes()
+    assert found.batch_of.tolist() == whole.batch_of.tolist()
+
+
 def test_a_journal_of_other_questions_is_refused():
     kept = []
     search(SPACE, TuneSpec("tpe", 14, 7, 0), judged(hill), names=("sharpe",), keep=kept.append)
@@ -115,7 +140,10 @@ def test_what_a_reader_is_told():
     small = Space.of(Line, {"x": [0.5, 0.5]})
     found = search(small, TuneSpec("tpe", 50, 20), judged(hill), names=("a",))
     assert found.exhausted
-    assert "the space holds 9 feasible sets" in conclude(found).notes[0]
+    assert "the space holds 9 feasible sets: all" in conclude(found).notes[0]
+    thin = search(SPACE, TuneSpec("grid", 50, 20), judged(hill), names=("a",))
+    assert len(thin.rows) == 45  # five values of the number, nine of the whole number
+    assert "no further set after 45; the space holds more" in conclude(thin).notes[0]
     never = search(SPACE, TuneSpec("uniform", 9, 3), judged(lambda _: np.nan), names=("a",))
     with pytest.raises(ParameterError, match="E_OBJECTIVE: none of 9 sets"):
         conclude(never)
@@ -129,6 +157,18 @@ def test_edges():
     narrow = Space.of(Line, {"n": [3, 6]})
     assert "widen the grid" in edges_of(narrow, {"x": 0.5, "n": 6})[0]
     assert edges_of(Space.of(Line, {"n": [3, 4]}), {"x": 0.5, "n": 4}) == ()
+
+
+class Steep(Params):
+    """A number on a logarithmic scale."""
+
+    rate: Annotated[float, Range(1e-4, 10.0, log=True)] = 0.1
+
+
+def test_an_edge_lies_where_the_scale_of_a_parameter_ends():
+    space = Space.of(Steep)
+    assert edges_of(space, {"rate": 0.03}) == ()  # the middle, and 0.3 % of the way in numbers
+    assert "next to the smallest" in edges_of(space, {"rate": 1.05e-4})[0]
 
 
 @pytest.mark.parametrize("trials", [0, -1])
@@ -180,6 +220,34 @@ def test_a_regime_s_weights_are_those_known_at_the_close_before(panel: Panel):
     assert week.weights[1] == told[np.searchsorted(panel.dates, week.panel.dates[0])]
     with pytest.raises(NotFittedError, match="E_TOO_SHORT"):
         markets_of(panel, ("1d",), probability=np.full(420, 0.01))
+
+
+def test_candidates_on_weekly_bars_are_counted_as_such(panel: Panel):
+    spec = TuneSpec("uniform", 3, 3)
+    told = {}
+    for name in ("1d", "1w"):
+        run = evaluation(panel, (name,))
+        found = search(Space.of(run.strategy.params), spec, run, names=("sharpe",))
+        told[name] = ledger_trials(
+            found, run.returns(found.rows), strategy="rsi_swing", book=run.book, cost=run.cost,
+            market=run.markets[0],
+        )  # fmt: skip
+    assert {one.observations for one in told["1d"]} == {420}
+    assert {one.observations for one in told["1w"]} == {83}
+    assert not {t.config_hash for t in told["1d"]} & {t.config_hash for t in told["1w"]}
+    plain = config_hash(
+        {"parameters": found.rows[0], "book": "dollar-neutral", "cost": 0.0005}
+    )  # as a walk names it
+    assert told["1d"][0].config_hash == plain
+
+
+def test_sessions_kept_back_are_weighted_as_the_search_was():
+    returns = np.random.default_rng(0).normal(0.0, 0.01, (2, 90))
+    book, own = BookResult(returns, np.zeros_like(returns)), np.arange(90) % 2.0
+    told = held_out(book, 30, periods_per_year=252, weights=own)
+    alone = BookResult(returns[:, 31::2], np.zeros((2, 30)))
+    plain = held_out(alone, 0, periods_per_year=252)
+    assert told["sharpe"] == pytest.approx(plain["sharpe"], rel=1e-10)
 
 
 class TwoStates:
@@ -234,8 +302,6 @@ def test_planted_plateaus_are_found_by_regime():
 
 
 def test_the_front_of_a_swept_grid():
-    from backtest.result import BookResult
-
     grid = small_grid()
     returns = planted_returns(grid, spells(300), seed=1)
     returns[4] = 0.0

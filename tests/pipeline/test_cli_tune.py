@@ -11,8 +11,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from backtest.market.panel import Panel
+from backtest.market.synthetic import WorldConfig, generate, weekdays
 from ml.corpus import incumbents_of
+from pipeline.commands import tuning_files
 from pipeline.commands.tuning_journal import JOURNAL
+from pipeline.commands.tuning_study import Asked, markets_seen
 from tests.architecture.source_tree import ROOT
 from tests.pipeline.cli_runner import Ran, weathervane
 
@@ -28,6 +32,12 @@ def tune(market: Path, out: Path, *options: object) -> Ran:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare a run the drawing, which takes most of its time."""
+    monkeypatch.setattr(tuning_files, "_pictures", lambda *_: [])
 
 
 def test_a_search_leaves_its_folder(market: Path, tmp_path: Path):
@@ -51,6 +61,7 @@ def test_a_search_leaves_its_folder(market: Path, tmp_path: Path):
     assert told["training"]["sessions"] == 260 - 78 - 10
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_chosen_set_goes_on_to_a_backtest_and_is_an_incumbent(market: Path, tmp_path: Path):
     assert tune(market, tmp_path / "t", "--trials", 8).code == 0
     best = tmp_path / "t" / "best.json"
@@ -63,13 +74,15 @@ def test_the_chosen_set_goes_on_to_a_backtest_and_is_an_incumbent(market: Path, 
     assert incumbents_of(content, ["rsi_swing"]) == {"rsi_swing": content}
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_training_window_is_all_that_a_search_sees(market: Path, tmp_path: Path):
-    """Bars after the training window change nothing but what is said of them."""
+    """Bars from the first session after the training window on change only what is said of them."""
     bars = pl.read_parquet(market / "bars.parquet")
-    late = pl.col("date") > bars["date"].unique().sort()[200]
+    late = pl.col("date") >= bars["date"].unique().sort()[260 - 78 - 10]
     other = tmp_path / "other"
     other.mkdir()
-    moved = [pl.when(late).then(pl.col(n) * 1.5).otherwise(pl.col(n)).alias(n)
+    swung = 1.0 + 0.2 * (pl.col("date").dt.ordinal_day() * 0.7).sin()
+    moved = [pl.when(late).then(pl.col(n) * swung).otherwise(pl.col(n)).alias(n)
              for n in ("open", "high", "low", "close")]  # fmt: skip
     bars.with_columns(moved).write_parquet(other / "bars.parquet")
     for name, source in (("a", market), ("b", other)):
@@ -109,44 +122,71 @@ def test_a_killed_search_goes_on_to_the_same_bytes(market: Path, tmp_path: Path)
     assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_a_search_that_is_done_is_only_told_again(market: Path, tmp_path: Path):
-    asked = ("--trials", 12, "--searcher", "sobol")
-    assert tune(market, tmp_path, *asked).code == 0
-    before = contents(tmp_path)
-    again = tune(market, tmp_path, *asked)
-    assert "went on after 12 sets" in again.out
-    assert contents(tmp_path) == before
+@pytest.mark.usefixtures("without_pictures")
+def test_a_finished_search_goes_on_to_more_trials(market: Path, tmp_path: Path):
+    """Every file but the journal, whose lines say how it went, as by one longer search."""
+    home = tmp_path / "home"
+    asked = ("--searcher", "genetic", "--batch", 4)
+    first = tune(market, tmp_path / "a", *asked, "--trials", 26, "--home", home, "--json")
+    assert first.code == 0, first.err
+    longer = (*asked, "--trials", 32)
+    more = tune(market, tmp_path / "a", *longer, "--home", home, "--json")
+    assert json.loads(more.out)["ledger"] == json.loads(first.out)["ledger"] | {
+        "trials": 32,
+        "new": 6,
+    }
+    assert tune(market, tmp_path / "b", *longer).code == 0
+    files = {name for name in FILES - {JOURNAL} if not name.endswith(".png")}
+    assert {p.name for p in (tmp_path / "a").iterdir()} >= files
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search of six sets; not to be changed."""
+    out = tmp_path_factory.mktemp("finished")
+    assert tune(market, out, "--trials", 6, "--searcher", "uniform").code == 0
+    return out
+
+
+def test_a_search_that_is_done_is_only_told_again(market: Path, finished: Path, tmp_path: Path):
+    (tmp_path / JOURNAL).write_bytes((finished / JOURNAL).read_bytes())
+    again = tune(market, tmp_path, "--trials", 6, "--searcher", "uniform")
+    assert "went on after 6 sets" in again.out
+    assert contents(tmp_path) == contents(finished)
 
 
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--seed", 1, "seed differ"),
-        ("--objective", "calmar", "objectives differ"),
-        ("--trials", 13, "trials differ"),
-        ("--strategy", "ma_cross", "space, strategy differ"),
+        ("--seed", 1, "the journal belongs to another search: seed differ"),
+        ("--objective", "calmar", "the journal belongs to another search: objectives differ"),
+        ("--trials", 5, "the journal holds 6 sets, and every one that was tried counts"),
+        ("--strategy", "ma_cross", "the journal belongs to another search: space, strategy differ"),
         ("--symbols", "SYN001,SYN002,SYN003,SYN004,SYN005", "panel_sha256 differ"),
     ],
 )
 def test_the_journal_of_another_search_is_refused(
-    option: str, value: object, said: str, market: Path, tmp_path: Path
+    option: str, value: object, said: str, market: Path, finished: Path
 ):
-    assert tune(market, tmp_path, "--trials", 6, "--searcher", "uniform").code == 0
     asked = {"--trials": 6, "--searcher": "uniform", option: value}
-    ran = tune(market, tmp_path, *[part for pair in asked.items() for part in pair])
+    ran = tune(market, finished, *[part for pair in asked.items() for part in pair])
     assert ran.code == 1
-    assert ran.error_line.startswith("E_JOURNAL: the journal belongs to another search")
+    assert ran.error_line.startswith("E_JOURNAL: ")
     assert said in ran.error_line
 
 
-def test_a_changed_line_is_not_gone_on_from(market: Path, tmp_path: Path):
-    assert tune(market, tmp_path, "--trials", 6, "--searcher", "uniform").code == 0
+def test_a_changed_line_is_not_gone_on_from(market: Path, finished: Path, tmp_path: Path):
     path = tmp_path / JOURNAL
-    path.write_bytes(path.read_bytes().replace(b'"feasible": [true', b'"feasible": [false', 1))
+    path.write_bytes(
+        (finished / JOURNAL).read_bytes().replace(b'"feasible": [true', b'"feasible": [false', 1)
+    )
     ran = tune(market, tmp_path, "--trials", 6, "--searcher", "uniform")
     assert ran.error_line.startswith("E_CORRUPT: a changed line of the journal of the search")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_every_trial_counts_once_in_a_home(market: Path, tmp_path: Path):
     home = tmp_path / "home"
     asked = ("--trials", 10, "--searcher", "uniform", "--home", home, "--json")
@@ -155,10 +195,26 @@ def test_every_trial_counts_once_in_a_home(market: Path, tmp_path: Path):
     assert json.loads(first.out)["ledger"]["new"] == 10
     again = tune(market, tmp_path / "b", *asked)
     assert json.loads(again.out)["ledger"]["new"] == 0
-    other = tune(market, tmp_path / "c", *asked, "--seed", 9)
-    assert json.loads(other.out)["ledger"]["new"] == 10
+    other = tune(market, tmp_path / "c", *asked, "--seed", 9, "--constraint", "sharpe>=99")
+    assert other.error_line.startswith("E_OBJECTIVE: none of 10 sets")
+    later = tune(market, tmp_path / "d", *asked, "--seed", 9)
+    assert json.loads(later.out)["ledger"]["new"] == 0, "sets that are not feasible were tried too"
 
 
+def test_a_regime_s_weights_do_not_depend_on_what_comes_later():
+    """The search sees the training window alone, and the sessions kept back only add fits."""
+    asked = Asked(regime="calm")
+    panel = Panel.from_frame(generate(WorldConfig(symbols=5, seed=4), weekdays(420)).bars)
+    stop, fits = 294, {}
+    seen = markets_seen(panel.until(stop), asked, training=stop, fits=fits)[0]
+    whole = markets_seen(panel, asked, training=stop, fits=dict(fits))[0]
+    again = markets_seen(panel, asked, training=stop, fits={})[0]
+    assert seen.weights.sum() > 20.0
+    for other in (whole, again):
+        assert other.weights[:stop].tobytes() == seen.weights.tobytes()
+
+
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -193,6 +249,7 @@ def test_what_is_refused_leaves_no_result(options: tuple, said: str, market: Pat
     assert not (tmp_path / "tune.json").exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_equal_bounds_and_a_market_that_is_worth_nothing(market: Path, tmp_path: Path):
     bounds = (
         '{"period": [14, 14], "width": [20, 20], "smoothing": [1, 1], "direction": ["momentum"]}'
