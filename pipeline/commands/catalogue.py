@@ -94,13 +94,15 @@ def schema_of(name: str) -> dict[str, Any]:
 
 def _settings() -> dict[str, dict[str, Any]]:
     """Every setting by its dotted name, with its default and what its section says of it."""
+    from pydantic import BaseModel
+
     from pipeline.config.settings import Settings
 
     default = Settings(profile="")
     found = {"seed": {"default": default.seed, "about": _said(Settings)["seed"]}}
     for section in type(default).model_fields:
         inner = getattr(default, section)
-        if not hasattr(inner, "model_fields"):
+        if not isinstance(inner, BaseModel):
             continue
         said = _said(type(inner))
         for name, value in inner.model_dump(mode="json").items():
