@@ -201,6 +201,21 @@ def decide(
     return {name: _decide_one(name, now, regime) for name in seen.strategies}
 
 
+def selected(
+    as_of: int, history: History, policy: PolicyConfig, *, seed: int, memo: Memo
+) -> dict[str, Any]:
+    """What the learner keeps of every strategy at ``as_of``, without deciding; as :func:`decide`.
+
+    Returns
+    -------
+    dict of str to Selection
+    """
+    memo.claim(policy, seed, None)
+    seen = history.until(as_of)
+    now = _Now(seen, policy, memo, regimes_of(seen, policy, seed=seed, memo=memo))
+    return {name: now.selection(name, policy.build())[0] for name in seen.strategies}
+
+
 def gate(evidence: Record, config: GateConfig) -> Verdict:
     """Promote or hold, from everything up to one session."""
     table = gating.criteria(evidence, config)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from backtest.errors import UnknownNameError
-from ml.decision import Memo, decide, regimes_of
+from ml.decision import Memo, regimes_of, selected
 from ml.history import History
 from ml.policy import PolicyConfig
 from ml.regime import RegimeFit
@@ -177,12 +177,12 @@ def parameter_table(
         Of the same policy, state and seed.
     """
     memo, last = Memo(dict(fits)), history.sessions - 1
-    decide(last, history, policy, seed=seed, memo=memo)
+    kept = selected(last, history, policy, seed=seed, memo=memo)
     at = policy.selected_at(last)
     names = regimes_of(history, policy, seed=seed, memo=memo).names_at(at)
     arrays: dict[str, Floats] = {}
     strategies: dict[str, Any] = {}
-    for (_, strategy), (_, selection, _) in memo.selections.items():
+    for strategy, selection in kept.items():
         rows = len(selection.scores)
         arrays[f"{strategy}/scores"] = selection.scores
         arrays[f"{strategy}/sessions"] = selection.sessions
