@@ -22,6 +22,7 @@ from ml.evidence import rival_sharpes
 from ml.export.gate import Record, boundary, paired_difference
 from ml.export.records import Decision, Verdict
 from ml.history import History
+from ml.learner import needs_of
 from ml.policy import PolicyConfig
 from ml.proof.measures import ranking_accuracy
 from ml.trials import Registration
@@ -127,14 +128,16 @@ def contest(
         Told how many sessions are decided, and how many there are.
     """
     policies = {name: spec.policy.with_learner(name) for name in learners}
+    # Those that listen to others come last: else they would pay for what these have to work out.
+    turns = sorted(policies, key=lambda name: len(needs_of(policies[name].build())))
     kept = _Kept(corpora, policies, history)
     first, stop = spec.policy.train, history.sessions
     source = regimes or regimes_of(history, spec.policy, seed=spec.seed, memo=memo)
     for t in range(first, stop):
         memo.relabelled(source, t)  # before the clock starts: all learners share it
-        for name, policy in policies.items():
+        for name in turns:
             started = time.thread_time()
-            decided = decide(t, history, policy, seed=spec.seed, memo=memo, regimes=regimes)
+            decided = decide(t, history, policies[name], seed=spec.seed, memo=memo, regimes=regimes)
             kept.seconds[name] += time.thread_time() - started
             kept.take(t, name, decided, memo=memo)
         if progress is not None:
