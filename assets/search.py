@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ml.corpus import Corpus
 
 GROUP = "search"
-SESSIONS_PER_YEAR = 252
 FRONT_COLUMNS = {
     "strategy": ("String", "name"),
     "set": ("Int64", "number among the candidates"),
@@ -106,16 +105,17 @@ def pareto_front(
     context: dg.AssetExecutionContext, snapshots: SnapshotsResource
 ) -> dg.MaterializeResult:
     """Sets that no other beats in Sharpe ratio, return and drawdown at once, per strategy."""
+    from backtest.market.calendar import periods_per_year
     from backtest.search_plots import front_plot
     from ml.search_tables import corpus_front
 
     files = snapshots.open()
     snapshot = files.current()
     work = files.workbench(snapshot)
-    tables, volumes = {}, {}
+    tables, volumes, periods = {}, {}, periods_per_year(snapshot.calendar)
     for name, swept in work.corpora().items():
         grid, book = _candidates(swept)
-        found = corpus_front(grid, book, periods_per_year=SESSIONS_PER_YEAR)
+        found = corpus_front(grid, book, periods_per_year=periods)
         tables[name], volumes[name] = found.table, found.volume
         context.log.info(f"{name}: {found.table['front'].sum()} of {found.table.height} sets")
     kept = work.keep("pareto_front", _joined(tables))
@@ -148,19 +148,20 @@ def best_parameters_by_regime(
     context: dg.AssetExecutionContext, snapshots: SnapshotsResource
 ) -> dg.MaterializeResult:
     """Each regime's plateau in hindsight, by the fit in force."""
+    from backtest.market.calendar import periods_per_year
     from backtest.search_plots import regime_bars
     from ml.search_tables import best_by_regime
 
     files = snapshots.open()
     snapshot = files.current()
     work = files.workbench(snapshot)
-    lane, tables = work.regimes(), {}
+    lane, tables, periods = work.regimes(), {}, periods_per_year(snapshot.calendar)
     last = lane.sessions - 1
     probabilities, names = lane.relabel(last), lane.names_at(last)
     for name, swept in work.corpora().items():
         grid, book = _candidates(swept)
         tables[name] = best_by_regime(
-            grid, book.net_return, probabilities, names, periods_per_year=SESSIONS_PER_YEAR
+            grid, book.net_return, probabilities, names, periods_per_year=periods
         )
     table = _joined(tables)
     kept = work.keep("best_parameters_by_regime", table)

@@ -26,15 +26,12 @@ import numpy.typing as npt
 from numba import njit
 
 from backtest.params import ParamGrid
+from ml.learner import HORIZON, MIN_ACTIVE, STILL
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-HORIZON: Final = 30
-"""Sessions over which an event is decided."""
 OVERALL: Final = "overall"
-MIN_ACTIVE: Final = 20
-"""Sessions with a return before a set counts in an average."""
 
 _RECORD = 63
 _HALF_LIFE = 42.0
@@ -42,7 +39,6 @@ _PRIOR = (1.0, 0.5, 0.5, 0.5)
 """Deviations of the coefficients before anything is known: of the constant, and of the signals."""
 _WARM_UP = 60
 _LIMIT = 3.0
-_STILL = 1e-9
 _TINY = 1e-12
 
 
@@ -204,7 +200,7 @@ class Calibration:
         contrast = self._contrasts.of(weights, self._active >= MIN_ACTIVE)
         past = contrast @ returns[:, max(s + 1 - _RECORD, 0) :]
         self._scale = np.sqrt((past**2).mean(axis=1))
-        usable = self._scale > _STILL
+        usable = self._scale > STILL
         scale = np.where(usable, self._scale, 1.0)
         signals = np.empty((len(scale), len(_PRIOR)))
         signals[:, 0] = 1.0
@@ -218,7 +214,7 @@ class Calibration:
 
     def _follow(self, gains: Floats) -> None:
         """Count what the last proposal's contrasts earned, in their own deviations."""
-        usable = self._scale > _STILL
+        usable = self._scale > STILL
         moved = np.clip(gains / np.where(usable, self._scale, 1.0), -4.0, 4.0) * usable
         decay = 0.5 ** (1.0 / _HALF_LIFE)
         self._recent = decay * self._recent + (1.0 - decay) * moved
@@ -228,7 +224,7 @@ class Calibration:
         self._certainty += (1.0, certainty, certainty**2)
         count, total, square = self._certainty
         variance = square / count - (total / count) ** 2
-        if count <= _WARM_UP or variance <= _STILL:
+        if count <= _WARM_UP or variance <= STILL:
             return 0.0
         return float(np.clip((certainty - total / count) / np.sqrt(variance), -_LIMIT, _LIMIT))
 

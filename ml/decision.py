@@ -270,10 +270,10 @@ class _Now:
 
     def view(self, strategy: str, i: int, *, needs: tuple[str, ...]) -> LearnerView:
         """Cut what a learner may read at session ``i``."""
-        one, probabilities = self.history.strategies[strategy], self.source.relabel
+        one = self.history.strategies[strategy]
         turnover = np.full_like(one.returns, np.nan) if one.turnover is None else one.turnover
         proposals = {name: self.proposed(strategy, i, learner=name) for name in needs}
-        known = self.probabilities if i == self.session else probabilities(i)
+        known = self.probabilities if i == self.session else self.source.relabel(i)
         whole = LearnerView(
             one.grid,
             one.returns[:, : i + 1],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,15 @@ from backtest.params import ParamGrid
 from backtest.registry import Registry
 
 Floats = npt.NDArray[np.float64]
+
+HORIZON: Final = 30
+"""Sessions over which it is judged what a decision was worth."""
+
+MIN_ACTIVE: Final = 20
+"""Sessions with a return before a set is eligible."""
+
+STILL: Final = 1e-9
+"""Deviation per session at or below which a set counts as not moving."""
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ml.learner import Floats, LearnerView, Market
+from ml.learner import HORIZON, MIN_ACTIVE, STILL, Floats, LearnerView, Market
 from ml.neighbourhood import neighbour_average
-from ml.score_table import MIN_ACTIVE, STILL
 
 Ints = npt.NDArray[np.int64]
 
-HORIZON: Final = 30
-"""Sessions after the close that a target covers."""
 SPANS: Final = (21, 63, 252)
 """Sessions of the trailing windows; beside them stands all history."""
 STATE_ROLES: Final = {

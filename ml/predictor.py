@@ -21,8 +21,8 @@ import numpy as np
 
 from backtest import seeds
 from ml.conformal import half_width
-from ml.learner import Floats, LearnerView
-from ml.performance import BASE, HORIZON, Samples, samples, targets
+from ml.learner import HORIZON, Floats, LearnerView
+from ml.performance import BASE, Samples, samples, targets
 
 if TYPE_CHECKING:
     import lightgbm

@@ -16,12 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ml.learner import Floats, LearnerView, heaviest
+from ml.learner import MIN_ACTIVE, STILL, Floats, LearnerView, heaviest
 from ml.neighbourhood import neighbour_average
 
-MIN_ACTIVE = 20
-STILL = 1e-9
-"""Deviation per session at or below which a set counts as not moving."""
 _TINY = 1e-12
 
 

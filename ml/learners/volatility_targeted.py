@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ml.learner import LEARNERS, Floats, LearnerView
-from ml.score_table import STILL, ScoreTable, TableSelection
+from ml.learner import LEARNERS, STILL, Floats, LearnerView
+from ml.score_table import ScoreTable, TableSelection
 
 
 @LEARNERS.register("volatility_targeted")

@@ -22,15 +22,12 @@ from ml.evidence import rival_sharpes
 from ml.export.gate import Record, boundary, paired_difference
 from ml.export.records import Decision, Verdict
 from ml.history import History
-from ml.learner import needs_of
+from ml.learner import HORIZON, needs_of
 from ml.policy import PolicyConfig
 from ml.proof.measures import ranking_accuracy
 from ml.trials import Registration
 
 Floats = npt.NDArray[np.float64]
-
-HORIZON = 30
-"""Sessions over which scores are compared with what the sets then earned."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from backtest.pages import Block, Heading, Paragraph, Picture, Table, to_html, to_markdown
+from ml.learner import HORIZON
 from ml.proof.card import Card, Terms
-from ml.proof.contest import HORIZON
 from ml.proof.leaks import Finding
 from ml.proof.scorecard import (
     Goal,

@@ -13,7 +13,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 from scipy.special import betaincinv
 
-from ml.confidence import HORIZON, OVERALL, Floats, outcomes
+from ml.confidence import OVERALL, Floats, outcomes
+from ml.learner import HORIZON
 from ml.robustness.record import WalkRecord
 
 EVERY_REGIME = "all"

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.confidence import HORIZON, Calibration, Contrasts, outcomes
+from ml.confidence import Calibration, Contrasts, outcomes
 from ml.decision import Memo, TruthTrack, decide
 from ml.history import History, StrategyHistory
+from ml.learner import HORIZON
 from ml.market_state import COLUMNS
 from ml.policy import PolicyConfig
 from ml.robustness.reliability import Said, reliability_frame, reliability_of

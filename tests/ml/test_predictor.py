@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.conformal import adaptive_widths, coverage_frame, half_width
-from ml.learner import LearnerView, Market
+from ml.learner import HORIZON, LearnerView, Market
 from ml.learners.predictor import Predictor
 from ml.market_state import COLUMNS
-from ml.performance import BASE, HORIZON, parameters_coded, samples, targets
+from ml.performance import BASE, parameters_coded, samples, targets
 from ml.predictor import Boosting, PerformancePredictor
 from ml.proof.measures import ranking_accuracy
 from ml.score_table import ScoreTable
