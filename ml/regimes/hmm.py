@@ -25,12 +25,8 @@ class HmmFit:
     Parameters
     ----------
     names : tuple of str, ``[state]``
-    columns : tuple of str
-        All columns of the state that it was fitted on.
-    used : tuple of str, ``[feature]``
-        Those that the chain reads; the others were constant, unknown, or serve names only.
-    centre, scale : float64, ``[feature]``
-        Training mean and deviation of the columns used.
+    scaling : Scaling
+        Columns that the chain reads, and their units.
     evidence : float64, ``[feature]``
         Share of each column's log density that counts.
     chain : Chain
@@ -38,25 +34,13 @@ class HmmFit:
     """
 
     names: tuple[str, ...]
-    columns: tuple[str, ...]
-    used: tuple[str, ...]
-    centre: Floats
-    scale: Floats
+    scaling: Scaling
     evidence: Floats
     chain: Chain
 
-    @property
-    def scaling(self) -> Scaling:
-        """Columns used and their units."""
-        return Scaling(self.columns, self.used, self.centre, self.scale)
-
-    def standardised(self, state: Floats) -> Floats:
-        """Columns used, in training deviations, cut at four; ``[time, feature]``."""
-        return self.scaling.standardised(state)
-
     def filter(self, state: Floats) -> Floats:
         """Probabilities given the rows up to each; ``[time, state]``."""
-        return filtered(self.standardised(state), self.chain, self.evidence)
+        return filtered(self.scaling.standardised(state), self.chain, self.evidence)
 
     def arrays(self) -> dict[str, Floats]:
         """Weights by name."""
@@ -129,7 +113,7 @@ class HmmModel:
         warm = _warm(previous, scaling)
         evidence = self._evidence(x, warm, seed)
         chain = self._best(x, evidence, None if warm is None else warm.chain, seed)
-        fit = HmmFit((), columns, scaling.used, scaling.centre, scaling.scale, evidence, chain)
+        fit = HmmFit((), scaling, evidence, chain)
         if isinstance(previous, HmmFit):
             fit = dataclasses.replace(fit, chain=_aligned(fit, previous, state))
         return dataclasses.replace(fit, names=name_states(state, columns, fit.filter(state)))
@@ -184,10 +168,7 @@ class HmmModel:
         """Rebuild a fit from what it saved."""
         return HmmFit(
             names=tuple(config["names"]),
-            columns=tuple(config["columns"]),
-            used=tuple(config["used"]),
-            centre=arrays["centre"],
-            scale=arrays["scale"],
+            scaling=Scaling.of(arrays, config),
             evidence=arrays["evidence"],
             chain=Chain(arrays["means"], arrays["covariance"], arrays["move"]),
         )
@@ -195,16 +176,17 @@ class HmmModel:
 
 def _warm(previous: RegimeFit | None, scaling: Scaling) -> HmmFit | None:
     """The previous fit in today's units, if it reads the same columns."""
-    if not isinstance(previous, HmmFit) or previous.used != scaling.used:
+    if not isinstance(previous, HmmFit) or previous.scaling.used != scaling.used:
         return None
-    centre, scale = scaling.centre, scaling.scale
-    ratio = previous.scale / scale
+    before = previous.scaling
+    ratio = before.scale / scaling.scale
+    places = previous.chain.means * before.scale + before.centre  # in the columns' own units
     chain = Chain(
-        (previous.chain.means * previous.scale + previous.centre - centre) / scale,
+        (places - scaling.centre) / scaling.scale,
         previous.chain.covariance * np.outer(ratio, ratio),
         previous.chain.move,
     )
-    return dataclasses.replace(previous, centre=centre, scale=scale, chain=chain)
+    return dataclasses.replace(previous, scaling=scaling, chain=chain)
 
 
 def _starts(x: Floats, states: int, count: int, stay: float, seed: int) -> list[Chain]:

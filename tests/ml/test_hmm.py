@@ -124,7 +124,7 @@ class TestFit:
         assert state_accuracy(found, truth) > 0.93
 
     def test_finds_the_planted_means_and_stickiness(self) -> None:
-        means = FIT.chain.means * FIT.scale + FIT.centre
+        means = FIT.chain.means * FIT.scaling.scale + FIT.scaling.centre
         order = np.argsort(means[:, 0])[::-1]
         np.testing.assert_allclose(means[order], CENTRES[:, :5], atol=0.2)
         assert (np.diag(FIT.chain.move) > 0.95).all()
@@ -141,7 +141,7 @@ class TestFit:
         )
 
     def test_uses_the_columns_in_which_volatility_cancels(self) -> None:
-        assert FIT.used == STATE_COLUMNS
+        assert FIT.scaling.used == STATE_COLUMNS
 
     def test_same_seed_same_bytes(self) -> None:
         again = HmmModel().fit(ROWS, COLUMNS, previous=None, seed=0)
@@ -201,20 +201,20 @@ class TestPoorInput:
         rows[:, 1] = 3.0
         rows[:, 3] = np.nan
         fit = HmmModel().fit(rows, COLUMNS, previous=None, seed=0)
-        assert fit.used == tuple(STATE_COLUMNS[i] for i in (0, 2, 4))
+        assert fit.scaling.used == tuple(STATE_COLUMNS[i] for i in (0, 2, 4))
         assert fit.config()["dropped"] == [STATE_COLUMNS[1], STATE_COLUMNS[3]]
 
     def test_a_column_known_only_lately_is_dropped(self) -> None:
         rows = ROWS.copy()
         rows[:900, 2] = np.nan
-        assert VOLUME not in HmmModel().fit(rows, COLUMNS, previous=None, seed=0).used
+        assert VOLUME not in HmmModel().fit(rows, COLUMNS, previous=None, seed=0).scaling.used
 
     def test_one_symbol_is_fitted_on_the_axes(self) -> None:
         rows = ROWS.copy()
         for name in set(STATE_COLUMNS) - {VOLUME}:
             rows[:, COLUMNS.index(name)] = np.nan
         fit = HmmModel().fit(rows, COLUMNS, previous=None, seed=0)
-        assert set(fit.used) == set(AXES) - {CORRELATION}
+        assert set(fit.scaling.used) == set(AXES) - {CORRELATION}
         assert state_accuracy(fit.filter(rows).argmax(axis=1), STATES) > 0.9
         assert any("bear" in name for name in fit.names)
 
@@ -223,7 +223,7 @@ class TestPoorInput:
         for name in STATE_COLUMNS:
             rows[:, COLUMNS.index(name)] = np.nan
         fit = HmmModel().fit(rows, COLUMNS, previous=None, seed=0)
-        assert set(fit.used) == {TREND, VOLATILITY}
+        assert set(fit.scaling.used) == {TREND, VOLATILITY}
         assert all("thin" in name.split() for name in fit.names)
 
     def test_too_little_history_says_what_is_needed(self) -> None:
@@ -240,12 +240,12 @@ class TestPoorInput:
         other = HmmModel().fit(rows, COLUMNS, previous=None, seed=0)
         fit = HmmModel().fit(ROWS, COLUMNS, previous=other, seed=0)
         same = (other.filter(ROWS).argmax(axis=1) == fit.filter(ROWS).argmax(axis=1)).mean()
-        assert fit.used == STATE_COLUMNS
+        assert fit.scaling.used == STATE_COLUMNS
         assert same > 0.9
 
 
 def test_filtered_on_a_prefix_is_the_prefix_of_filtered() -> None:
-    x = FIT.standardised(ROWS)
+    x = FIT.scaling.standardised(ROWS)
     full = filtered(x, FIT.chain, FIT.evidence)
     for cut in (1, 2, 333, 1199):
         np.testing.assert_array_equal(filtered(x[:cut], FIT.chain, FIT.evidence), full[:cut])

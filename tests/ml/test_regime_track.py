@@ -241,7 +241,7 @@ class _Smoother:
 
     def filter(self, state: np.ndarray) -> np.ndarray:
         chain: Chain = self.inner.chain
-        x = self.inner.standardised(state)
+        x = self.inner.scaling.standardised(state)
         density = np.exp(log_density(x, chain.means, factor(chain.covariance), self.inner.evidence))
         alpha, beta = np.empty_like(density), np.ones_like(density)
         prior = stationary(chain.move)
