@@ -217,7 +217,8 @@ class _FullSample(HmmModel):
     def fit(self, state: np.ndarray, columns: Any, *, previous: Any, seed: int) -> HmmFit:
         fit = super().fit(state, columns, previous=previous, seed=seed)
         centre, scale = self.everything.mean(axis=0), self.everything.std(axis=0)
-        return dataclasses.replace(fit, centre=centre, scale=scale)
+        whole = dataclasses.replace(fit.scaling, centre=centre, scale=scale)
+        return dataclasses.replace(fit, scaling=whole)
 
 
 @dataclass(frozen=True)
