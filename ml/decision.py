@@ -28,7 +28,7 @@ from ml.export.transition import bounded_step
 from ml.history import History
 from ml.learner import Learner, LearnerView, Market, needs_of
 from ml.policy import PolicyConfig
-from ml.regime import REGIMES, RegimeFit
+from ml.regime import REGIMES, RegimeFit, by_name
 from ml.regime_track import RegimeTrack, track
 
 Floats = npt.NDArray[np.float64]
@@ -352,15 +352,13 @@ def _decide_one(strategy: str, now: _Now, regime: Regime) -> Decision:
 
 def _regime(history: History, probabilities: Floats, names: tuple[str, ...]) -> Regime:
     """Name the likeliest regime; states that share a name are added up."""
-    distinct = tuple(dict.fromkeys(names))
-    member = np.array([[name == one for one in distinct] for name in names], dtype=float)
-    by_name = probabilities @ member  # [T, name]
-    leading = by_name.argmax(axis=1)
+    distinct, summed = by_name(probabilities, names)
+    leading = summed.argmax(axis=1)
     changes = np.flatnonzero(leading != leading[-1])
     since = int(changes[-1]) + 1 if changes.size else 0
     return Regime(
         name=distinct[leading[-1]],
-        probabilities={name: float(p) for name, p in zip(distinct, by_name[-1], strict=True)},
+        probabilities={name: float(p) for name, p in zip(distinct, summed[-1], strict=True)},
         since=str(history.dates[since]),
     )
 

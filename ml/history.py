@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from backtest.errors import LookaheadError
+from backtest.errors import ConfigError, LookaheadError
 from backtest.params import ParamGrid
 
 Floats = npt.NDArray[np.float64]
@@ -59,6 +59,14 @@ class History:
     strategies: dict[str, StrategyHistory]
     state: Floats
     columns: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.state) != len(self.dates):
+            raise ConfigError(
+                f"{len(self.state)} rows of market state for {len(self.dates)} sessions",
+                where="history",
+                fix="give one row per session",
+            )
 
     @property
     def sessions(self) -> int:

@@ -61,6 +61,9 @@ WORDS: Final = {
 _OWN_VOLATILITY: Final = 42
 _BASELINE: Final = 756
 _LIMIT: Final = 3.0
+_GAP: Final = 5
+_MOVE_OF_TREND: Final = 3.6
+"""Mean size of independent daily moves over the deviation of their average of span 20."""
 
 
 def _excess(name: str, groups: pl.Expr | None, inside: bool) -> pl.Expr:
@@ -86,13 +89,22 @@ def _prepared(bars: pl.LazyFrame) -> pl.LazyFrame:
             raise DataError(f"no column {name!r}", where="bars", fix="give symbol, date and close")
     volume = pl.col("volume") if "volume" in present else pl.lit(None, dtype=pl.Float64)
     sector = pl.col("sector").fill_null("") if "sector" in present else None
+    session = pl.col("date").rank("dense").cast(pl.Int64)
     own = pl.col("x").ewm_std(half_life=_OWN_VOLATILITY, min_samples=20).shift(1)
     level = pl.col("v").ewm_mean(half_life=_BASELINE, min_samples=20, ignore_nulls=True)
     return (
-        bars.sort("symbol", "date")
+        bars.with_columns(session.alias("session"))
+        .filter(pl.col("close").is_finite() & (pl.col("close") > 0))
+        .sort("symbol", "date")
         .with_columns(
-            pl.col("close").log().diff().over("symbol").alias("r"),
-            pl.when(volume > 0).then(volume.log()).cast(pl.Float64).alias("v"),
+            pl.when(pl.col("session").diff() <= _GAP)
+            .then(pl.col("close").log().diff())
+            .over("symbol")
+            .alias("r"),
+            pl.when(volume.is_finite() & (volume > 0))
+            .then(volume.log())
+            .cast(pl.Float64)
+            .alias("v"),
         )
         .with_columns(_excess("r", sector, "member" in present).alias("x"))
         .with_columns(
@@ -128,16 +140,18 @@ def market_state(bars: pl.LazyFrame, names: Iterable[str] = COLUMNS) -> pl.DataF
     bars : polars.LazyFrame
         Columns ``symbol, date, close`` and optional ``volume, sector, member``; at most one row
         per symbol and date, in any order. With ``member`` every cross-section holds members
-        only, while a symbol's own averages also know its bars from before it joined.
+        only, while a symbol's own averages also know its bars from before it joined. Rows whose
+        close is not a positive number are left out, and so is the move of a symbol that comes
+        back after more than five sessions.
     names : iterable of str
         Registered state features; all of them by default.
 
     Returns
     -------
     polars.DataFrame
-        ``date`` and the columns named, sorted by date, missing as null; what each means and its
-        unit stand in ``STATE_FEATURES``. Fewer than ``MEMBERS`` symbols on a session leave its
-        cross-sectional columns null.
+        ``date`` and the columns named, one row per date of ``bars`` in order, missing as null;
+        what each means and its unit stand in ``STATE_FEATURES``. Fewer than ``MEMBERS`` symbols
+        on a session leave its cross-sectional columns null.
 
     Raises
     ------
@@ -156,12 +170,12 @@ def market_state(bars: pl.LazyFrame, names: Iterable[str] = COLUMNS) -> pl.DataF
     rows = _prepared(bars).with_columns(own)
     if "member" in rows.collect_schema().names():
         rows = rows.filter(pl.col("member"))
-    sessions = (
+    numbers = (
         rows.sort("date", "symbol")
         .group_by("date", maintain_order=True)
         .agg(_together(part.session for part in parts.values()))
-        .sort("date")
     )
+    sessions = bars.select("date").unique().join(numbers, on="date", how="left").sort("date")
     frame = sessions.select("date", *(part.value.alias(name) for name, part in parts.items()))
     finite = [pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c in parts]
     return frame.select("date", *finite).collect()
@@ -199,14 +213,19 @@ def name_states(state: Floats, columns: tuple[str, ...], weights: Floats) -> tup
         Trend (``bull, sideways, bear``), volatility (``calm, volatile``), volume (``thin,
         heavy``) and correlation (``dispersed, correlated``), for example ``"bull calm thin
         dispersed"``. Bull and bear: the state's mean return is at least ``DRIFT`` of a typical
-        daily move away from zero. Volatile, heavy and correlated: the state's mean lies more
+        daily move away from zero, which is told from the trend's own deviation where volatility is
+        unknown. Volatile, heavy and correlated: the state's mean lies more
         than ``MARGIN`` deviations above the window's.
     """
     means = {name: _state_means(state, columns, weights, name) for name in AXES}
-    drift, move = means[TREND][0], np.exp(np.nan_to_num(means[VOLATILITY][0]))
+    drift, move = means[TREND][0], np.exp(means[VOLATILITY][0])
+    if np.isnan(move).all() and TREND in columns:
+        trend = state[:, columns.index(TREND)]
+        known = trend[np.isfinite(trend)]
+        move = np.full_like(drift, _MOVE_OF_TREND * known.std() if known.size else np.nan)
     names = []
     for k in range(weights.shape[1]):
-        slope = drift[k] / max(move[k], TINY)
+        slope = drift[k] / max(np.nan_to_num(move[k]), TINY)
         words = ["bull" if slope >= DRIFT else "bear" if slope <= -DRIFT else "sideways"]
         words += [
             above if means[name][1][k] > MARGIN else below for name, (below, above) in WORDS.items()

@@ -145,8 +145,11 @@ class ParameterTable:
         mass = np.sort(mass)[::-1]
         weight = mass / mass.sum() if mass.sum() > 0.0 else np.full(len(rows), 1.0 / len(rows))
         table = self.arrays[f"{strategy}/scores"][rows]
-        able = np.asarray(np.isfinite(table).all(axis=0))
-        scores = np.where(able, weight @ np.where(able, table, 0.0), -np.inf)  # [P]
+        seen = np.isfinite(table)
+        known_mass = weight @ seen  # [P]
+        able = known_mass > 0.0
+        total = weight @ np.where(seen, table, 0.0)
+        scores = np.where(able, total / np.where(able, known_mass, 1.0), -np.inf)  # [P]
         mix, best = [], int(scores.argmax())
         if f"{strategy}/shares" in self.arrays:
             shares = weight @ self.arrays[f"{strategy}/shares"][rows]  # [P]

@@ -70,4 +70,23 @@ class RegimeModel(Protocol):
         ...
 
 
+def by_name(probabilities: Floats, names: tuple[str, ...]) -> tuple[tuple[str, ...], Floats]:
+    """Add up states that share a name.
+
+    Parameters
+    ----------
+    probabilities : float64, ``[time, state]``
+    names : tuple of str, ``[state]``
+
+    Returns
+    -------
+    distinct : tuple of str, ``[name]``
+        In the order of their first states.
+    summed : float64, ``[time, name]``
+    """
+    distinct = tuple(dict.fromkeys(names))
+    member = np.array([[name == one for one in distinct] for name in names], dtype=float)
+    return distinct, np.asarray(probabilities @ member)
+
+
 REGIMES: Registry[RegimeModel] = Registry("regime", "ml.regimes")

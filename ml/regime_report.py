@@ -73,8 +73,9 @@ def regime_summary(published: pl.DataFrame) -> dict[str, float | int | None]:
     -------
     dict
         ``sessions`` with a regime, ``regimes`` named, ``switches`` of the name, ``mean_spell`` in
-        sessions, ``entropy``: the mean of ``-sum p log p / log K`` over states, 0 where each
-        session is certain and 1 where nothing is known. The last two are None without a session.
+        sessions, ``entropy``: the mean of ``-sum p log p / log K``, 0 where each session is
+        certain; 1 where nothing is known of as many states as the widest fit has (``K``). The
+        last two are None without a session.
     """
     known = published.drop_nulls("regime")
     names = known["regime"]

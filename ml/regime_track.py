@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from backtest import seeds
 from backtest.errors import ConfigError, LookaheadError, NotFittedError
-from ml.regime import RegimeFit, RegimeModel
+from ml.regime import RegimeFit, RegimeModel, by_name
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,10 +106,10 @@ class RegimeTrack:
         Returns
         -------
         polars.DataFrame
-            ``date`` (if dates were given), ``regime`` (name of the likeliest state), ``p_bull,
-            p_sideways, p_bear`` (sum to 1), ``p_volatile, p_heavy``, ``state`` (the likeliest),
-            ``state_0..`` and ``p_correlated``, null before the first fit; a state that the fit
-            in force does not have has probability 0.
+            ``date`` (if dates were given), ``regime`` (the likeliest name, states of one name
+            added up), ``p_bull, p_sideways, p_bear`` (sum to 1), ``p_volatile, p_heavy``,
+            ``state`` (the likeliest), ``state_0..`` and ``p_correlated``, null before the first
+            fit; a state that the fit in force does not have has probability 0.
         """
         blocks = []
         for first in range(self.train, self.sessions, self.refit):
@@ -127,7 +127,8 @@ class RegimeTrack:
         raw = [np.full((missing, width), np.nan)]
         for states, p in blocks:
             best = p.argmax(axis=1)
-            names += [states[k] for k in best]
+            distinct, summed = by_name(p, states)
+            names += [distinct[k] for k in summed.argmax(axis=1)]
             likeliest += best.tolist()
             for word, parts in axes.items():
                 has = np.array([word in name.split() for name in states])

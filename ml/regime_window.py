@@ -28,6 +28,7 @@ LIMIT = 4.0
 """Training deviations at which a standardised value is cut."""
 
 _FEW_COLUMNS = 3
+_LATELY = 60
 _CALM = 8
 _FLOOR = 1e-12
 _WIDEST = 8.0
@@ -91,8 +92,13 @@ def scaling_of(state: Floats, columns: tuple[str, ...], *, least: int) -> Scalin
         No usable column, or fewer than ``least`` whole rows.
     """
     used = usable(state, columns)
-    values = state[:, [columns.index(name) for name in used]]
-    whole = np.isfinite(values).all(axis=1)
+    while True:
+        values = state[:, [columns.index(name) for name in used]]
+        whole = np.isfinite(values).all(axis=1)
+        still = [n for n, c in zip(used, values[whole].T, strict=True) if not _varies(c)]
+        if not still or not whole.any():
+            break
+        used = tuple(name for name in used if name not in still)  # constant where all are known
     if not used or whole.sum() < least:
         known = ", ".join(used) or "none"
         raise NotFittedError(
@@ -105,25 +111,32 @@ def scaling_of(state: Floats, columns: tuple[str, ...], *, least: int) -> Scalin
 
 
 def usable(state: Floats, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns that a model reads: varying, and known on at least half of the known sessions.
+    """Columns that a model reads: varying, and known on half of the known sessions, also lately.
 
-    Where fewer than three of ``STATE_COLUMNS`` are left, as with a single symbol, the axes help.
+    A column that is no longer told would leave every later row without evidence. Where fewer than
+    three of ``STATE_COLUMNS`` are left, as with a single symbol, the axes help.
     """
-    known = np.isfinite(state).sum(axis=0)
-    enough = max(2, int(known.max(initial=0)) // 2)
+    known = np.isfinite(state)
+    last = np.flatnonzero(known.any(axis=1))[-_LATELY:]
+    lately = known[last].sum(axis=0)
+    enough, still = max(2, int(known.sum(axis=0).max(initial=0)) // 2), lately.max(initial=0) / 2
 
     def varies(name: str) -> bool:
-        column = state[:, columns.index(name)]
-        seen = column[np.isfinite(column)]
-        if len(seen) < enough:
-            return False
-        return float(seen.std()) > _FLOOR * max(1.0, float(np.abs(seen).max()))
+        at = columns.index(name)
+        seen = state[known[:, at], at]
+        return len(seen) >= enough and bool(lately[at] >= still) and _varies(seen)
 
     varying = [name for name in columns if varies(name)]
     used = [name for name in varying if name in STATE_COLUMNS]
     if len(used) < _FEW_COLUMNS:
         used += [name for name in varying if name in AXES and name not in used]
     return tuple(used or varying)
+
+
+def _varies(column: Floats) -> bool:
+    """Whether known values differ by more than rounding."""
+    largest = float(np.abs(column).max(initial=0.0))
+    return column.size > 0 and float(column.std()) > _FLOOR * max(1.0, largest)
 
 
 def partitions(whole: Floats, states: int, *, count: int, seed: int) -> list[Ints]:
@@ -161,7 +174,8 @@ def kept_order(before: Floats, now: Floats) -> list[int]:
     ----------
     before, now : float64, ``[time, state]``
         Filtered probabilities of the same rows by the fit before and by the new one; the
-        numbers of states may differ.
+        numbers of states may differ. Where there are fewer than before, those that are left
+        move up: an index means one state only as long as no state is given up.
     """
     old, new = linear_sum_assignment(before.T @ now, maximize=True)
     order = [int(n) for _, n in sorted(zip(old, new, strict=True))]

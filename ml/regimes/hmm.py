@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ml.hidden_markov import Chain, climb, evidence_of, filtered, sticky_prior
+from ml.hidden_markov import Chain, climb, evidence_of, fast, filtered, news, sticky_prior
 from ml.market_state import name_states
 from ml.regime import REGIMES, Floats, RegimeFit
 from ml.regime_window import Scaling, kept_order, partitions, scaling_of
@@ -80,9 +80,9 @@ class HmmModel:
         Rounds of EM from every start, how many of them go on, and where they end.
     """
 
-    states: tuple[int, ...] = (2, 3, 4)
+    states: tuple[int, ...] = (1, 2, 3, 4, 5)
     expected: int = 3
-    away: float = 40.0
+    away: float = 10.0
     starts: int = 24
     strength: float = 1000.0
     stay: float = 0.985
@@ -122,8 +122,7 @@ class HmmModel:
         """How much each column counts: by what the last chain, or a first try, leaves over."""
         if warm is not None:
             return evidence_of(x, warm.chain, warm.evidence)
-        one = Chain(np.zeros((1, x.shape[1])), np.eye(x.shape[1]), np.ones((1, 1)))
-        evidence = evidence_of(x, one, np.ones(x.shape[1]))
+        evidence = news(fast(x))
         for _ in range(2):
             chain = self._climbed(x, max(self.states), evidence, None, seed)[0]
             evidence = evidence_of(x, chain, evidence)

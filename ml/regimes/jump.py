@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ml.hidden_markov import LAGS, LEAST_EVIDENCE, overlap
+from ml.hidden_markov import fast, news
 from ml.market_state import name_states
 from ml.regime import REGIMES, Floats, RegimeFit
 from ml.regime_window import (
@@ -209,9 +209,9 @@ class JumpModel:
         Fewest whole rows that a fit accepts.
     """
 
-    states: tuple[int, ...] = (2, 3, 4)
+    states: tuple[int, ...] = (1, 2, 3, 4, 5)
     expected: int = 3
-    away: float = 40.0
+    away: float = 10.0
     starts: int = 24
     stay: float = 0.985
     rounds: int = 60
@@ -239,10 +239,9 @@ class JumpModel:
         told = None if before is None else before.filter(state)
         warm = None if told is None else told.argmax(axis=1)
         d = x.shape[1]
-        whiten, evidence = np.eye(d), self._evidence(x, np.zeros(len(x), dtype=np.int64))
+        whiten, evidence = np.eye(d), news(fast(x))
         for _ in range(2):  # what is left depends on the path, and the path on what is left
-            u, k = times(x, whiten.T), self.expected
-            path = self._settled(u, k, evidence, warm, seed)[1]
+            path = self._best(times(x, whiten.T), evidence, warm, seed)[1]
             whiten, evidence = self._whitened(x, path)
         u = times(x, whiten.T)
         centres, path, _ = self._best(u, evidence, warm, seed)
@@ -258,8 +257,7 @@ class JumpModel:
 
     def _evidence(self, u: Floats, path: Ints) -> Floats:
         """Share of each column that is news, from what the path leaves unexplained."""
-        rows = overlap(_left(u, path), LAGS)
-        return np.clip(1.0 / np.maximum(rows, 1.0), LEAST_EVIDENCE, 1.0)
+        return news(_left(u, path))
 
     def _whitened(self, x: Floats, path: Ints) -> tuple[Floats, Floats]:
         """Whitening matrix of what is left within states, and the evidence of its columns."""

@@ -245,9 +245,9 @@ class MixtureModel:
     """
 
     span: int = 3
-    states: tuple[int, ...] = (2, 3, 4)
+    states: tuple[int, ...] = (1, 2, 3, 4, 5)
     expected: int = 3
-    away: float = 40.0
+    away: float = 5.0
     starts: int = 12
     finalists: int = 3
     trial: int = 10

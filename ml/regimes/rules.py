@@ -6,7 +6,6 @@ window. Not for: learned states, and not for more than the last row: a rule has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -14,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from backtest.errors import NotFittedError
-from ml.market_state import CORRELATION, TREND, VOLATILITY, VOLUME
+from ml.market_state import TREND, TRENDS, VOLATILITY, WORDS, name_states
 from ml.regime import REGIMES, Floats, RegimeFit
 
-_TRENDS = ("bull", "sideways", "bear")
-_WIDTHS = ("calm", "volatile")
-_TOGETHER = ("dispersed", "correlated")
+_STATES = tuple(product(TRENDS, WORDS[VOLATILITY]))
+"""Words that the thresholds say; the others come from where a state lies."""
 
 
 @dataclass(frozen=True)
@@ -107,32 +105,14 @@ class RulesModel:
             )
         level = max(self.band * float(values[:, 0].std()), 1e-12)
         thresholds = np.array([level, float(np.quantile(values[:, 1], self.share))])
-        fit = RulesFit(_names((), ()), columns, thresholds)
-        told = fit.filter(state)
-        heavy, correlated = (_above(state, columns, told, name) for name in (VOLUME, CORRELATION))
-        return RulesFit(_names(heavy, correlated), columns, thresholds)
+        fit = RulesFit(tuple(map(" ".join, _STATES)), columns, thresholds)
+        told = (name.split()[2:] for name in name_states(state, columns, fit.filter(state)))
+        names = [" ".join((*own, *words)) for own, words in zip(_STATES, told, strict=True)]
+        return RulesFit(tuple(names), columns, thresholds)
 
     def restore(self, arrays: dict[str, Floats], config: dict[str, Any]) -> RulesFit:
         """Rebuild a fit from what it saved."""
         return RulesFit(tuple(config["names"]), tuple(config["columns"]), arrays["thresholds"])
-
-
-def _names(heavy: Sequence[bool], correlated: Sequence[bool]) -> tuple[str, ...]:
-    """Four words of each state; thin and dispersed where nothing is told."""
-    out = []
-    for k, (trend, width) in enumerate(product(_TRENDS, _WIDTHS)):
-        volume = "heavy" if heavy and heavy[k] else "thin"
-        out.append(f"{trend} {width} {volume} {_TOGETHER[bool(correlated and correlated[k])]}")
-    return tuple(out)
-
-
-def _above(state: Floats, columns: tuple[str, ...], weights: Floats, name: str) -> list[bool]:
-    """Say which states lie above the window's mean of a column; none where it is unknown."""
-    known = np.isfinite(state[:, columns.index(name)]) if name in columns else np.zeros(0, bool)
-    if not known.any():
-        return [False] * weights.shape[1]
-    values = state[known, columns.index(name)]
-    return [bool(total > 1e-9) for total in weights[known].T @ (values - values.mean())]
 
 
 REGIMES.register("rules")(RulesModel())

@@ -1,6 +1,7 @@
 """Every registered regime model: filtered, causal, repeatable, and whole after a save."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ from safetensors.numpy import load, save
 
 from backtest.errors import NotFittedError
 from backtest.seeds import generator
+from ml.hidden_markov import Chain
 from ml.market_state import AXES, CORRELATION, STATE_COLUMNS, TREND, VOLATILITY, VOLUME
 from ml.regime import REGIMES, RegimeFit
-from ml.regime_track import track
+from ml.regime_track import state_accuracy, track
+from ml.regimes.hmm import HmmFit
+from ml.regimes.mixture import Clouds, MixtureFit
 
 COLUMNS = (*STATE_COLUMNS, TREND, VOLATILITY, CORRELATION)
 WORDS = (
@@ -43,6 +47,52 @@ FITS = {
 }
 
 
+def turned_chain(fit: HmmFit, order: list[int]) -> HmmFit:
+    one = fit.chain
+    chain = Chain(one.means[order], one.covariance, one.move[np.ix_(order, order)])
+    return replace(fit, chain=chain)
+
+
+def turned_clouds(fit: MixtureFit, order: list[int]) -> MixtureFit:
+    one = fit.clouds
+    clouds = Clouds(one.shares[order], one.means[order], one.covariances[order])
+    return replace(fit, clouds=clouds, move=fit.move[np.ix_(order, order)])
+
+
+TURNED = {
+    "hmm": turned_chain,
+    "mixture": turned_clouds,
+    "jump": lambda fit, order: replace(fit, centres=fit.centres[order]),
+}
+"""The same fit with its states in another order."""
+UNTURNED = {"rules", "axes", "average"}
+"""Rules have one order; the states of the others are products and means of other models'."""
+
+
+def clusters(count: int, sessions: int = 1200) -> tuple[np.ndarray, np.ndarray]:
+    """So many places far from each other, visited in turn; rows ``[T, 5]`` and states."""
+    random = generator(4, f"contract/regimes/{count}")
+    states = np.arange(sessions) // 40 % count
+    return 3.0 * np.eye(5)[states] + random.standard_normal((sessions, 5)), states
+
+
+@pytest.mark.parametrize("name", sorted(TURNED))
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_the_number_of_states_is_that_of_the_market(name: str, count: int) -> None:
+    state, states = clusters(count)
+    fit = REGIMES.get(name).fit(state, STATE_COLUMNS, previous=None, seed=0)
+    assert len(fit.names) == count
+    assert state_accuracy(fit.filter(state).argmax(axis=1), states) > 0.85
+
+
+@pytest.mark.parametrize("name", sorted(TURNED))
+def test_a_market_without_regimes_has_one(name: str) -> None:
+    noise = generator(6, "contract/regimes/one").standard_normal((2000, 5))
+    fit = REGIMES.get(name).fit(noise, STATE_COLUMNS, previous=None, seed=0)
+    assert len(fit.names) == 1
+    np.testing.assert_array_equal(fit.filter(noise), np.ones((2000, 1)))
+
+
 def test_all_models_are_there() -> None:
     known = {"average", "axes", "hmm", "jump", "mixture", "rules"}
     assert known <= set(REGIMES.names())
@@ -68,11 +118,18 @@ class TestRegimeModel:
         fit = FITS[name]
         np.testing.assert_array_equal(fit.filter(ROWS[:cut]), fit.filter(ROWS)[:cut])
 
-    def test_later_rows_do_not_move_a_fit(self, name: str) -> None:
+    def test_later_rows_move_neither_fits_nor_what_was_published(self, name: str) -> None:
         changed = ROWS.copy()
         changed[400:] = 9.0
-        again = REGIMES.get(name).fit(changed[:400], COLUMNS, previous=None, seed=5)
-        self.same(again, FITS[name])
+        one, other = (
+            track(rows, COLUMNS, REGIMES.get(name), train=200, refit=125, seed=5)
+            for rows in (ROWS, changed)
+        )
+        self.same(one.fit_at(399), other.fit_at(399))
+        told, again = one.published(), other.published()
+        assert told.height == 500
+        assert told.head(400).equals(again.head(400))
+        assert not told.tail(100).equals(again.tail(100))
 
     def test_same_seed_same_fit(self, name: str) -> None:
         self.same(REGIMES.get(name).fit(ROWS[:400], COLUMNS, previous=None, seed=5), FITS[name])
@@ -93,6 +150,19 @@ class TestRegimeModel:
     def test_a_warm_refit_keeps_states_in_place(self, name: str) -> None:
         refit = REGIMES.get(name).fit(ROWS, COLUMNS, previous=FITS[name], seed=6)
         before = FITS[name].filter(ROWS).argmax(axis=1)
+        assert (refit.filter(ROWS).argmax(axis=1) == before).mean() > 0.9
+
+    @pytest.mark.parametrize("order", [[2, 0, 1], [1, 2, 0], [1, 0, 2]])
+    def test_a_warm_refit_takes_the_order_of_the_fit_before(
+        self, name: str, order: list[int]
+    ) -> None:
+        if name not in TURNED:
+            assert name in UNTURNED
+            return
+        previous = TURNED[name](FITS[name], order)
+        before = previous.filter(ROWS).argmax(axis=1)
+        assert (before != FITS[name].filter(ROWS).argmax(axis=1)).mean() > 0.5
+        refit = REGIMES.get(name).fit(ROWS, COLUMNS, previous=previous, seed=6)
         assert (refit.filter(ROWS).argmax(axis=1) == before).mean() > 0.9
 
     def test_unknown_rows_stay_probabilities(self, name: str) -> None:

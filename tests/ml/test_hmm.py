@@ -130,15 +130,11 @@ class TestFit:
         assert (np.diag(FIT.chain.move) > 0.95).all()
 
     def test_names_come_from_the_training_window(self) -> None:
-        assert (
-            sorted(FIT.names)
-            == [
-                "bear volatile heavy dispersed",
-                "bull calm thin dispersed",
-                "sideways calm thin dispersed",
-            ]
-            or "sideways calm heavy dispersed" in FIT.names
-        )
+        assert sorted(FIT.names) == [
+            "bear volatile heavy dispersed",
+            "bull calm thin dispersed",
+            "sideways calm thin dispersed",
+        ]
 
     def test_uses_the_columns_in_which_volatility_cancels(self) -> None:
         assert FIT.scaling.used == STATE_COLUMNS
@@ -147,13 +143,6 @@ class TestFit:
         again = HmmModel().fit(ROWS, COLUMNS, previous=None, seed=0)
         for name, array in FIT.arrays().items():
             assert again.arrays()[name].tobytes() == array.tobytes()
-
-    def test_four_clear_states_are_worth_a_fourth(self) -> None:
-        random = generator(4, "four")
-        states = np.repeat(np.arange(40) % 4, 30)
-        rows = 3.0 * np.eye(5)[states] + random.standard_normal((1200, 5))
-        fit = HmmModel().fit(rows, STATE_COLUMNS, previous=None, seed=0)
-        assert fit.chain.states == 4
 
     def test_spare_states_are_not_worth_their_price(self) -> None:
         assert HmmModel(away=0.0).fit(ROWS, COLUMNS, previous=None, seed=0).chain.states == 3
@@ -208,6 +197,22 @@ class TestPoorInput:
         rows = ROWS.copy()
         rows[:900, 2] = np.nan
         assert VOLUME not in HmmModel().fit(rows, COLUMNS, previous=None, seed=0).scaling.used
+
+    def test_a_column_that_is_no_longer_told_is_dropped_at_the_next_fit(self) -> None:
+        rows = ROWS.copy()
+        rows[-125:, 2] = np.nan
+        fit = HmmModel().fit(rows, COLUMNS, previous=FIT, seed=0)
+        assert fit.scaling.used == tuple(c for c in STATE_COLUMNS if c != VOLUME)
+        told = fit.filter(rows)[-125:].argmax(axis=1)
+        assert state_accuracy(told, STATES[-125:]) > 0.9
+
+    def test_a_column_that_is_constant_where_all_are_known_is_dropped(self) -> None:
+        rows = ROWS.copy()
+        rows[:600, 1] = np.nan
+        rows[600:, 2] = 1.5  # varies only where the other is unknown
+        fit = HmmModel().fit(rows, COLUMNS, previous=None, seed=0)
+        assert VOLUME not in fit.scaling.used
+        assert np.isfinite(fit.filter(rows)).all()
 
     def test_one_symbol_is_fitted_on_the_axes(self) -> None:
         rows = ROWS.copy()

@@ -166,6 +166,49 @@ def test_a_move_of_a_whole_sector_is_no_momentum_of_its_members() -> None:
     assert blind["market_autocorrelation_12"][80:].mean() > 0.5
 
 
+def test_a_session_without_members_keeps_its_row() -> None:
+    inside = (pl.col("date") >= DAYS[50]) & ~pl.col("date").is_between(DAYS[120], DAYS[124])
+    found = market_state(BARS.with_columns(inside.alias("member")).lazy())
+    assert found["date"].to_list() == DAYS[:300]
+    assert found["market_strength_1"][:50].null_count() == 50
+    assert found["market_strength_1"][120:125].null_count() == 5
+    known = [*range(50, 120), *range(125, 300)]
+    np.testing.assert_array_equal(
+        found["market_strength_1"].to_numpy()[known], FULL["market_strength_1"].to_numpy()[known]
+    )
+
+
+@pytest.mark.parametrize("bad", [0.0, -3.0, math.nan, math.inf, None])
+def test_a_close_that_is_no_price_is_as_if_it_were_not_there(bad: float | None) -> None:
+    here = (pl.col("symbol") == "S05") & (pl.col("date") == DAYS[150])
+    spoilt = BARS.with_columns(
+        pl.when(here).then(pl.lit(bad, dtype=pl.Float64)).otherwise("close").alias("close")
+    )
+    assert market_state(spoilt.lazy()).equals(market_state(BARS.filter(~here).lazy()))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0])
+def test_a_volume_that_is_no_number_is_unknown(bad: float) -> None:
+    here = (pl.col("symbol") == "S05") & (pl.col("date") == DAYS[150])
+    spoilt, unknown = (
+        BARS.with_columns(
+            pl.when(here).then(pl.lit(v, dtype=pl.Float64)).otherwise("volume").alias("volume")
+        )
+        for v in (bad, None)
+    )
+    assert market_state(spoilt.lazy()).equals(market_state(unknown.lazy()))
+
+
+@pytest.mark.parametrize(("absent", "counts"), [(4, True), (5, False)])
+def test_a_move_over_a_long_halt_is_not_one_session_s(absent: int, counts: bool) -> None:
+    flat = [[10.0] * 120 for _ in range(6)]
+    flat[0][60 + absent :] = [30.0] * (60 - absent)
+    halted = (pl.col("symbol") == "S0") & pl.col("date").is_between(DAYS[60], DAYS[59 + absent])
+    found = market_state(closes(*flat).filter(~halted))
+    moved = found[TREND][60 + absent]
+    assert (moved > 1e-3) if counts else moved == 0.0
+
+
 def test_a_missing_column_is_one_line() -> None:
     with pytest.raises(DataError, match="E_DATA: no column 'close'"):
         market_state(BARS.drop("close").lazy())
@@ -193,6 +236,12 @@ def test_names_follow_the_axes() -> None:
         "sideways calm thin dispersed",
         "bear volatile heavy correlated",
     )
+
+
+def test_names_without_volatility_keep_their_trend() -> None:
+    state = np.array([[0.02, np.nan, 0.0, 0.1]] * 5 + [[-0.02, np.nan, 0.0, 0.1]] * 5)
+    names = name_states(state, AXES, np.repeat(np.eye(2), 5, axis=0))
+    assert [name.split()[0] for name in names] == ["bull", "bear"]
 
 
 def test_names_without_volume_are_thin_and_without_axes_sideways() -> None:

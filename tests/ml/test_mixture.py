@@ -60,10 +60,10 @@ def test_finds_the_planted_states_and_their_widths() -> None:
     assert trace[order[0]] < trace[order[1]] < trace[order[2]]
 
 
-def test_one_state_where_there_is_one_is_not_cut_into_four() -> None:
+def test_one_state_where_there_is_one_is_not_cut() -> None:
     noise = generator(5, "noise").standard_normal((900, 5))
     fit = MixtureModel(away=0.0).fit(noise, STATE_COLUMNS, previous=None, seed=0)
-    assert fit.clouds.states == 2
+    assert fit.clouds.states == 1
 
 
 def test_units_of_a_column_change_nothing() -> None:

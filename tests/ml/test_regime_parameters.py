@@ -48,6 +48,12 @@ def test_a_word_averages_regimes_by_their_sessions() -> None:
     assert found.score == pytest.approx(0.3 * 0.75)
 
 
+def test_a_set_that_one_regime_cannot_judge_is_judged_by_the_others() -> None:
+    found = table().get_regime_specific_parameters("calm")["swing"]
+    assert found.parameters == found.mix[0]["parameters"] == {"period": 14}
+    assert found.score == pytest.approx(0.3)  # the bear's row knows nothing of it
+
+
 def test_words_in_any_order() -> None:
     found = table().get_regime_specific_parameters("calm bear")["swing"]
     assert found.regimes == (NAMES[2],)

@@ -172,6 +172,14 @@ class TestPublished:
             assert row["regime"] == FULL.names_at(i)[last.argmax()]
             assert row["state_1"] == last[1]
 
+    def test_the_regime_is_the_likeliest_name_with_states_of_one_name_added_up(self) -> None:
+        bear, bull = "bear calm thin dispersed", "bull calm thin dispersed"
+        told = _Fixed((bear, bull, bull), np.array([0.4, 0.3, 0.3]))
+        found = lane(model=told).published()[TRAIN:]
+        assert set(found["regime"]) == {bull}
+        assert set(found["state"]) == {0}
+        assert found["p_bull"][0] == pytest.approx(0.6)
+
     def test_words_are_sums_over_the_states_that_carry_them(self) -> None:
         row, last, names = PUBLISHED.row(500, named=True), FULL.relabel(500)[-1], FULL.names_at(500)
         for word in ("bull", "sideways", "bear", "volatile", "heavy", "correlated"):
@@ -202,6 +210,20 @@ class TestTruncation:
 
     def test_a_twin_that_publishes_the_smoothed_path_is_caught(self) -> None:
         assert differs(lambda _: _SmoothedModel())
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """A model that says the same of every row."""
+
+    names: tuple[str, ...]
+    probabilities: np.ndarray
+
+    def fit(self, state: np.ndarray, columns: Any, *, previous: Any, seed: int) -> Any:
+        return self
+
+    def filter(self, state: np.ndarray) -> np.ndarray:
+        return np.tile(self.probabilities, (len(state), 1))
 
 
 @dataclass(frozen=True)

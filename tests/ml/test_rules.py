@@ -56,6 +56,12 @@ def test_correlated_is_where_correlation_lies_above_the_mean() -> None:
     assert all(n.endswith("dispersed") for n in names if n.startswith("bull"))
 
 
+def test_noise_is_neither_heavy_nor_correlated() -> None:
+    noise = generator(4, "rules").standard_normal((4000, 4)) * [0.002, 1.0, 1.0, 1.0]
+    names = RulesModel().fit(noise, AXES, previous=None, seed=0).names
+    assert {name.split(" ", 2)[2] for name in names} == {"thin dispersed"}
+
+
 def test_without_volume_all_is_thin() -> None:
     state = STATE.copy()
     state[:, 2] = np.nan
