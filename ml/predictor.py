@@ -14,9 +14,10 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from backtest import seeds
 from ml.learner import HORIZON, Floats, LearnerView
@@ -99,7 +100,7 @@ class PerformancePredictor:
         finished = max(view.sessions - HORIZON, FIRST)
         known = samples(view, np.arange(FIRST, finished, settings.every), table)
         earned = targets(view, known)
-        learned = np.isfinite(earned).any(axis=1)
+        learned = np.asarray(np.isfinite(earned).any(axis=1))
         if np.count_nonzero(learned) < LEAST_SESSIONS:
             return None
         return cls(settings, known.names, _grown(known, earned, learned, settings))
@@ -121,7 +122,7 @@ class PerformancePredictor:
         return lightgbm.Booster(model_str=self.model)
 
 
-def _grown(known: Samples, earned: Floats, learned: Any, how: Boosting) -> str:
+def _grown(known: Samples, earned: Floats, learned: npt.NDArray[np.bool_], how: Boosting) -> str:
     """Grow the trees on what the table's score leaves over."""
     import lightgbm
 
