@@ -1,7 +1,7 @@
 """Make the page of what the predictor ranks and what its intervals cover, beside this file.
 
-For: `python docs/results/predictor.py`, two to four minutes on one core. Not for: real markets; every
-market here is synthetic.
+For: `python docs/results/predictor.py`, two to four minutes on one core. Not for: real markets;
+every market here is synthetic.
 """
 
 from collections.abc import Mapping
