@@ -1,7 +1,7 @@
 """How robust a walk-forward is: a section of its page.
 
-For: folds, stability, sensitivity with its warnings in words, paths, costs and confidence. Not
-for: computing any of it (``ml.robustness``), or the page around it (``report``).
+For: folds, stability, sensitivity with its warnings in words, paths, costs, confidence and
+intervals. Not for: computing any of it (``ml.robustness``), or the page around it (``report``).
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ def robustness_blocks(
         blocks += _sensitivity(part["robustness"], picture)
         blocks += [Paragraph(paths_line(part["robustness"])), costs_table(own["costs"])]
         blocks += reliability_blocks(part["robustness"]["confidence"])
+        blocks += interval_blocks(part["robustness"]["intervals"])
     return blocks
 
 
@@ -229,3 +230,23 @@ def reliability_blocks(said: Mapping[str, Any]) -> list[Block]:
     ]
     told = [Paragraph(f"Confidence in the mix by regime: {'; '.join(regimes)}.")] if regimes else []
     return [Table((*header, "calibration error"), rows), *told]
+
+
+def interval_blocks(said: Mapping[str, Any]) -> list[Block]:
+    """Say how often intervals around the day's best score covered what came, by regime."""
+    if said["covered"] is None:
+        return [Paragraph(f"Intervals around the day's best score: none, {said['reason']}.")]
+    last = "unknown"
+    if said["low"] is not None:
+        last = f"{said['low']:+.2f} to {said['high']:+.2f}"
+    text = (
+        f"Intervals around the score of the day's best set, {said['coverage']:.0%} asked:"
+        f" {said['covered']:.0%} of {said['sessions']} outcomes lay inside"
+        f" ({said['effective']:.0f} horizons that do not overlap). In Sharpe per session, the last"
+        f" one is {last}."
+    )
+    rows = tuple(
+        (name, str(one["sessions"]), f"{one['covered']:.0%}", f"{one['width']:.2f}")
+        for name, one in said["regimes"].items()
+    )
+    return [Paragraph(text), Table(("intervals in", "sessions", "covered", "half-width"), rows)]

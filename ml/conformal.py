@@ -1,12 +1,12 @@
 """Intervals that cover as often as they say: conformal quantiles of past misses.
 
-For: the half-width of an interval from misses that were not fitted on, fixed or adapting as
-outcomes come in, and how often it covered. Not for: predictions.
+For: the half-width of an interval from misses that were not fitted on, adapting as outcomes come
+in, and how often it covered. Not for: predictions.
 
 With ``n`` misses that are exchangeable with the next one, the interval of half-width "the
 ``ceil((n + 1) c)``-th smallest" covers with probability at least ``c``. Returns are not
-exchangeable, so the level can follow what was covered: after each session it moves by ``rate``
-times the difference. Sources: Vovk, Gammerman, Shafer (2005); Gibbs and Candes, "Adaptive conformal
+exchangeable, so the level follows what was covered: it moves by a twentieth of the difference, once
+per horizon. Sources: Vovk, Gammerman, Shafer (2005); Gibbs and Candes, "Adaptive conformal
 inference under distribution shift" (2021).
 """
 
@@ -18,7 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from backtest.errors import ParameterError
+
 Floats = npt.NDArray[np.float64]
+
+LEAST, MOST = 0.5, 0.995
+"""Coverages that can be asked for, and levels that are used."""
+
+_MEMORY = 50
+_RATE = 0.05
 
 
 def half_width(misses: Floats, coverage: float) -> float:
@@ -41,28 +49,38 @@ def half_width(misses: Floats, coverage: float) -> float:
     return float(known[rank - 1]) if rank <= len(known) else math.inf
 
 
-def adaptive_widths(
-    misses: Floats, *, coverage: float, delay: int, memory: int = 50, rate: float = 0.05
-) -> Floats:
+def adaptive_widths(misses: Floats, *, coverage: float, delay: int) -> Floats:
     """Half-width at every step, from the misses that were known by then.
+
+    Steps less than ``delay`` apart share their outcome: ``delay`` of them count as one. The
+    quantile is of the last 50 times ``delay`` misses.
 
     Parameters
     ----------
     misses : float64, ``[step, sample]``
         Absolute, NaN where unknown; those of a step become known ``delay`` steps later.
     coverage : float
+        In [``LEAST``, ``MOST``].
     delay : int
         At least 1.
-    memory : int
-        Steps whose misses make the quantile.
-    rate : float
-        How fast the level follows what was covered.
 
     Returns
     -------
     float64, ``[step]``
-        Infinite before anything is known.
+        Infinite before as many outcomes are known as an interval with this coverage takes.
+
+    Raises
+    ------
+    ParameterError
+        The coverage lies outside.
     """
+    if not LEAST <= coverage <= MOST:
+        raise ParameterError(
+            f"no interval covers {coverage:g}",
+            where="coverage",
+            fix=f"ask for a share from {LEAST:g} to {MOST:g}",
+        )
+    least = delay * coverage / (1.0 - coverage)
     out, level = np.full(len(misses), np.inf), coverage
     for step in range(len(misses)):
         settled = step - delay
@@ -70,9 +88,11 @@ def adaptive_widths(
             continue
         fresh = misses[settled][np.isfinite(misses[settled])]
         if fresh.size and np.isfinite(out[settled]):
-            level += rate * (coverage - float((fresh <= out[settled]).mean()))
-        past = misses[max(settled + 1 - memory, 0) : settled + 1]
-        out[step] = half_width(past.ravel(), float(np.clip(level, 0.5, 0.995)))
+            level += _RATE / delay * (coverage - float((fresh <= out[settled]).mean()))
+            level = min(max(level, LEAST), MOST)
+        past = misses[max(settled + 1 - _MEMORY * delay, 0) : settled + 1]
+        if np.isfinite(past).any(axis=1).sum() >= least - 1e-9:
+            out[step] = half_width(past.ravel(), level)
     return out
 
 

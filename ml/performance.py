@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ml.learner import HORIZON, MIN_ACTIVE, STILL, Floats, LearnerView, Market
-from ml.neighbourhood import neighbour_average
+from ml.learner import HORIZON, STILL, Floats, LearnerView, Market
+from ml.score_table import RegimeSharpe, ScoreTable
 
 Ints = npt.NDArray[np.int64]
 
@@ -35,11 +35,10 @@ STATE_ROLES: Final = {
 """Features of the session by the column of the market's state that they are."""
 
 BASE: Final = "regime_sharpe_ratio_smoothed"
-"""Feature that a prediction starts from: the score of a regime table, in Sharpe per session."""
+"""Feature that a prediction starts from: the regime table's score today, Sharpe per session."""
 
 _BLOCK = 21
 _BLOCKS = 12
-_SHRINKAGE = 60.0
 _RATIO_LIMIT = 3.0
 _TINY = 1e-12
 
@@ -56,7 +55,7 @@ class Samples:
         NaN where unknown.
     names : tuple of str, ``[feature]``
     eligible : bool, ``[session, param]``
-        The set had moved on at least ``MIN_ACTIVE`` sessions.
+        As the regime table counts it; else ``BASE`` is unknown.
     deviation : float64, ``[session, param]``
         Of the returns of all sessions so far.
     """
@@ -68,7 +67,9 @@ class Samples:
     deviation: Floats
 
 
-def samples(view: LearnerView, sessions: Ints, *, today: Floats | None = None) -> Samples:
+def samples(
+    view: LearnerView, sessions: Ints, table: ScoreTable, *, today: Floats | None = None
+) -> Samples:
     """Describe every set at the close of some sessions.
 
     Parameters
@@ -76,13 +77,25 @@ def samples(view: LearnerView, sessions: Ints, *, today: Floats | None = None) -
     view : LearnerView
     sessions : int64, ``[session]``
         Ascending columns of the view.
+    table : ScoreTable
+        Whose scores ``BASE`` repeats.
     today : float64, ``[session, state]``, optional
         Probabilities to use instead of the sessions' own: what would be said, were the regime
         certain. Sessions may repeat.
     """
     own = view.probabilities[sessions] if today is None else today
     past = _Past(view, sessions)
-    by_set = {**_record(past), **_trading(view, past), **_by_regime(view, past, own)}
+    known = _by_regime(view, past)
+    raw = np.einsum("skp,sk->sp", table.shrunk(known), own)
+    base = table.smoothed(raw, known.eligible, view.grid)
+    by_set = {
+        **_record(past),
+        **_trading(view, past),
+        BASE: np.where(known.eligible, base, np.nan),
+        "regime_sharpe_ratio": raw,
+        "regime_sharpe_ratio_excess": raw - raw.mean(axis=1, keepdims=True),
+        "regime_sessions": (known.sessions * own).sum(axis=1)[:, None],
+    }
     by_session = _market(view, sessions, own)
     columns = [np.broadcast_to(one, past.shape) for one in by_set.values()]
     columns += [np.broadcast_to(one[:, None], past.shape) for one in by_session.values()]
@@ -92,7 +105,7 @@ def samples(view: LearnerView, sessions: Ints, *, today: Floats | None = None) -
         sessions,
         np.stack(columns, axis=2),
         (*by_set, *by_session, *coded),
-        (past.count[-1] >= MIN_ACTIVE) & (past.deviation[-1] > STILL),
+        known.eligible,
         past.deviation[-1],
     )
 
@@ -231,31 +244,26 @@ def _trading(view: LearnerView, past: _Past) -> dict[str, Floats]:
     return {"signal_frequency": frequency, "average_hold_time": hold}
 
 
-def _by_regime(view: LearnerView, past: _Past, own: Floats) -> dict[str, Floats]:
-    """What each set earned in the regime of the session, shrunk to all regimes, and smoothed."""
-    before = np.zeros_like(view.probabilities)
-    before[1:] = view.probabilities[:-1]
-    stops = np.concatenate([[0], past.ends])
-    shape = (*past.shape, before.shape[1])
-    total, square, mass = np.zeros(shape), np.zeros(shape), np.zeros((shape[0], shape[2]))
+def _by_regime(view: LearnerView, past: _Past) -> RegimeSharpe:
+    """What every set had earned in every regime by each sample's session.
+
+    As :func:`ml.score_table.sharpe_by_regime` of the view cut there; the first session, which no
+    regime owns, counts for nothing.
+    """
+    told = np.column_stack([view.probabilities, np.ones(view.sessions)])
+    weights = np.zeros_like(told)
+    weights[1:] = told[:-1]
+    stops = np.concatenate([[1], past.ends])
+    shape = (*past.shape, weights.shape[1])
+    total, square = np.zeros(shape), np.zeros(shape)
+    mass, active = np.zeros((shape[0], shape[2])), np.zeros(past.shape, dtype=np.int64)
     for row in range(len(past.ends)):
         rows = slice(stops[row], stops[row + 1])
-        r, q = view.returns[:, rows], before[rows]
+        r, q = view.returns[:, rows], weights[rows]
         total[row], square[row], mass[row] = r @ q, (r * r) @ q, q.sum(axis=0)
-    total, square, mass = total.cumsum(axis=0), square.cumsum(axis=0), mass.cumsum(axis=0)
-    mean = total / np.maximum(mass, _TINY)[:, None, :]
-    deviation = np.sqrt(np.maximum(square / np.maximum(mass, _TINY)[:, None, :] - mean**2, 0.0))
-    ratio = np.divide(mean, deviation, out=np.zeros_like(mean), where=deviation > STILL)
-    trust = (mass / (mass + _SHRINKAGE))[:, None, :]
-    shrunk = trust * ratio + (1.0 - trust) * past.sharpe[-1][:, :, None]
-    today = np.einsum("spk,sk->sp", shrunk, own)
-    beside = today @ neighbour_average(view.grid).T
-    return {
-        BASE: 0.5 * (today + beside),
-        "regime_sharpe_ratio": today,
-        "regime_sharpe_ratio_excess": today - today.mean(axis=1, keepdims=True),
-        "regime_sessions": np.broadcast_to((mass * own).sum(axis=1)[:, None], past.shape),
-    }
+        active[row] = np.count_nonzero(r, axis=1)
+    sums = (total, square, mass, active)
+    return RegimeSharpe.of(*(one.cumsum(axis=0) for one in sums))
 
 
 def _market(view: LearnerView, sessions: Ints, own: Floats) -> dict[str, Floats]:

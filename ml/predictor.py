@@ -1,7 +1,7 @@
 """What each set will earn over the next 30 sessions: a table's score, corrected by boosted trees.
 
-For: fitting on purged samples, predicting with an interval, and a form that can be kept. Not for:
-features (``performance``) or turning predictions into a mix (``learners.predictor``).
+For: fitting on purged samples, and predicting. Not for: features (``performance``), turning
+predictions into a mix (``learners.predictor``), or intervals (``robustness.coverage``).
 
 The prediction starts from the score of the regime table (:data:`ml.performance.BASE`). Trees learn
 what is left of the target after it, demeaned within each session, because what all sets share in a
@@ -11,18 +11,18 @@ trees are few, small and slow: a session has one outcome, however many sets are 
 
 from __future__ import annotations
 
-import json
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from backtest import seeds
-from ml.conformal import half_width
 from ml.learner import HORIZON, Floats, LearnerView
 from ml.performance import BASE, Samples, samples, targets
+from ml.score_table import ScoreTable
 
 if TYPE_CHECKING:
     import lightgbm
@@ -50,10 +50,6 @@ class Boosting:
         Penalty on leaf values.
     limit : float
         Targets are cut to so many Sharpe per session around the table's score.
-    coverage : float
-        Of the intervals.
-    held_out : float
-        Share of the sessions, the latest, whose misses make the intervals.
     seed : int
     """
 
@@ -64,8 +60,6 @@ class Boosting:
     least_share: float = 0.05
     ridge: float = 100.0
     limit: float = 0.6
-    coverage: float = 0.8
-    held_out: float = 0.25
     seed: int = 0
 
 
@@ -79,55 +73,40 @@ class PerformancePredictor:
     names : tuple of str, ``[feature]``
     model : str
         The trees, as LightGBM writes them.
-    half_width : float or None
-        Of an interval with the settings' coverage; None where none was asked for.
     """
 
     settings: Boosting
     names: tuple[str, ...]
     model: str
-    half_width: float | None = None
 
     @classmethod
     def fit(
-        cls, view: LearnerView, settings: Boosting | None = None, *, intervals: bool = False
+        cls, view: LearnerView, table: ScoreTable, settings: Boosting
     ) -> PerformancePredictor | None:
         """Learn from every sample whose sessions are over by the view's last.
 
         Parameters
         ----------
         view : LearnerView
-        settings : Boosting, optional
-        intervals : bool
-            Hold the latest sessions out, and take the interval from the misses on them.
+        table : ScoreTable
+            Whose scores the trees correct.
+        settings : Boosting
 
         Returns
         -------
         PerformancePredictor or None
             None where there are too few samples, or nothing ever moved.
         """
-        how = settings or Boosting()
-        known = samples(view, np.arange(FIRST, max(view.sessions - HORIZON, FIRST), how.every))
+        finished = max(view.sessions - HORIZON, FIRST)
+        known = samples(view, np.arange(FIRST, finished, settings.every), table)
         earned = targets(view, known)
-        usable = np.isfinite(earned).any(axis=1)
-        if np.count_nonzero(usable) < LEAST_SESSIONS:
-            return None
-        stop = view.sessions
-        if intervals:
-            block = known.sessions[usable]
-            stop = int(block[-max(int(len(block) * how.held_out), 1)])
-        learned = usable & (known.sessions + HORIZON < stop)
+        learned = np.asarray(np.isfinite(earned).any(axis=1))
         if np.count_nonzero(learned) < LEAST_SESSIONS:
             return None
-        made = cls(how, known.names, _grown(known, earned, learned, how))
-        if not intervals:
-            return made
-        late = usable & (known.sessions >= stop)
-        misses = np.abs(made.predict(known) - earned)[late]
-        return cls(how, known.names, made.model, half_width(misses.ravel(), how.coverage))
+        return cls(settings, known.names, _grown(known, earned, learned, settings))
 
     def predict(self, known: Samples) -> Floats:
-        """Sharpe per session over the next ``HORIZON``; ``[session, param]``."""
+        """Sharpe per session over the next ``HORIZON``, NaN if ineligible; ``[session, param]``."""
         return np.asarray(known.values[:, :, known.names.index(BASE)] + self.correction(known))
 
     def correction(self, known: Samples) -> Floats:
@@ -136,31 +115,6 @@ class PerformancePredictor:
         made = np.asarray(self._trees.predict(rows, num_threads=1), dtype=np.float64)
         return made.reshape(known.eligible.shape)
 
-    def interval(self, known: Samples) -> tuple[Floats, Floats]:
-        """Lower and upper end; each ``[session, param]``."""
-        if self.half_width is None:
-            raise ValueError("fitted without intervals")
-        middle = self.predict(known)
-        return middle - self.half_width, middle + self.half_width
-
-    def importance(self) -> dict[str, float]:
-        """Share of what each feature gained, largest first; features that were used only."""
-        gained = np.asarray(self._trees.feature_importance("gain"), dtype=np.float64)
-        total = max(float(gained.sum()), 1e-300)
-        pairs = zip(self.names, (gained / total).tolist(), strict=True)
-        return dict(sorted(((n, g) for n, g in pairs if g > 0.0), key=lambda one: -one[1]))
-
-    def save(self) -> bytes:
-        """Write the predictor as JSON."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
-
-    @classmethod
-    def restore(cls, content: bytes) -> PerformancePredictor:
-        """Read what :meth:`save` wrote."""
-        values: dict[str, Any] = json.loads(content)
-        values["settings"] = Boosting(**values["settings"])
-        return cls(**{**values, "names": tuple(values["names"])})
-
     @cached_property
     def _trees(self) -> lightgbm.Booster:
         import lightgbm
@@ -168,7 +122,7 @@ class PerformancePredictor:
         return lightgbm.Booster(model_str=self.model)
 
 
-def _grown(known: Samples, earned: Floats, learned: Any, how: Boosting) -> str:
+def _grown(known: Samples, earned: Floats, learned: npt.NDArray[np.bool_], how: Boosting) -> str:
     """Grow the trees on what the table's score leaves over."""
     import lightgbm
 

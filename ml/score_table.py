@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from backtest.params import ParamGrid
 from ml.learner import MIN_ACTIVE, STILL, Floats, LearnerView, heaviest
 from ml.neighbourhood import neighbour_average
 
@@ -65,11 +66,34 @@ class ScoreTable:
     def select(self, view: LearnerView) -> TableSelection:
         """Score every candidate in every regime."""
         known = sharpe_by_regime(view)
-        trust = (known.sessions / (known.sessions + self.shrinkage))[:, None]
-        raw = trust * known.ratio + (1.0 - trust) * known.overall
-        beside = neighbour_average(view.grid)
-        scores = _smoothed(raw, beside, known.eligible, self.smoothing)
+        scores = self.smoothed(self.shrunk(known), known.eligible, view.grid)
         return TableSelection(scores, known.sessions, self.shares(scores))
+
+    def shrunk(self, known: RegimeSharpe) -> Floats:
+        """Draw each regime's ratio to the one over all sessions; ``[..., state, param]``.
+
+        A regime without any session behind it has that ratio whole, whatever the shrinkage.
+        """
+        n = known.sessions
+        trust = np.divide(n, n + self.shrinkage, out=np.zeros_like(n), where=n > _TINY)
+        trust = trust[..., None]
+        return np.asarray(trust * known.ratio + (1.0 - trust) * known.overall[..., None, :])
+
+    def smoothed(self, scores: Floats, eligible: npt.NDArray[np.bool_], grid: ParamGrid) -> Floats:
+        """Average each score with its eligible neighbours; -inf where the set is ineligible.
+
+        Parameters
+        ----------
+        scores : float64, ``[..., param]``
+        eligible : bool, ``[param]`` or as ``scores``
+        grid : ParamGrid
+        """
+        beside = neighbour_average(grid).T
+        mass = eligible @ beside
+        mean = np.where(eligible, scores, 0.0) @ beside
+        mean = np.divide(mean, mass, out=scores.copy(), where=mass > _TINY)
+        mixed = (1.0 - self.smoothing) * scores + self.smoothing * mean
+        return np.where(eligible, mixed, -np.inf)
 
     def shares(self, scores: Floats) -> Floats:
         """Share of each set by row; what is missing to 1 is cash; ``[state, param]``."""
@@ -82,17 +106,17 @@ class ScoreTable:
 
 @dataclass(frozen=True)
 class RegimeSharpe:
-    """What every set earned in every regime.
+    """What every set earned in every regime, at one session or at several (leading axes).
 
     Parameters
     ----------
-    ratio : float64, ``[state, param]``
+    ratio : float64, ``[..., state, param]``
         Weighted mean over weighted deviation, per session; 0 where a set does not move.
-    overall : float64, ``[param]``
+    overall : float64, ``[..., param]``
         The same over all sessions alike.
-    sessions : float64, ``[state]``
+    sessions : float64, ``[..., state]``
         Sum of the weights.
-    eligible : bool, ``[param]``
+    eligible : bool, ``[..., param]``
         At least ``MIN_ACTIVE`` sessions with a return, and some deviation.
     """
 
@@ -101,36 +125,44 @@ class RegimeSharpe:
     sessions: Floats
     eligible: npt.NDArray[np.bool_]
 
+    @classmethod
+    def of(
+        cls, total: Floats, square: Floats, mass: Floats, active: npt.NDArray[np.int64]
+    ) -> RegimeSharpe:
+        """Make the ratios from sums over sessions.
+
+        Parameters
+        ----------
+        total, square : float64, ``[..., param, state + 1]``
+            Weighted returns and their squares; the last column weighs all sessions alike.
+        mass : float64, ``[..., state + 1]``
+            Sum of the weights.
+        active : int64, ``[..., param]``
+            Sessions with a return.
+        """
+        weight = np.maximum(mass, _TINY)[..., None]
+        mean = np.swapaxes(total, -1, -2) / weight
+        deviation = np.sqrt(np.maximum(np.swapaxes(square, -1, -2) / weight - mean**2, 0.0))
+        ratio = np.divide(mean, deviation, out=np.zeros_like(mean), where=deviation > STILL)
+        return cls(
+            ratio[..., :-1, :],
+            ratio[..., -1, :],
+            mass[..., :-1],
+            (active >= MIN_ACTIVE) & (deviation[..., -1, :] > STILL),
+        )
+
 
 def sharpe_by_regime(view: LearnerView) -> RegimeSharpe:
     """Credit the state filtered at ``t - 1`` with the return of ``t``, for every set."""
     owned = view.returns[:, 1:]  # [P, T-1]
     weights = view.probabilities[:-1]  # [T-1, K]
     everything = np.column_stack([weights, np.ones(len(weights))])
-    ratio, deviation, sessions = _sharpe(owned, everything)
-    active = np.count_nonzero(owned, axis=1) >= MIN_ACTIVE
-    return RegimeSharpe(ratio[:-1], ratio[-1], sessions[:-1], active & (deviation[-1] > STILL))
-
-
-def _sharpe(returns: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Weighted mean over weighted deviation, the deviation, both ``[state, param]``; the weight."""
-    total = weights.sum(axis=0)  # [K]
-    mean = (returns @ weights).T / np.maximum(total, _TINY)[:, None]  # [K, P]
-    square = ((returns**2) @ weights).T / np.maximum(total, _TINY)[:, None]
-    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
-    ratio = np.divide(mean, deviation, out=np.zeros_like(mean), where=deviation > STILL)
-    return ratio, deviation, total
-
-
-def _smoothed(
-    scores: Floats, beside: Floats, eligible: npt.NDArray[np.bool_], weight: float
-) -> Floats:
-    """Average each score with its eligible neighbours; -inf where the set is ineligible."""
-    around = beside * eligible
-    mass = around.sum(axis=1)
-    mean = np.where(eligible, scores, 0.0) @ around.T
-    mean = np.divide(mean, mass, out=scores.copy(), where=mass > _TINY)
-    return np.where(eligible, (1.0 - weight) * scores + weight * mean, -np.inf)
+    return RegimeSharpe.of(
+        owned @ everything,
+        owned**2 @ everything,
+        everything.sum(axis=0),
+        np.count_nonzero(owned, axis=1),
+    )
 
 
 def _softmax(scores: Floats, temperature: float) -> Floats:

@@ -68,17 +68,22 @@ class Predictor:
         model, fitted = None, (view.first, stop)
         if before is not None and before.fitted == fitted:
             same = np.array_equal(before.told, seen.probabilities)
-            model = before.model if same else PerformancePredictor.fit(seen, self.boosting)
+            model = before.model if same else self._fit(seen)
         else:
-            model = PerformancePredictor.fit(seen, self.boosting)
+            model = self._fit(seen)
         table = self.table.select(view)
         scores = table.scores
         if model is not None:
             states = scores.shape[0]
             today = np.full(states, view.sessions - 1)
-            scores = scores + model.correction(samples(view, today, today=np.eye(states)))
+            scores = scores + model.correction(
+                samples(view, today, self.table, today=np.eye(states))
+            )
         shares = self.table.shares(scores)
         return PredictorSelection(scores, table.sessions, shares, model, fitted, seen.probabilities)
+
+    def _fit(self, seen: LearnerView) -> PerformancePredictor | None:
+        return PerformancePredictor.fit(seen, self.table, self.boosting)
 
     def weigh(self, selection: PredictorSelection, view: LearnerView) -> Floats:
         """Mix the regimes' shares by the probabilities of the last session; ``[param]``."""

@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from backtest.evidence.sensitivity import Sensitivity
+from ml.robustness.coverage import Intervals
 from ml.robustness.folds import CHALLENGER
 from ml.robustness.paths import TOO_SHORT
 from ml.robustness.reliability import Reliability
@@ -41,7 +42,7 @@ class Robustness(_Model):
     sessions, in hindsight; ``near_best`` is the share of them within one ``standard_error`` of
     the best. ``path_*`` are of combinatorial purged paths, which train on later data too.
     ``confidence`` says for the mix (``overall``) and each parameter how often proposals kept their
-    word.
+    word, ``intervals`` how often outcomes lay in the intervals around the day's best score.
     """
 
     folds: int
@@ -62,6 +63,7 @@ class Robustness(_Model):
     path_sharpe_high: float | None
     paths_below_zero: float | None
     confidence: dict[str, Reliability]
+    intervals: Intervals
     reasons: dict[str, str]
 
 
@@ -71,6 +73,7 @@ def summarised(
     stability: pl.DataFrame,
     paths: pl.DataFrame,
     confidence: dict[str, Reliability],
+    intervals: Intervals,
     found: Sensitivity | None,
     error: float,
 ) -> Robustness:
@@ -81,6 +84,7 @@ def summarised(
     folds, stability, paths : polars.DataFrame
     confidence : dict of str to Reliability
         By event.
+    intervals : Intervals
     found : Sensitivity or None
     error : float
         Standard error of an annual Sharpe ratio over all sessions.
@@ -106,6 +110,7 @@ def summarised(
         },
         edges=[one.edge for one in dependences.values() if one.edge is not None],
         confidence=confidence,
+        intervals=intervals,
         reasons=reasons,
     )
 

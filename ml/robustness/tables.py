@@ -21,6 +21,7 @@ from backtest.evidence.sensitivity import (
     standard_error,
 )
 from ml.robustness.costs import costs_frame
+from ml.robustness.coverage import intervals_of
 from ml.robustness.folds import folds_frame
 from ml.robustness.paths import paths_frame
 from ml.robustness.record import WalkRecord
@@ -93,6 +94,7 @@ def _findings(strategy: str, record: WalkRecord) -> Findings:
             stability=stability,
             paths=paths,
             confidence=reliability_of(said),
+            intervals=intervals_of(record),
             found=found,
             error=error,
         ),

@@ -11,6 +11,7 @@ from backtest.report import report_files
 from backtest.robustness_page import (
     costs_table,
     folds_table,
+    interval_blocks,
     paths_line,
     robustness_blocks,
     robustness_pictures,
@@ -50,6 +51,16 @@ SAID = {
             ("said", "happened", "brier", "brier_half", "calibration_error"), None
         )
         | {"sessions": 0, "regimes": {}},
+    },
+    "intervals": {
+        "coverage": 0.8,
+        "sessions": 600,
+        "effective": 20.0,
+        "covered": 0.785,
+        "width": 0.25,
+        "low": -0.2,
+        "high": 0.31,
+        "regimes": {"bull calm thin": {"sessions": 90, "covered": 0.7, "width": 0.24}},
     },
     "reasons": {},
 }
@@ -147,6 +158,9 @@ def test_the_section_says_what_was_found(files: dict[str, bytes]):
         "| overall | 90 | 70% | 80% | 0.170 | 0.250 | 0.100 |",
         "| period | 0 | - | - | - | - | - |",
         "Confidence in the mix by regime: bull calm thin 75% said, 90% happened (60 sessions).",
+        "80% asked: 78% of 600 outcomes lay inside (20 horizons that do not overlap).",
+        "the last one is -0.20 to +0.31.",
+        "| bull calm thin | 90 | 70% | 0.24 |",
         "(folds.png)",
         "(reliability.png)",
         "(paths.png)",
@@ -154,6 +168,15 @@ def test_the_section_says_what_was_found(files: dict[str, bytes]):
     ):
         assert said in text, said
     assert "nan" not in text.lower()
+
+
+def test_intervals_that_are_not_there_are_said_to_be_missing():
+    bare = {**SAID["intervals"], "covered": None, "reason": "no claim is old enough"}
+    assert interval_blocks(bare) == [
+        Paragraph("Intervals around the day's best score: none, no claim is old enough.")
+    ]
+    open_end = {**SAID["intervals"], "low": None, "high": None}
+    assert "the last one is unknown." in interval_blocks(open_end)[0].text
 
 
 def test_its_pictures_are_drawn_the_same_twice():
@@ -192,7 +215,9 @@ def test_a_strategy_without_parameters_paths_or_selections():
     assert "Best candidate in hindsight: Sharpe -; - of the candidates lie within one standard" in (
         " ".join(texts)
     )
-    assert sum(isinstance(block, Table) for block in blocks) == 3  # folds, costs, confidence
+    assert (
+        sum(isinstance(block, Table) for block in blocks) == 4
+    )  # folds, costs, confidence, intervals
     assert paths_line(said) in texts
 
 

@@ -104,7 +104,9 @@ def test_lookback_is_honest(length: int) -> None:
 def test_order_of_rows_and_other_symbols_do_not_matter_to_a_time_series() -> None:
     one = BARS.filter(pl.col("symbol") == "S2")
     names = [n for n in FEATURES.names() if FEATURES.get(n).scope == "symbol"]
-    alone = feature_plan(one.lazy(), names).collect()
+    mixed = one.sample(fraction=1.0, shuffle=True, seed=1)
+    assert not mixed.equals(one)
+    alone = feature_plan(mixed.lazy(), names).collect().sort("date")
     assert alone.equals(FULL.filter(pl.col("symbol") == "S2").select(alone.columns))
 
 

@@ -8,10 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.decision import Memo, decide
+from ml.history import History
 from ml.learner import LEARNERS, LearnerView, Market, needs_of
 from ml.market_state import COLUMNS
 from ml.policy import PolicyConfig
-from tests.ml.histories import days, planted_returns, planted_state, small_grid, spells, view_of
+from tests.ml.histories import (
+    days,
+    planted_history,
+    planted_returns,
+    planted_state,
+    small_grid,
+    spells,
+    view_of,
+)
 
 NAMES = LEARNERS.names()
 # More sets than a mix may hold.
@@ -61,40 +71,49 @@ def test_the_same_view_gives_the_same_bytes(name: str):
     assert first.tobytes() == again.tobytes()
 
 
+LAST = 266
+"""Last session of the histories' common past; far enough for the predictor to have fitted."""
+
+
+def a_history(*, other: bool) -> History:
+    """Two histories whose returns, turnover and state part after ``LAST``."""
+    known, random = planted_history(290), np.random.default_rng(int(other))
+    one = known.strategies["swing_0"]
+    turnover = np.random.default_rng(7).uniform(0.0, 0.4, one.returns.shape)
+    later = np.arange(known.sessions) > LAST
+    if other:
+        one = dataclasses.replace(
+            one, returns=np.where(later, random.normal(0.0, 0.1, turnover.shape), one.returns)
+        )
+        turnover = np.where(later, 1.5, turnover)
+        state = np.where(later[:, None], random.normal(0.0, 5.0, known.state.shape), known.state)
+        known = dataclasses.replace(known, state=state)
+    told = dataclasses.replace(one, turnover=turnover)
+    return dataclasses.replace(known, strategies={"swing_0": told})
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_after_the_view_matters(name: str):
-    """Selection at 200, weights at 204, on two histories that part after 204."""
-    learner = learner_of(name)
-    whole = a_view(2)
-    other_returns, other_probabilities = whole.returns.copy(), whole.probabilities.copy()
-    other_returns[:, 205:] = 0.5
-    other_probabilities[205:] = np.eye(3)[0]
-    after = np.arange(whole.sessions) > 204
-    market = dataclasses.replace(
-        whole.market,
-        state=np.where(after[:, None], 9.0, whole.market.state),
-        turnover=np.where(after, 2.0, whole.market.turnover),
-    )
-    proposals = {n: np.where(after[:, None], 0.0, one) for n, one in whole.proposals.items()}
-    other = dataclasses.replace(
-        whole,
-        returns=other_returns,
-        probabilities=other_probabilities,
-        market=market,
-        proposals=proposals,
-    )
-    mixes = [
-        learner.weigh(learner.select(cut(one, 201)), cut(one, 205)).tobytes()
-        for one in (whole, other)
-    ]
-    assert mixes[0] == mixes[1]
+def test_nothing_after_the_decision_matters(name: str):
+    """Decisions up to the day on which two histories part, each history whole at hand."""
+    policy = PolicyConfig(learner=name, regime_model="rules", train=240, step=5, refit=20)
+    told: list[list[tuple[object, ...]]] = []
+    for other in (False, True):
+        history, memo = a_history(other=other), Memo()
+        made = [decide(t, history, policy, memo=memo)["swing_0"] for t in range(240, LAST + 5)]
+        told.append(
+            [(d.weights.tobytes(), d.confidence, d.parameter_confidence, d.by_regime) for d in made]
+        )
+    common = LAST + 1 - 240
+    assert told[0][:common] == told[1][:common]
+    if name != "cash":
+        assert told[0][-1] != told[1][-1]  # after the next selection
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_earlier_selection_saves_work_and_changes_nothing(name: str):
     learner, view = learner_of(name), a_view(2)
-    before = learner.select(cut(view, 150))
-    late = cut(view, 200)
+    before = learner.select(cut(view, 252))  # one that fits keeps what it fitted there
+    late = cut(view, 258)
     on, anew = learner.select(late, before=before), learner.select(late)
     assert on.scores.tobytes() == anew.scores.tobytes()
     assert learner.weigh(on, view).tobytes() == learner.weigh(anew, view).tobytes()
@@ -195,8 +214,9 @@ def test_one_set_only(name: str):
     assert 0.0 <= weights[0] <= 1.0 + 1e-12
 
 
+@pytest.mark.parametrize("shrinkage", [60.0, 0.0])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_regime_never_seen_leans_on_all_sessions(name: str):
+def test_a_regime_never_seen_leans_on_all_sessions(name: str, shrinkage: float):
     """A state of probability 0 until today: scores exist, weights are a mix."""
     view = a_view(10)
     probabilities = np.column_stack([view.probabilities, np.zeros(view.sessions)])
@@ -204,7 +224,9 @@ def test_a_regime_never_seen_leans_on_all_sessions(name: str):
     fresh = dataclasses.replace(
         view, probabilities=probabilities, regimes=(*view.regimes, "regime 3")
     )
-    learner = learner_of(name)
-    weights = learner.weigh(learner.select(fresh), fresh)
+    learner = PolicyConfig(learner=name, shrinkage=shrinkage).build()
+    selection = learner.select(fresh)
+    weights = learner.weigh(selection, fresh)
+    assert not np.isnan(selection.scores).any()
     assert np.isfinite(weights).all()
     assert weights.sum() <= 1.0 + 1e-12

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from backtest.params import ParamGrid
 from backtest.result import BookResult
 from backtest.strategies.buy_and_hold import BuyAndHoldParams
+from ml.conformal import adaptive_widths
 from ml.corpus import Corpus
 from ml.evidence import Evidence
 from ml.export.records import Decision, Regime, RegimeRow
+from ml.learner import HORIZON
 from ml.policy import PolicyConfig
 from ml.robustness.costs import costs_frame
+from ml.robustness.coverage import claims_of, intervals_of
 from ml.robustness.folds import expected_sharpe, fold_rows, folds_frame
 from ml.robustness.paths import LEAST, path_returns, paths_frame, splits_of
 from ml.robustness.record import WalkRecord
@@ -43,7 +46,10 @@ def decision(grid: ParamGrid, session: int, weights: np.ndarray, **changes: obje
         "grid": grid,
         "weights": weights,
         "regime": Regime("calm", {"calm": 0.75, "wild": 0.25}, "2020-01-01"),
-        "by_regime": {"calm": RegimeRow({}, 0.1, 50.0), "wild": RegimeRow(None, None, 3.0)},
+        "by_regime": {
+            "calm": RegimeRow(grid.row(0), 0.1, 50.0),
+            "wild": RegimeRow(None, None, 3.0),
+        },
         "confidence": 0.5,
         "parameter_confidence": dict.fromkeys(grid.columns, 0.5),
         "selected_at": session - k % STEP,
@@ -263,6 +269,75 @@ def test_what_never_trades_has_no_break_even():
     assert set(even["reason"]) == {"nothing was traded"}
     rest = frame.filter(pl.col("point") != "break-even").group_by("variant")
     assert rest.agg(pl.col("sharpe").n_unique())["sharpe"].to_list() == [1, 1, 1]
+
+
+def claiming(score: float, *, sessions: int = 900, learner: str = "regime_table") -> WalkRecord:
+    """Calm and wild in turns; their best sets, 3 and 7, both claim the same score."""
+    returns = np.random.default_rng(4).normal(0.0, 0.01, (12, sessions))
+    record = record_of(constant(sessions - START), returns=returns)
+    names = [("calm", "wild")[one.session // 60 % 2] for one in record.decisions]
+    table = {
+        "calm": RegimeRow(record.grid.row(3), score, 50.0),
+        "wild": RegimeRow(record.grid.row(7), score, 50.0),
+    }
+    told = tuple(
+        dataclasses.replace(one, by_regime=table, regime=Regime(name, {name: 1.0}, "2020-01-01"))
+        for one, name in zip(record.decisions, names, strict=True)
+    )
+    return dataclasses.replace(record, decisions=told, policy=POLICY.with_learner(learner))
+
+
+def test_claims_by_hand():
+    record = claiming(0.1, sessions=160)
+    said, came = claims_of(record)
+    assert (said == 0.1).all()
+    for session, row in ((40, 3), (70, 7)):
+        own = record.candidate_returns[row]
+        expected = own[session + 1 : session + 31].mean() / own[: session + 1].std()
+        assert came[session - START] == pytest.approx(expected)
+    assert np.isfinite(came[-31])
+    assert np.isnan(came[-30:]).all()
+
+
+@pytest.mark.parametrize("learner", ["predictor", "static"])
+def test_intervals_by_regime_are_those_of_the_claims(learner: str):
+    record = claiming(0.3, learner=learner)  # too much by far, and the width says so
+    found = intervals_of(record)
+    said, came = claims_of(record)
+    widths = adaptive_widths(np.abs(said - came)[:, None], coverage=0.8, delay=HORIZON)
+    inside, settled = np.abs(said - came) <= widths, np.isfinite(widths) & np.isfinite(came)
+    wild = np.array([one.regime.name == "wild" for one in record.decisions])
+    assert found.sessions == settled.sum() > 600
+    assert found.covered == pytest.approx(inside[settled].mean())
+    assert found.regimes["wild"].covered == pytest.approx(inside[settled & wild].mean())
+    assert sum(one.sessions for one in found.regimes.values()) == found.sessions
+    assert found.covered == pytest.approx(0.8, abs=0.1)
+    assert found.high - found.low == pytest.approx(2.0 * widths[-1])
+    assert found.high > 0.6
+
+
+def test_intervals_know_nothing_later():
+    """The interval of the last decision ignores what came after; claims do settle later."""
+    record = claiming(0.1)
+    cut = dataclasses.replace(record, decisions=record.decisions[:-50])
+    swept = dataclasses.replace(
+        record.corpus,
+        book=BookResult(record.candidate_returns[:, :-50], record.corpus.book.turnover[:, :-50]),
+    )
+    short = intervals_of(dataclasses.replace(cut, corpus=swept))
+    assert (short.low, short.high) == (intervals_of(cut).low, intervals_of(cut).high)
+    assert short.sessions < intervals_of(cut).sessions
+
+
+def test_intervals_of_nothing_have_a_reason():
+    assert intervals_of(record_of(constant())).reason == "too few claims are 30 sessions old"
+    bandit = claiming(0.1, sessions=200, learner="bandit")
+    assert intervals_of(bandit).reason == "the learner's scores are no Sharpe ratios"
+    record = claiming(0.1)
+    last = dataclasses.replace(record.decisions[-1], by_regime={"calm": RegimeRow(None, None, 0.0)})
+    found = intervals_of(dataclasses.replace(record, decisions=(*record.decisions[:-1], last)))
+    assert (found.low, found.high) == (None, None)
+    assert found.reason == "the last decision knows no eligible set"
 
 
 def test_a_strategy_without_parameters():
