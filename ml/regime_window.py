@@ -139,6 +139,15 @@ def _varies(column: Floats) -> bool:
     return column.size > 0 and float(column.std()) > _FLOOR * max(1.0, largest)
 
 
+def price_of(x: Floats) -> float:
+    """What a state more must bring in likelihood on whole rows of ``x [T, F]``, in nats (BIC).
+
+    It has a mean in each column, and moves that lead to it and away.
+    """
+    whole = int(np.isfinite(x).all(axis=1).sum())
+    return 0.5 * float(x.shape[1] + 2) * math.log(whole)
+
+
 def partitions(whole: Floats, states: int, *, count: int, seed: int) -> list[Ints]:
     """First guesses: cut smoothed rows into groups, along each column, then around random rows.
 

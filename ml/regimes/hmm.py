@@ -15,7 +15,7 @@ import numpy as np
 from ml.hidden_markov import Chain, climb, evidence_of, fast, filtered, news, sticky_prior
 from ml.market_state import name_states
 from ml.regime import REGIMES, Floats, RegimeFit
-from ml.regime_window import Scaling, kept_order, partitions, scaling_of
+from ml.regime_window import Scaling, kept_order, partitions, price_of, scaling_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class HmmModel:
         Numbers of states to choose from on the training window.
     expected, away : int, float
         Prior of that choice: how many states are expected, and the nats of likelihood that each
-        state more or less must bring beyond the price of its means (BIC).
+        state more or less must bring beyond its price (BIC).
     starts : int
         Starts at the expected number of states, beside the warm one; a quarter of it elsewhere.
     strength, stay : float
@@ -82,7 +82,7 @@ class HmmModel:
 
     states: tuple[int, ...] = (1, 2, 3, 4, 5)
     expected: int = 3
-    away: float = 10.0
+    away: float = 20.0
     starts: int = 24
     strength: float = 1000.0
     stay: float = 0.985
@@ -129,8 +129,8 @@ class HmmModel:
         return evidence
 
     def _best(self, x: Floats, evidence: Floats, warm: Chain | None, seed: int) -> Chain:
-        """Take the number of states whose likelihood pays for its means."""
-        price = 0.5 * x.shape[1] * np.log(np.isfinite(x).all(axis=1).sum())
+        """Take the number of states whose likelihood pays for its price."""
+        price = price_of(x)
         runs = [self._climbed(x, k, evidence, warm, seed) for k in self.states]
 
         def worth(run: tuple[Chain, float, float]) -> float:

@@ -36,6 +36,7 @@ from ml.regime_window import (
     Scaling,
     kept_order,
     partitions,
+    price_of,
     scaling_of,
     softmax,
     temperature_of,
@@ -196,7 +197,7 @@ class JumpModel:
     ----------
     states, expected, away
         As of the hidden Markov model: numbers to choose from, the one expected, and the nats that
-        each more or less must bring beyond the price of its centres (BIC).
+        each more or less must bring beyond its price (BIC).
     starts : int
         First partitions at the expected number of states; a quarter of it elsewhere.
     stay : float
@@ -211,7 +212,7 @@ class JumpModel:
 
     states: tuple[int, ...] = (1, 2, 3, 4, 5)
     expected: int = 3
-    away: float = 10.0
+    away: float = 20.0
     starts: int = 24
     stay: float = 0.985
     rounds: int = 60
@@ -291,8 +292,8 @@ class JumpModel:
     def _best(
         self, u: Floats, evidence: Floats, warm: Ints | None, seed: int
     ) -> tuple[Floats, Ints, float]:
-        """Take the number of states whose saving pays for its centres."""
-        price = 0.5 * u.shape[1] * math.log(np.isfinite(u).all(axis=1).sum())
+        """Take the number of states whose saving pays for its price."""
+        price = price_of(u)
         runs = [self._settled(u, k, evidence, warm, seed) for k in self.states]
 
         def worth(run: tuple[Floats, Ints, float]) -> float:
