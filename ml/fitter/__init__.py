@@ -1,0 +1,1 @@
+"""The neural fitter: from the market's state to a mix of parameter sets."""

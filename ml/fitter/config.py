@@ -1,0 +1,61 @@
+"""What a neural fitter is: every setting that defines one.
+
+For: the values that a saved fitter, a policy's hash and the command line share. Not for: data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from ml.fitter.lessons import Windows
+from ml.train import TrainConfig
+
+WARM_EPOCHS: Final = 10
+"""Most epochs of a refit that goes on from earlier weights."""
+
+Refinement = Literal["gradient", "evolution", "reinforce", "none"]
+
+
+@dataclass(frozen=True)
+class FitterConfig:
+    """What a fitter is.
+
+    Parameters
+    ----------
+    extractor : str
+        Name in ``EXTRACTORS``.
+    components : int
+        Of a mix, beside cash.
+    dropout : float
+    seeds : int
+        Networks of the ensemble.
+    refinement : str
+        Stage two: ``gradient``, ``evolution``, ``reinforce``, or ``none``.
+    pretrained : bool
+        Whether there is a stage one; without it, learning is by reinforcement alone.
+    refine_epochs : int
+        Most of stage two.
+    cost : float
+        Per side, decimal, that stage two pays for changing a mix.
+    windows : Windows
+    training : TrainConfig
+    """
+
+    extractor: str = "tcn"
+    components: int = 8
+    dropout: float = 0.1
+    seeds: int = 2
+    refinement: Refinement = "gradient"
+    pretrained: bool = True
+    refine_epochs: int = 15
+    cost: float = 0.0005
+    windows: Windows = field(default_factory=Windows)
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=60))
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> FitterConfig:
+        """Rebuild from :func:`dataclasses.asdict`."""
+        own = dict(values)
+        own["windows"], own["training"] = Windows(**own["windows"]), TrainConfig(**own["training"])
+        return cls(**own)

@@ -1,0 +1,1 @@
+"""Extractors: one network from windows of the market's state to features per file."""

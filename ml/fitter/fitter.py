@@ -1,0 +1,250 @@
+"""The neural fitter: fit on a history, suggest a mix, save and load.
+
+For: an ensemble of networks of two or more seeds, each trained in two stages, behind four verbs.
+Not for: schedules of refits and exports (``learners.neural`` and ``decision``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+from backtest.errors import NotFittedError
+from backtest.params import ParamGrid
+from ml.fitter.config import FitterConfig
+from ml.fitter.files import read_weights, write_weights
+from ml.fitter.heads import REGIME_WORDS
+from ml.fitter.lessons import Inputs, lessons, market_of
+from ml.fitter.network import PolicyNetwork
+from ml.fitter.run import Progress, Resume, Run, built, one_thread, require_device
+from ml.learner import Floats, LearnerView
+from ml.score_table import ScoreTable
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What the fitter proposes after the last close of a view.
+
+    Parameters
+    ----------
+    weights : float64, ``[param]``
+        Over the candidate sets; what is missing to 1 is cash.
+    spread : float64, ``[param]``
+        Deviation of each weight between the ensemble's networks.
+    parameters : dict
+        The heaviest set.
+    confidence : dict of str to float
+        Per parameter: the weight, cash aside, of the sets that share the heaviest set's value, less
+        what the networks differ by; 0 to 1.
+    outcome : float64, ``[3]``
+        Mean return, Sharpe ratio and turnover expected of the mix, in training deviations.
+    regime : dict of str to float
+        Probability of each word five sessions later.
+    """
+
+    weights: Floats
+    spread: Floats
+    parameters: dict[str, Any]
+    confidence: dict[str, float]
+    outcome: Floats
+    regime: dict[str, float]
+
+
+@dataclass(frozen=True)
+class NeuralFitter:
+    """A trained ensemble over one strategy's candidate sets; immutable.
+
+    Parameters
+    ----------
+    grid : ParamGrid
+    config : FitterConfig
+    inputs : Inputs
+    networks : tuple of PolicyNetwork
+    history : tuple of list of dict
+        Per network, one row per epoch; ``stage`` is 1 or 2.
+    refined : tuple of bool
+        Per network, whether stage two earned more than stage one on the sessions kept back.
+    """
+
+    grid: ParamGrid
+    config: FitterConfig
+    inputs: Inputs
+    networks: tuple[PolicyNetwork, ...]
+    history: tuple[list[dict[str, float]], ...] = ()
+    refined: tuple[bool, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        view: LearnerView,
+        config: FitterConfig | None = None,
+        *,
+        seed: int = 0,
+        table: ScoreTable | None = None,
+        periods_per_year: int = 252,
+        previous: NeuralFitter | None = None,
+        resume: Resume | None = None,
+        progress: Progress | None = None,
+    ) -> NeuralFitter:
+        """Train on everything that a view knows.
+
+        Parameters
+        ----------
+        view : LearnerView
+            With a market.
+        config : FitterConfig, optional
+        seed : int
+        table : ScoreTable, optional
+            Recipe of the teacher.
+        periods_per_year : int
+        previous : NeuralFitter, optional
+            To go on from, for at most ``WARM_EPOCHS`` epochs; another extractor, other columns or
+            candidates start anew.
+        resume : Resume, optional
+            Where checkpoints are found and kept.
+        progress : callable, optional
+            Told the stage, the epochs done and their most.
+
+        Raises
+        ------
+        NotFittedError
+            Too little history, or no market's state.
+        ConfigError
+            ``E_DEVICE``: the device asked for is not there.
+        """
+        config = config or FitterConfig()
+        require_device(config.training.device)
+        warm = previous is not None and previous._fits(view, config)
+        inputs = previous.inputs if warm and previous else Inputs.fitted(market_of(view))
+        made = lessons(view, inputs=inputs, windows=config.windows, table=table or ScoreTable())
+        networks, told, refined = [], [], []
+        with one_thread():
+            for k in range(config.seeds):
+                start = previous.networks[k] if warm and previous else None
+                run = Run(view, config, made, seed, k, periods_per_year, resume, progress)
+                network, rows, better = run.trained(inputs.width, start)
+                networks.append(network)
+                told.append(rows)
+                refined.append(better)
+        return cls(view.grid, config, inputs, tuple(networks), tuple(told), tuple(refined))
+
+    def _fits(self, view: LearnerView, config: FitterConfig) -> bool:
+        """Whether these weights can be gone on from."""
+        same = self.config == config and self.grid.size == view.grid.size
+        columns = set(market_of(view).columns)
+        return same and set(self.inputs.columns) <= columns
+
+    def mixes(self, view: LearnerView, sessions: int = 1) -> Floats:
+        """Weights of every network at the last sessions; ``[network, session, param]``.
+
+        A session's weights depend on the ``sequence`` sessions that end with it only.
+        """
+        return self._said(view, sessions)[0]
+
+    def _said(self, view: LearnerView, sessions: int) -> tuple[Floats, Floats, Floats]:
+        """Weights, outcomes and regime words ``[network, session, ...]``."""
+        length = self.config.windows.sequence
+        rows = self.inputs.of(view.last(length + sessions - 1))
+        short = length + sessions - 1 - len(rows)
+        rows = np.concatenate([np.zeros((max(short, 0), rows.shape[1]), np.float32), rows])
+        windows = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)
+        x = torch.from_numpy(np.ascontiguousarray(windows.transpose(0, 2, 1)))
+        at = torch.tensor([length - 1])
+        mixes, outcomes, regimes = [], [], []
+        with torch.no_grad(), one_thread():
+            for network in self.networks:
+                said = network(x.to(self.config.training.device), at)
+                mixes.append(said.mix.exp()[:, 0, :-1].cpu().double().numpy())
+                outcomes.append(said.outcome[:, 0].cpu().double().numpy())
+                words = said.regime[:, 0].cpu().double()
+                told = torch.cat([words[:, :3].softmax(-1), words[:, 3:].sigmoid()], dim=-1)
+                regimes.append(told.numpy())
+        return np.stack(mixes), np.stack(outcomes), np.stack(regimes)
+
+    def suggest(self, view: LearnerView) -> Suggestion:
+        """Propose a mix after the last close of a view."""
+        mixes, outcomes, regimes = (one[:, -1] for one in self._said(view, 1))
+        weights, spread = mixes.mean(axis=0), mixes.std(axis=0)
+        best = int(weights.argmax())
+        held = max(float(weights.sum()), 1e-12)
+        confidence = {}
+        for name, column in self.grid.columns.items():
+            same = np.asarray(column == column[best])
+            each = mixes[:, same].sum(axis=1) / held
+            confidence[name] = float(np.clip(each.mean() - each.std(), 0.0, 1.0))
+        words = regimes.mean(axis=0)
+        return Suggestion(
+            weights=weights,
+            spread=spread,
+            parameters=self.grid.row(best),
+            confidence=confidence,
+            outcome=outcomes.mean(axis=0),
+            regime=dict(zip(REGIME_WORDS, words.tolist(), strict=True)),
+        )
+
+    def to_bytes(self) -> tuple[bytes, dict[str, Any]]:
+        """Weights as bytes of a safetensors file, and the plain values that rebuild the rest."""
+        tensors = {
+            f"{k}/{name}": value.contiguous().cpu()
+            for k, network in enumerate(self.networks)
+            for name, value in network.state_dict().items()
+        }
+        return save(tensors), {
+            "model": "neural_fitter",
+            "config": asdict(self.config),
+            "columns": list(self.inputs.columns),
+            "centre": self.inputs.centre.tolist(),
+            "scale": self.inputs.scale.tolist(),
+            "sets": self.grid.rows(),
+            "refined": list(self.refined),
+            "history": [list(one) for one in self.history],
+        }
+
+    @classmethod
+    def of_bytes(cls, weights: bytes, values: dict[str, Any], grid: ParamGrid) -> NeuralFitter:
+        """Rebuild what :meth:`to_bytes` gave.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_SCHEMA``: the candidate sets are not those that it was trained on.
+        """
+        known, given = values["sets"], grid.rows()
+        if given != known:
+            raise NotFittedError(
+                f"the fitter was trained on {len(known)} candidate sets that are not these",
+                where=f"{sum(one not in known for one in given)} of {len(given)} are new to it",
+                fix="give the strategy's own candidates, or train again",
+                code="E_SCHEMA",
+            )
+        config = FitterConfig.of(values["config"])
+        units = np.array(values["centre"]), np.array(values["scale"])
+        inputs = Inputs(tuple(values["columns"]), *units)
+        tensors, networks = load(weights), []
+        for k in range(config.seeds):
+            network = built(grid, config, width=inputs.width, seed=0)
+            mine = {n.split("/", 1)[1]: v for n, v in tensors.items() if n.startswith(f"{k}/")}
+            network.load_state_dict(mine)
+            networks.append(network.eval())
+        told = tuple(values["history"]), tuple(values["refined"])
+        return cls(grid, config, inputs, tuple(networks), *told)
+
+    def save(self, folder: Path) -> None:
+        """Write ``weights.safetensors`` and ``config.json`` into a folder."""
+        write_weights(folder, *self.to_bytes())
+
+    @classmethod
+    def load(cls, folder: Path, grid: ParamGrid) -> NeuralFitter:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_WEIGHTS``: a file is missing, cut short or altered; as of :meth:`of_bytes`.
+        """
+        return cls.of_bytes(*read_weights(folder), grid)

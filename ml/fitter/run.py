@@ -1,0 +1,226 @@
+"""One network's training: both stages, and the choice between them.
+
+For: what ``fitter`` does once per seed of its ensemble. Not for: the ensemble.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from backtest import seeds
+from backtest.errors import ConfigError
+from backtest.params import ParamGrid
+from ml.fitter.config import WARM_EPOCHS, FitterConfig
+from ml.fitter.evolution import evolve
+from ml.fitter.lessons import Lessons
+from ml.fitter.network import PolicyNetwork
+from ml.fitter.stages import Stages
+from ml.learner import LearnerView
+from ml.train import Checkpoint, Parts, train
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+Row = dict[str, Any]
+
+
+class Resume(Protocol):
+    """Where checkpoints are found and kept, by name."""
+
+    def find(self, name: str) -> Checkpoint | None:
+        """The checkpoint kept last under a name."""
+        ...
+
+    def keep(self, name: str, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint, in place of the one before."""
+        ...
+
+
+def require_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises
+    ------
+    ConfigError
+        ``E_DEVICE``.
+    """
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(
+            f"no device {device!r}",
+            where="training.device",
+            fix="give cpu or cuda",
+            code="E_DEVICE",
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "device cuda was asked for and Torch finds no GPU",
+            where="training.device",
+            fix="set device = cpu",
+            code="E_DEVICE",
+        )
+
+
+def built(grid: ParamGrid, config: FitterConfig, *, width: int, seed: int) -> PolicyNetwork:
+    """Make a network with first weights."""
+    return PolicyNetwork(
+        grid,
+        inputs=width,
+        extractor=config.extractor,
+        components=config.components,
+        dropout=config.dropout,
+        seed=seed,
+    )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let Torch add in one order, whatever machine it is on: the same seed, the same bytes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed's training.
+
+    Parameters
+    ----------
+    view : LearnerView
+    config : FitterConfig
+    lessons : Lessons
+    seed, number : int
+        Of the ensemble, and the network's place in it.
+    periods_per_year : int
+    resume : Resume or None
+    progress : callable or None
+    """
+
+    view: LearnerView
+    config: FitterConfig
+    lessons: Lessons
+    seed: int
+    number: int
+    periods_per_year: int
+    resume: Resume | None
+    progress: Progress | None
+
+    def trained(
+        self, width: int, start: PolicyNetwork | None
+    ) -> tuple[PolicyNetwork, list[Row], bool]:
+        """Train a network of ``width`` inputs, anew or on from ``start``.
+
+        Returns
+        -------
+        network : PolicyNetwork
+        history : list of dict
+            One row per epoch.
+        refined : bool
+            Whether stage two earned more than stage one on the sessions kept back.
+        """
+        own = seeds.integer(self.seed, f"fitter/{self.number}")
+        network = built(self.view.grid, self.config, width=width, seed=own % 2**32)
+        network.to(self.config.training.device)
+        if start is not None:
+            network.load_state_dict(start.state_dict())
+        stages = Stages(
+            self.lessons,
+            cost=self.config.cost,
+            periods_per_year=self.periods_per_year,
+            device=self.config.training.device,
+            seed=own,
+        )
+        rows: list[Row] = []
+        if self.config.pretrained:
+            first = self._stage(network, stages, own, stage=1, warm=start is not None)
+            rows += [{"stage": 1, **row} for row in first.history]
+        refined = False
+        if self.config.refinement != "none":
+            refined = self._refined(network, stages, own, rows, warm=start is not None)
+        network.eval()
+        return network, rows, refined
+
+    def _stage(
+        self, network: PolicyNetwork, stages: Stages, seed: int, *, stage: int, warm: bool
+    ) -> Checkpoint:
+        """One stage of training by gradient."""
+        training = self.config.training
+        most = training.epochs if stage == 1 else self.config.refine_epochs
+        name = f"network-{self.number}-stage-{stage}"
+        if warm:
+            most = min(most, WARM_EPOCHS)
+        rate = training.rate if stage == 1 else 0.3 * training.rate
+        by_draw = self.config.refinement == "reinforce"
+        loss = (
+            stages.supervised if stage == 1 else (stages.reinforced if by_draw else stages.earned)
+        )
+        judged = "mix" if stage == 1 else "earned"
+
+        def keep(done: Checkpoint) -> None:
+            if self.resume is not None:
+                self.resume.keep(name, done)
+            if self.progress is not None:
+                self.progress(name, done.epoch, most)
+
+        return train(
+            network,
+            stages.batches,
+            loss,
+            lambda net: stages.held_out(net, stage=judged),
+            dataclasses.replace(training, epochs=most, rate=rate),
+            seed=seeds.integer(seed, name),
+            resume=None if self.resume is None else self.resume.find(name),
+            keep=keep,
+        )
+
+    def _refined(
+        self, network: PolicyNetwork, stages: Stages, seed: int, rows: list[Row], *, warm: bool
+    ) -> bool:
+        """Stage two; what it found is taken back where it earns no more."""
+        before = copy.deepcopy(network.state_dict())
+        with torch.no_grad():
+            earned = stages.held_out(network, stage="earned")["loss"]
+        if self.config.refinement == "evolution":
+            second = self._evolved(network, stages, seed)
+            rows += [{"stage": 2, **row} for row in second]
+        else:
+            done = self._stage(network, stages, seed, stage=2, warm=warm)
+            rows += [{"stage": 2, **row} for row in done.history]
+        with torch.no_grad():
+            after = stages.held_out(network, stage="earned")["loss"]
+        better = after < earned or not self.config.pretrained
+        if not better:
+            network.load_state_dict(before)
+        logger.info("network %d: stage two %s", self.number, "kept" if better else "taken back")
+        return better
+
+    def _evolved(self, network: PolicyNetwork, stages: Stages, seed: int) -> list[Parts]:
+        """Evolution strategies on the parameter heads."""
+        heads = list(network.parameters_head.parameters())
+        rows, best, kept = [], float("inf"), copy.deepcopy(network.state_dict())
+        network.eval()
+        for epoch in range(self.config.refine_epochs):
+            batches = stages.batches(epoch, self.config.training.batch)
+
+            def value(batches: Any = batches) -> float:
+                return -sum(stages.earned(network, one)[1]["earned"] for one in batches)
+
+            evolve(heads, value, seed=seeds.integer(seed, f"evolution/{epoch}"))
+            with torch.no_grad():
+                seen = stages.held_out(network, stage="earned")
+            rows.append({f"valid_{name}": one for name, one in seen.items()})
+            if seen["loss"] < best:
+                best, kept = seen["loss"], copy.deepcopy(network.state_dict())
+        network.load_state_dict(kept)
+        return rows
