@@ -70,8 +70,8 @@ def unjudged(judged: Mapping[str, bool]) -> str | None:
     if not names:
         return None
     return (
-        f"NOT JUDGED: {names}. The markets are small ones (`--short`), or fewer than {LEAST} of a "
-        "world and more than one: they show what the page looks like, and no verdict stands on it."
+        f"NOT JUDGED: {names}. The markets are smaller than those that verdicts are made for "
+        "(`--short`), or just two of a world. They show what the page looks like."
     )
 
 
@@ -128,9 +128,9 @@ def _told(cells: Sequence[Cell]) -> list[Block]:
         ),
         Paragraph(
             "Verdict: against the best simple learner, with the paired t over seeds (HAC over "
-            "sessions where there is one market); called a gain where chance alone gives such a t "
-            f"with a probability of at most {CHANCE:.1%} over the number of verdicts on the page, "
-            f"so that at most {CHANCE:.1%} of boards call any gain that is none. {simple} know no "
+            "sessions where there is one market). A gain is called one where chance alone gives such a "
+            f"t with a probability of at most {CHANCE:.1%} divided by the number of verdicts on the "
+            f"page: so at most {CHANCE:.1%} of boards call any gain that is none. {simple} know no "
             "regimes; the regime table must beat the best of them, all others the regime table "
             "too. These are walked whatever learners are asked for, and all that are walked count."
         ),
@@ -223,7 +223,8 @@ def board_plot(groups: Mapping[str, Sequence[Cell]], standings: Board) -> bytes:
             axes.plot(one.sharpe, row, "o", color=colour, ms=4.5)
         axes.axvline(0.0, color="#c9ced4", lw=1.0, zorder=0)
         axes.set_yticks(range(len(order)), [one.learner for one in order], fontsize=8)
-        axes.set_title(_title(market, found), loc="left", fontsize=10)
+        told = "" if judges(found) else " - not judged"
+        axes.set_title(_title(market, found) + told, loc="left", fontsize=10)
     words = "net Sharpe ratio a year, out of sample, 95 % (blue: regimes or learners of learners)"
     figure.supxlabel(words + ("; SYNTHETIC where marked" if synthetic else ""), fontsize=9)
     return png_of(figure)

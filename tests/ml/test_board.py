@@ -205,6 +205,12 @@ def test_two_seeds_have_no_spread_and_no_verdict():
     assert bandit.verdict == "-"
 
 
+def test_the_page_names_only_what_was_walked():
+    page = board_files([made_up(0, {"cash": None, "static": 0.5, "bandit": 0.6})])["board.md"]
+    assert "cash, static know no regimes" in page.decode()
+    assert "hindsight" not in page.decode()
+
+
 def test_small_markets_are_not_judged():
     cells = [
         made_up(k, {"static": 0.0, "bandit": b}, full=False)
@@ -340,6 +346,8 @@ def test_the_page_shows_every_learner_and_says_what_is_made_up(cell: Cell):
     assert "clear (SYNTHETIC)" in page
     for name in (*LEARNERS.names(), *REFERENCES):
         assert f"| {name} |" in page
+    for name in REFERENCES:
+        assert f"`{name}`: " in page
     assert board_blocks([cell])[0].level == 1
     values = board_values([cell])["clear"]["strategies"]["rsi_swing"]
     assert json.loads(json.dumps(values, allow_nan=False))["cash"]["sharpe"] == 0.0
