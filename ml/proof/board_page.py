@@ -128,11 +128,12 @@ def _told(cells: Sequence[Cell]) -> list[Block]:
         ),
         Paragraph(
             "Verdict: against the best simple learner, with the paired t over seeds (HAC over "
-            "sessions where there is one market). A gain is called one where chance alone gives such a "
-            f"t with a probability of at most {CHANCE:.1%} divided by the number of verdicts on the "
-            f"page: so at most {CHANCE:.1%} of boards call any gain that is none. {simple} know no "
-            "regimes; the regime table must beat the best of them, all others the regime table "
-            "too. These are walked whatever learners are asked for, and all that are walked count."
+            "sessions where there is one market). A gain is called one where chance alone gives "
+            f"such a t with a probability of at most {CHANCE:.1%} divided by the number of "
+            f"verdicts on the page: so at most {CHANCE:.1%} of boards call any gain that is none. "
+            f"{simple} know no regimes; the regime table must beat the best of them, all others "
+            "the regime table too. These are walked whatever learners are asked for, and all that "
+            "are walked count."
         ),
         Paragraph(f"Rows that no learner decides, and that are not judged: {beside}."),
     ]
