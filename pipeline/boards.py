@@ -232,6 +232,7 @@ def _handed_in(
         panel, _ = _bars(one)
         require_history(len(panel.dates), terms.policy, fix="give more history")
         if narrow := breadth_note(panel):
-            raise DataError(narrow, where=str(one), code="E_MARKET")
+            what, _, fix = narrow.rpartition("; ")
+            raise DataError(what, where=str(one), fix=fix, code="E_MARKET")
         tasks[market] = Task(market, 0, terms, learners, walked, one)
     return list(tasks.values())
