@@ -1,5 +1,6 @@
 """The loop of a search: plateaus, edges, journals replayed, batches that change nothing."""
 
+from itertools import product
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +13,7 @@ from backtest.params import ParamGrid, Params, Range
 from backtest.result import BookResult
 from backtest.strategy import STRATEGIES
 from ml.evaluation import Batch, Evaluation, markets_of, panel_digest, regime_probability
+from ml.market_state import TRENDS, WORDS
 from ml.neighbourhood import plateau
 from ml.objective import Goal
 from ml.regime_track import track
@@ -211,6 +213,8 @@ def test_several_timeframes_are_joined_by_mean_or_worst(panel: Panel):
     assert np.array_equal(worst, np.minimum(day, week), equal_nan=True)
     with pytest.raises(DataError, match="E_TIMEFRAME"):
         markets_of(panel, ("1h",))
+    with pytest.raises(DataError, match="E_TIMEFRAME: a timeframe stands twice"):
+        markets_of(panel, ("1w", "1w"))
 
 
 def test_a_regime_s_weights_are_those_known_at_the_close_before(panel: Panel):
@@ -272,6 +276,28 @@ def test_a_regime_is_found_by_its_name_or_by_a_word_of_it():
     for words, said in (("bul", "did you mean 'bull'"), ("", "known"), ("heavy", "no regime")):
         with pytest.raises(UnknownNameError, match=said):
             regime_probability(lane, words)
+
+
+class OneState:
+    """A model that is always sure of one state."""
+
+    def __init__(self, name: str):
+        self.names = (name,)
+
+    def fit(self, state, columns, *, previous, seed):
+        return self
+
+    def filter(self, state):
+        return np.ones((len(state), 1))
+
+
+@pytest.mark.parametrize("name", [" ".join(words) for words in product(TRENDS, *WORDS.values())])
+def test_every_name_that_a_fit_can_give_is_found_whole_and_by_each_word(name: str):
+    lane = track(np.zeros((4, 1)), ("a",), OneState(name), train=2, refit=2, seed=0)
+    for words in (name, *name.split()):
+        assert regime_probability(lane, words).tolist() == [0.0, 0.0, 1.0, 1.0]
+    with pytest.raises(UnknownNameError, match="unknown regime 'windy', --regime, known: bear"):
+        regime_probability(lane, "windy")
 
 
 def test_the_digest_knows_every_cell(panel: Panel):
