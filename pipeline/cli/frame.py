@@ -166,12 +166,13 @@ def cost_option(command: Wrapped) -> Wrapped:
 
 
 def names_of(
-    _context: click.Context, _option: click.Parameter, text: str | None
+    _context: click.Context, _option: click.Parameter, text: str | tuple[str, ...] | None
 ) -> list[str] | None:
-    """Split ``A,B`` into names."""
+    """Split ``A,B``, once or as often as the option was given, into names."""
     if text is None:
         return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    texts = (text,) if isinstance(text, str) else text
+    names = [name.strip() for one in texts for name in one.split(",") if name.strip()]
     if not names:
         raise click.BadParameter("give at least one name")
     return names

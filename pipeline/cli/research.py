@@ -241,17 +241,26 @@ def quality(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
 @click.option(
     "--objective",
     "objectives",
-    default="sharpe",
+    multiple=True,
+    default=("sharpe",),
     show_default=True,
     callback=names_of,
-    help="A metric, a sum such as sharpe+2*max_drawdown, risk_adjusted; or several, by comma.",
+    help="A metric, a sum such as sharpe+2*max_drawdown, risk_adjusted; several by comma, or given"
+    " again.",
 )
 @click.option(
     "--constraint", "constraints", multiple=True, metavar="METRIC<=X", help="May be given again."
 )
-@click.option("--regime", help="Judge by the sessions of one regime: bull, volatile, ...")
 @click.option(
-    "--timeframes", default="1d", show_default=True, callback=names_of, help="1d, 1w, or both."
+    "--regime", help="Judge by the sessions of one regime: a whole name, or words: bull, volatile."
+)
+@click.option(
+    "--timeframes",
+    multiple=True,
+    default=("1d",),
+    show_default=True,
+    callback=names_of,
+    help="1d, 1w, or both.",
 )
 @click.option(
     "--combine",
@@ -292,15 +301,16 @@ def tune(
     The same command into the same folder goes on where it stopped. With --home, the trials count
     in the ledger of that home.
     """
-    from pipeline.commands.tuning import bounds_of, run_tune, tune_lines
+    from pipeline.commands.tuning import bounds_of, run_tune
     from pipeline.commands.tuning_study import Asked
+    from pipeline.commands.tuning_words import tune_lines
 
     panel = ("symbols", "calendar", "members", "base_currency", "rates")
     options = {name: rest.pop(name) for name in panel}
     plain = {name: tuple(v) if isinstance(v, list) else v for name, v in rest.items()}
     asked = Asked(**plain, bounds=bounds_of(bounds))
     done = run_tune(asked, source, out=out, home=home, progress=Stages(), **options)
-    answer(done.summary, tune_lines(done, out), as_json=as_json)
+    answer(done.summary, tune_lines(done.summary, out, resumed=done.resumed), as_json=as_json)
 
 
 def _number(name: str, value: float | None) -> str:
