@@ -70,4 +70,4 @@ class RegimeModel(Protocol):
         ...
 
 
-REGIMES: Registry[RegimeModel] = Registry("regime", "ml.regimes")
+REGIMES: Registry[RegimeModel] = Registry("regime", "ml.regimes", called="regime model")

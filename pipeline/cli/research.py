@@ -15,6 +15,7 @@ from pipeline.cli.frame import (
     answer,
     bars_option,
     cost_option,
+    counted,
     home_option,
     json_option,
     names_of,
@@ -178,22 +179,23 @@ def walk_forward(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
 )
 @click.option("--refit", type=int, default=125, show_default=True, help="Sessions between fits.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--out", type=path, required=True, help="Parquet file to write.")
-@click.option("--plot", type=path, help="Also draw the regimes over the market, as a PNG.")
+@click.option("--out", type=path, required=True, help="File to write: FILE.parquet.")
+@click.option("--plot", type=path, help="Also draw the regimes over the market, as FILE.png.")
 @json_option
 def regimes(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
     """Write the regime probabilities as each close was told them."""
     from pipeline.commands.regimes import write_regimes
 
     found = write_regimes(source, out=out, **rest)
-    lines = [f"{found['sessions']} sessions, {found['fits']} fits of {found['model']}"]
+    lines = [f"{found['sessions']} sessions, {counted(found['fits'], 'fit')} of {found['model']}"]
     lines += [
         f"  {row['regime']:<36} {row['sessions']:>6} sessions ({row['share']:.0%}),"
-        f" {row['spells']} spells of {row['mean_spell']:.0f} on average"
+        f" {counted(row['spells'], 'spell')} of {row['mean_spell']:.0f} on average"
         for row in found["table"]
     ]
     told = found["summary"]
-    lines.append(f"{told['switches']} switches, entropy {told['entropy']:.2f} of 1")
+    switches = counted(told["switches"], "switch", "switches")
+    lines.append(f"{switches}, entropy {told['entropy']:.2f} of 1")
     lines += [f"file: {file}" for file in (out, rest["plot"]) if file is not None]
     answer(found, lines, as_json=as_json)
 

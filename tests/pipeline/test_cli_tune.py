@@ -316,6 +316,13 @@ def test_a_home_that_cannot_be_written_is_found_before_the_search(market: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_an_empty_file_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "zero.csv").write_bytes(b"")
+    ran = tune(tmp_path / "zero.csv", tmp_path / "out")
+    assert ran.error_line.startswith("E_DATA_EMPTY: the file is empty, ")
+    assert not caplog.records
+
+
 @pytest.mark.usefixtures("without_pictures")
 def test_objectives_given_one_by_one_are_those_given_by_comma(market: Path, tmp_path: Path):
     asked = ("--trials", 4, "--searcher", "uniform")
