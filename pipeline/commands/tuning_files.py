@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.files import write_bytes, write_json, write_parquet, write_text
-from pipeline.commands.tuning_words import ROLES, merit_of, notes_of, sought, warnings_of
+from pipeline.commands.tuning_words import ROLES, merit_of, notes_of, sets_of, sought, warnings_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,7 +57,7 @@ def _summary(study: "Study", found: "Search", verdict: "Verdict") -> dict[str, A
     first = study.evaluation.markets[0]
     luck = best_of_grid(returns, periods_per_year=first.panel.periods_per_year, seed=asked.seed)
     told = {
-        "title": f"{asked.strategy}: {len(rows)} sets by {asked.searcher}",
+        "title": f"{asked.strategy}: {sets_of(len(rows))} by {asked.searcher}",
         "market": study.market,
         **study.terms(),
         "synthetic": study.synthetic,
@@ -285,7 +285,7 @@ def _page(summary: dict[str, Any], drawn: "list[Picture]") -> "list[Block]":
         ),
         Table(header, tuple(rows), words=3),
         Paragraph(
-            f"The best Sharpe ratio of {best['candidates']} sets over all sessions has a"
+            f"The best Sharpe ratio of {sets_of(best['candidates'])} over all sessions has a"
             f" probability of {cell(best['dsr'], '{:.2f}')} to be more than luck once every trial"
             f" is counted (deflated Sharpe ratio); probability of overfitting"
             f" {cell(best['pbo'], '{:.2f}')} beside"

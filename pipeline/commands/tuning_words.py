@@ -97,6 +97,11 @@ def _better(one: dict[str, Any], other: dict[str, Any], signs: dict[str, float])
     return ", ".join(said)
 
 
+def sets_of(number: int) -> str:
+    """Put a number before its noun."""
+    return f"{number} set" if number == 1 else f"{number} sets"
+
+
 def sought(objectives: dict[str, float | None]) -> str:
     """Objectives with their values, as one clause."""
     return ", ".join(
@@ -122,9 +127,9 @@ def tune_lines(told: dict[str, Any], out: Path, *, resumed: int) -> list[str]:
         f"{told['training']['last']}"
     ]
     if resumed:
-        lines.append(f"went on after {resumed} sets that the journal held")
+        lines.append(f"went on after {sets_of(resumed)} that the journal held")
     lines.append(
-        f"{told['trials']} sets by {told['searcher']}, {told['feasible']} feasible, "
+        f"{sets_of(told['trials'])} by {told['searcher']}, {told['feasible']} feasible, "
         f"{len(told['front'])} on the front"
     )
     plain = told["objectives"] == ["sharpe"]
@@ -142,7 +147,7 @@ def tune_lines(told: dict[str, Any], out: Path, *, resumed: int) -> list[str]:
         lines.append(f"highest in {told['ranked_by']}; chosen: on the highest plateau of it")
     best = told["best_of_search"]
     lines.append(
-        f"best of {best['candidates']} sets: deflated Sharpe probability "
+        f"best of {sets_of(best['candidates'])}: deflated Sharpe probability "
         f"{_ratio(best['dsr'])}, PBO {_ratio(best['pbo'])}"
     )
     lines += [f"warning: {warning}" for warning in (*told["edges"], *told["warnings"])]

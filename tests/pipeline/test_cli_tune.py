@@ -258,6 +258,7 @@ def test_equal_bounds_and_a_market_that_is_worth_nothing(market: Path, tmp_path:
     ran = tune(market, tmp_path / "one", "--bounds", bounds)
     assert ran.code == 0, ran.err
     assert "feasible sets of the space: 1, all" in ran.out
+    assert "\n1 set by tpe, " in ran.out
     assert "every feasible set is worth the same" in ran.out
 
 
