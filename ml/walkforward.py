@@ -167,8 +167,9 @@ def breadth_note(panel: Panel) -> str | None:
     if most >= MIN_MEMBERS:
         return None
     return (
-        f"at most {most} symbols can be traded at a close where a book needs {MIN_MEMBERS}: every "
-        "book stays flat, and nothing is learned from it; give more symbols"
+        f"at most {most} symbol{'' if most == 1 else 's'} can be traded at a close where a book "
+        f"needs {MIN_MEMBERS}: every book stays flat, and nothing is learned from it; "
+        "give more symbols"
     )
 
 

@@ -181,10 +181,15 @@ def board(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> No
 
 
 def _refuse_worlds(worlds: list[str] | None) -> None:
-    """Wrong usage where a name is no world."""
+    """Refuse a name that is no world."""
+    from backtest.errors import UnknownNameError
+    from backtest.registry import closest
+
     for name in worlds or ():
         if name not in WORLDS.choices:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(WORLDS.choices)}")
+            raise UnknownNameError(
+                f"unknown world {name!r}", where="--worlds", fix=closest(name, [*WORLDS.choices])
+            )
 
 
 def _traps(*, as_json: bool) -> None:
