@@ -70,8 +70,12 @@ class BoardConfig(dg.Config):
     short: bool = Field(True, description="Small markets, two seeds: a minute, judges nothing")
     worlds: list[str] = Field([], description="Names of worlds; clear, murky, null and constant")
     seeds: int = Field(0, description="Of every world; the board's own number if 0")
-    data: list[str] = Field([], description="Paths of bars, each a market of its own")
-    learners: list[str] = Field([], description="Names of learners; all of them if empty")
+    data: list[str] = Field(
+        [], description="Paths of bars, each a market of its own; counted in the home's ledger"
+    )
+    learners: list[str] = Field(
+        [], description="Names, beside those that are on every board; all of them if empty"
+    )
 
 
 @dg.asset(
@@ -89,6 +93,16 @@ def board(
     from pathlib import Path
 
     from pipeline.boards import SEEDS, run_board
+    from pipeline.config import load_settings
+    from pipeline.store import Store
+
+    def ledger(source: Path) -> Store:
+        """Of the run's own universe where these are its bars, else of their own."""
+        told = settings.read()
+        if told.data.path != source.resolve():
+            told = load_settings(path=source)
+        home = settings.open_home()
+        return Store(home, universe=told.universe, calendar=told.data.calendar)
 
     folder = settings.open_home().proofs / ("board-short" if config.short else "board")
     values = run_board(
@@ -99,6 +113,7 @@ def board(
         learners=config.learners or None,
         short=config.short,
         progress=lambda done, total: context.log.info(f"{done} of {total} markets"),
+        ledger=ledger,
     )
     rows = [
         {"market": market, "learner": name, **{k: one[k] for k in BOARD_COLUMNS[2:]}}
@@ -118,5 +133,6 @@ def board(
 def _winner(found: dict[str, Any]) -> str:
     """Name the first learner that does not merely hold, with what it is worth."""
     standing = next(iter(found["strategies"].values()))
-    name = next(name for name, one in standing.items() if one["verdict"] != "-")
-    return f"{name} {standing[name]['sharpe']:+.2f}"
+    name = next(name for name, one in standing.items() if one["rival"] is not None)
+    said = f"{name} {standing[name]['sharpe']:+.2f}"
+    return said if found["judged"] else f"{said} (not judged)"

@@ -80,18 +80,25 @@ def regime_plot(prices: pl.DataFrame, regimes: pl.DataFrame, *, synthetic: bool 
     middle.set_ylim(0, 1)
     middle.set_title("filtered probabilities of the trend", loc="left", fontsize=11)
     legend_beside(middle)
-    for name, colour in OTHERS.items():
-        if f"p_{name}" not in both.columns:
-            continue  # rows of an older version have no such axis
-        values = both[f"p_{name}"].cast(pl.Float64).to_numpy()
-        low.plot(days, values, label=name, color=colour, linewidth=1.0)
-    low.set_ylim(0, 1)
-    legend_beside(low)
-    title = "filtered probabilities: volatile, heavy volume, correlated"
-    low.set_title(title, loc="left", fontsize=11)
+    _draw_others(low, both)
     for axes in (top, middle, low):
         axes.set_xlim(days[0], days[-1])
     return png_of(figure)
+
+
+def _draw_others(axes: Axes, both: pl.DataFrame) -> None:
+    """Draw the other words' probabilities in rows of their own: often they are the same."""
+    # Rows of an older version lack an axis.
+    names = [name for name in OTHERS if f"p_{name}" in both.columns]
+    for row, name in enumerate(reversed(names)):
+        known = both.drop_nulls(f"p_{name}")
+        values = known[f"p_{name}"].cast(pl.Float64).to_numpy()
+        days = known["date"].to_numpy()
+        axes.fill_between(days, row, row + 0.85 * values, color=OTHERS[name], linewidth=0.5)
+    axes.set_ylim(0, len(names))
+    axes.set_yticks(np.arange(len(names)) + 0.42, list(reversed(names)))
+    title = "filtered probabilities, each from 0 to 1: volatile, heavy volume, correlated"
+    axes.set_title(title, loc="left", fontsize=11)
 
 
 def parameter_plot(decisions: pl.DataFrame, *, strategy: str, synthetic: bool = False) -> bytes:

@@ -49,6 +49,8 @@ class Registry(Generic[T]):
     package : str
         Dotted folder that is walked on first use, for example ``backtest.strategies``; or the
         one module that registers all parts itself.
+    called : str, optional
+        The kind in messages, where its own name means something else to people.
 
     Examples
     --------
@@ -57,8 +59,9 @@ class Registry(Generic[T]):
     True
     """
 
-    def __init__(self, kind: str, package: str):
+    def __init__(self, kind: str, package: str, *, called: str | None = None):
         self.kind = kind
+        self.called = called or kind
         self.package = package
         self._parts: dict[str, T] = {}
         self._walked = False
@@ -68,7 +71,7 @@ class Registry(Generic[T]):
 
         def keep(part: T) -> T:
             if name in self._parts and self._parts[name] is not part:
-                raise ValueError(f"{self.kind} {name!r} is registered twice")
+                raise ValueError(f"{self.called} {name!r} is registered twice")
             self._parts[name] = part
             return part
 
@@ -95,7 +98,7 @@ class Registry(Generic[T]):
             raise PartError(
                 f"{type(error).__name__}: {error}",
                 where=f"{module.replace('.', '/')}.py",
-                fix=f"mend the file of the {self.kind}, or take it out",
+                fix=f"mend the file of the {self.called}, or take it out",
             ) from error
 
     def names(self) -> tuple[str, ...]:
@@ -116,7 +119,7 @@ class Registry(Generic[T]):
             return self._parts[name]
         except KeyError:
             raise UnknownNameError(
-                f"unknown {self.kind} {name!r}", fix=closest(name, self.names())
+                f"unknown {self.called} {name!r}", fix=closest(name, self.names())
             ) from None
 
     def items(self) -> Iterator[tuple[str, T]]:

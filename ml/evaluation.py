@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from backtest.params import ParamGrid
 from backtest.portfolio.book import BookKind
 from backtest.registry import closest
 from backtest.strategy import Strategy
+from ml.market_state import TRENDS, WORDS
 from ml.objective import (
     ACCOUNT_METRICS,
     BOOK_METRICS,
@@ -40,7 +42,7 @@ Floats = npt.NDArray[np.float64]
 
 TIMEFRAMES = ("1d", "1w")
 COMBINE = ("mean", "worst")
-AXES = ("bull", "bear", "sideways", "calm", "volatile", "thin", "heavy")
+REGIME_WORDS = (*TRENDS, *chain.from_iterable(WORDS.values()))
 """Words that the names of regimes are made of."""
 
 
@@ -184,12 +186,14 @@ def markets_of(
     Raises
     ------
     DataError
-        ``E_TIMEFRAME``.
+        ``E_TIMEFRAME``: an unknown one, or one twice.
     NotFittedError
         ``E_TOO_SHORT``: the regime fills hardly a session.
     """
+    if len(set(timeframes)) < len(timeframes):
+        raise DataError("a timeframe stands twice", fix="give each once", code="E_TIMEFRAME")
     out = []
-    for name in dict.fromkeys(timeframes):
+    for name in timeframes:
         if name not in TIMEFRAMES:
             raise DataError(
                 f"no search on timeframe {name!r}",
@@ -204,6 +208,7 @@ def markets_of(
             if weights.sum() < LEAST_SESSIONS:
                 raise NotFittedError(
                     f"the regime fills {weights.sum():.1f} of {len(weights)} bars ({name})",
+                    where="--regime",
                     fix=f"search where it fills at least {LEAST_SESSIONS:g}, or give more history",
                     code="E_TOO_SHORT",
                 )
@@ -218,8 +223,8 @@ def regime_probability(track: RegimeTrack, words: str) -> Floats:
     ----------
     track : RegimeTrack
     words : str
-        A regime's whole name (``bull calm thin``), or less of it (``bull``, ``volatile``). 0 before
-        the first fit.
+        A regime's whole name (``bull calm thin dispersed``), or less of it (``bull``,
+        ``volatile``). 0 before the first fit.
 
     Raises
     ------
@@ -227,10 +232,12 @@ def regime_probability(track: RegimeTrack, words: str) -> Floats:
         No state of any fit has such a name.
     """
     wanted = set(words.split())
-    if not wanted or not wanted <= set(AXES):
-        strange = sorted(wanted - set(AXES))
+    if not wanted or not wanted <= set(REGIME_WORDS):
+        strange = sorted(wanted - set(REGIME_WORDS))
         raise UnknownNameError(
-            f"unknown regime {words!r}", fix=closest(strange[0] if strange else "", AXES)
+            f"unknown regime {words!r}",
+            where="--regime",
+            fix=closest(strange[0] if strange else "", REGIME_WORDS),
         )
     out, found, names = np.zeros(track.sessions), False, set()
     for first in range(track.train, track.sessions, track.refit):
@@ -242,7 +249,9 @@ def regime_probability(track: RegimeTrack, words: str) -> Floats:
         out[first:stop] = fit.filter(track.state[:stop])[first:, has].sum(axis=1)
     if not found:
         raise UnknownNameError(
-            f"no regime of this market is called {words!r}", fix=closest(words, sorted(names))
+            f"no regime of this market is called {words!r}",
+            where="--regime",
+            fix=closest(words, sorted(names)),
         )
     return np.minimum(out, 1.0)
 

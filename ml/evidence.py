@@ -6,7 +6,7 @@ A value that does not exist is null, with its reason beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -208,17 +208,23 @@ def variant_evidence(name: str, streams: Streams, terms: Terms) -> VariantEviden
     )
 
 
-def rival_sharpes(net: Mapping[str, Floats], challenger: str = "regime_aware") -> Floats:
+def rival_sharpes(
+    net: Mapping[str, Floats],
+    challenger: str = "regime_aware",
+    *,
+    learned: Collection[str] = LEARNED_VARIANTS,
+) -> Floats:
     """Sharpe ratio per session of the other policies that learned from data; losses count as 0.
 
     Their dispersion measures how far luck alone may spread policies. What is no ticket in that
     lottery is left out: fixed rules (the defaults, an incumbent, buy and hold), and the
     challenger with its single-set sibling, because its own success must not raise its own bar; a
     policy that loses money is as little a rival for "best" as one that does nothing. All of them
-    still count in the number of policies.
+    still count in the number of policies. ``learned`` names those that learned; a walk's own three
+    by default.
     """
     ratios, own = [], SIBLINGS.get(challenger, challenger)
-    for name in LEARNED_VARIANTS:
+    for name in learned:
         ratio = sharpe_ratio(net[name]) if name in net and name != own else None
         if ratio is not None:
             ratios.append(max(ratio, 0.0))

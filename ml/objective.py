@@ -80,6 +80,11 @@ class Objective:
             terms.append((sign * weight, found[2]))
         return cls(text, tuple(terms))
 
+    @property
+    def sign(self) -> float:
+        """What turns a value into the number that people know: -1 for a metric to be lowered."""
+        return -1.0 if len(self.terms) == 1 and self.terms[0][0] == -1.0 else 1.0
+
     def of(self, metrics: Mapping[str, Floats]) -> Floats:
         """Value of every set; NaN where a metric is undefined; ``[set]``."""
         total: Floats = np.sum([k * metrics[name] for k, name in self.terms], axis=0)

@@ -89,4 +89,4 @@ def by_name(probabilities: Floats, names: tuple[str, ...]) -> tuple[tuple[str, .
     return distinct, np.asarray(probabilities @ member)
 
 
-REGIMES: Registry[RegimeModel] = Registry("regime", "ml.regimes")
+REGIMES: Registry[RegimeModel] = Registry("regime", "ml.regimes", called="regime model")

@@ -243,13 +243,16 @@ def conclude(found: Search) -> Verdict:
     Raises
     ------
     ParameterError
-        ``E_OBJECTIVE``: no set keeps the constraints.
+        ``E_OBJECTIVE``: no set keeps the constraints, or none has every objective defined.
     """
     values, feasible, rows = found.values, found.feasible, found.rows
     if not feasible.any():
+        constrained = bool(np.isfinite(values).all(axis=1).any())
         raise ParameterError(
-            f"none of {len(rows)} sets keeps the constraints with every objective defined",
-            fix="ease the constraints, widen the space or give more --trials",
+            f"none of {len(rows)} sets "
+            + ("keeps the constraints" if constrained else "has every objective defined"),
+            fix=("ease the constraints, " if constrained else "")
+            + "widen the space or give more --trials",
             code="E_OBJECTIVE",
         )
     low, high = values[feasible].min(axis=0), values[feasible].max(axis=0)
@@ -287,15 +290,17 @@ def _notes(found: Search, low: Floats, high: Floats) -> tuple[str, ...]:
         listed = found.space.listed()
         every = listed is not None and len(found.rows) == int(found.space.feasible(listed).sum())
         notes.append(
-            f"the space holds {len(found.rows)} feasible sets: all of them were tried"
+            f"feasible sets of the space: {len(found.rows)}, all of them tried"
             if every
             else f"the searcher found no further set after {len(found.rows)}; the space holds more"
         )
     if np.array_equal(low, high):
         notes.append("every feasible set is worth the same: there was nothing to choose")
-    broken = int((~found.feasible).sum())
-    if broken:
-        notes.append(f"{broken} of {len(found.rows)} sets break a constraint or have no value")
+    known, tried = np.isfinite(found.values).all(axis=1), len(found.rows)
+    if broken := int((known & ~found.feasible).sum()):
+        notes.append(f"sets that break a constraint: {broken} of {tried}")
+    if unknown := int((~known).sum()):
+        notes.append(f"sets with an undefined objective: {unknown} of {tried}")
     return tuple(notes)
 
 
@@ -344,7 +349,9 @@ def training_window(panel: Panel, holdout: float) -> tuple[int, int]:
         raise ParameterError(
             f"{sessions} sessions, of them {max(stop, 0)} to train on and {sessions - start} kept"
             " back",
-            fix=f"give at least {LEAST_TRAINING} and {LEAST_HELD}; --holdout 0 keeps none back",
+            fix=f"give at least {LEAST_TRAINING} and {LEAST_HELD}; --holdout 0 keeps none back"
+            if holdout
+            else f"give at least {LEAST_TRAINING} sessions",
             code="E_TOO_SHORT",
         )
     return stop, start
@@ -355,7 +362,12 @@ LEAST_TRAINING, LEAST_HELD = 126, 20
 
 
 def held_out(
-    book: BookResult, start: int, *, periods_per_year: int, weights: Floats | None = None
+    book: BookResult,
+    start: int,
+    *,
+    periods_per_year: int,
+    weights: Floats | None = None,
+    sought: Sequence[str] = (),
 ) -> dict[str, Floats]:
     """What sets earned on the sessions from ``start`` on; each ``[set]``, NaN where undefined.
 
@@ -365,8 +377,10 @@ def held_out(
         Streams ``[set, time]`` of the whole panel.
     weights : float64, ``[time]``, optional
         Of one regime's sessions, as the search was judged.
+    sought : sequence of str
+        Further metrics to tell; those of accounts are left out.
     """
     late = BookResult(book.net_return[:, start:], book.turnover[:, start:])
-    names = ("sharpe", "total_return", "max_drawdown")
+    names = tuple(dict.fromkeys(("sharpe", "total_return", "max_drawdown", *sought)))
     own = None if weights is None else weights[start:]
     return book_metrics(late, names, periods_per_year=periods_per_year, weights=own)

@@ -137,8 +137,15 @@ def walk_forward(
     return WalkForward(panel.dates, spec.policy.train, panel.periods_per_year, spec, walks, regimes)
 
 
-def require_history(sessions: int, policy: PolicyConfig) -> None:
+def require_history(
+    sessions: int,
+    policy: PolicyConfig,
+    *,
+    fix: str = "give more history or a smaller --train (run: --set policy.train=N)",
+) -> None:
     """Refuse a panel that ends before anything could be earned out of sample.
+
+    ``fix`` says what can be done about it there.
 
     Raises
     ------
@@ -149,7 +156,7 @@ def require_history(sessions: int, policy: PolicyConfig) -> None:
         raise DataError(
             f"{sessions} sessions where a walk-forward needs {needed}",
             where=f"train = {policy.train}",
-            fix="give more history or a smaller --train (run: --set policy.train=N)",
+            fix=fix,
             code="E_TOO_SHORT",
         )
 
@@ -160,8 +167,9 @@ def breadth_note(panel: Panel) -> str | None:
     if most >= MIN_MEMBERS:
         return None
     return (
-        f"at most {most} symbols can be traded at a close where a book needs {MIN_MEMBERS}: every "
-        "book stays flat, and nothing is learned from it; give more symbols"
+        f"at most {most} symbol{'' if most == 1 else 's'} can be traded at a close where a book "
+        f"needs {MIN_MEMBERS}: every book stays flat, and nothing is learned from it; "
+        "give more symbols"
     )
 
 

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backtest.errors import DataError
 from pipeline.cells import Progress, cell_key, make_cells, plain_json
+from pipeline.planted import load_truth
 from pipeline.publish import replace_file
 
 if TYPE_CHECKING:
-    from backtest.market.panel import Panel
-    from ml.decision import TruthTrack
     from ml.proof.card import Card, Terms
     from ml.proof.scorecard_page import Leaks
 
@@ -38,7 +36,8 @@ class Task:
     @property
     def name(self) -> str:
         """File name of the card, without its ending."""
-        return f"{self.world}-{self.seed}-{cell_key(self.terms, source=self.source)}"
+        sources = () if self.source is None else (self.source,)
+        return f"{self.world}-{self.seed}-{cell_key(self.terms, sources=sources)}"
 
     def walk(self) -> "Card":
         """Make the card."""
@@ -101,7 +100,7 @@ def run_proof(
     counts = {w: seeds or (SHORT_SEEDS if short else LONG[w]) for w in chosen}
     tasks = [Task(w, first_seed + k, terms) for w in chosen for k in range(counts[w])]
     for one in data:  # before minutes are spent on other markets
-        require_history(len(load_truth(one)[0].dates), terms.policy)
+        require_history(len(load_truth(one)[0].dates), terms.policy, fix="give more history")
     tasks += [Task(f"files {one.resolve().name}", 0, terms, one) for one in data]
     kept = out / "cards"
     cards = [Card.of(one) for one in make_cells(tasks, kept, workers=workers, progress=progress)]
@@ -112,56 +111,6 @@ def run_proof(
     replace_file(out / "scorecard.json", plain_json(values))
     missed = [f"{g['world']}: {g['name']}" for g in values["goals"] if g["status"] == "missed"]
     return Proof(values, tuple(missed))
-
-
-def load_truth(folder: Path) -> "tuple[Panel, TruthTrack]":
-    """Read bars and the state planted at each of their sessions.
-
-    Raises
-    ------
-    DataError
-        ``E_TRUTH``: no ``truth.parquet``, or not a state for every session.
-    """
-    import numpy as np
-    import polars as pl
-
-    from backtest.market.bars import panel_of
-    from ml.decision import TruthTrack
-
-    path = folder / "truth.parquet"
-    if not path.is_file():
-        raise DataError(
-            "no truth.parquet",
-            where=str(folder),
-            fix="give a folder that `weathervane market` wrote, or one with date and state",
-            code="E_TRUTH",
-        )
-    panel = panel_of(folder, calendar="data")[0]
-    try:
-        frame = pl.read_parquet(path, columns=["date", "state"])
-        written = frame.schema["date"] == pl.String
-        day = pl.col("date").str.to_date() if written else pl.col("date").cast(pl.Date)
-        frame = frame.with_columns(day, pl.col("state").cast(pl.String))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"truth.parquet is not read: {' '.join(str(error).split())[:120]}",
-            where=str(folder),
-            fix="it needs the columns date and state",
-            code="E_TRUTH",
-        ) from None
-    told = frame.unique().sort("date", "state")
-    dates = pl.DataFrame({"date": pl.Series(panel.dates).cast(pl.Date)})
-    laid = dates.join(told, on="date", how="left")
-    if laid.height != dates.height or laid["state"].has_nulls():
-        raise DataError(
-            "truth.parquet does not name one state for every session of the bars",
-            where=str(folder),
-            fix="write date and state, one state per date",
-            code="E_TRUTH",
-        )
-    names = sorted(laid["state"].unique())
-    states = laid["state"].to_numpy()
-    return panel, TruthTrack(np.searchsorted(np.array(names), states), tuple(names))
 
 
 def _leaks(out: Path) -> "Leaks":

@@ -120,6 +120,7 @@ def prepare(
     calendar: str | None = None,
     min_bars: int = MIN_BARS,
     quality: QualityConfig = DEFAULTS,
+    source: str = "",
 ) -> Prepared:
     """Clean raw rows: adjust, quarantine and flag by rule, report what is absent.
 
@@ -128,12 +129,11 @@ def prepare(
     raw : polars.DataFrame
         As :func:`read_bars` returns, in any order.
     calendar : str, optional
-        Calendar of all symbols, or ``data`` for the union of the dates present; by default each
-        symbol's own.
+        Of all symbols, or ``data`` for the union of the dates present; else each symbol's own.
     min_bars : int
         Symbols with fewer bars are quarantined whole, unless no symbol could have more.
-    quality : QualityConfig
-        Thresholds of the rules.
+    quality, source
+        Thresholds of the rules; where the rows come from, for the error line.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def prepare(
     stages.drop_where(quality_rows.too_short(stages.good, min_bars), "too_short")
     quarantined = stages.quarantined()
     if stages.good.is_empty():
-        raise nothing_left(quarantined)
+        raise nothing_left(quarantined, source=source)
     _stand_still(stages, calendar, quality)
     bars = _labelled(stages.good, frame.columns, calendar)
     grid = calendars.session_grid(bars, calendar)
@@ -222,7 +222,7 @@ def panel_of(
         raw = raw.filter(pl.col("symbol").is_in(list(symbols)))
     if members is not None:
         raw = labelled(raw, members)
-    prepared = prepare(raw, calendar=calendar, min_bars=min_bars, quality=quality)
+    prepared = prepare(raw, calendar=calendar, min_bars=min_bars, quality=quality, source=str(path))
     bars, out, found, notes = in_currency(
         prepared.bars, prepared.quarantined, prepared.findings, base=base_currency, rates=rates
     )

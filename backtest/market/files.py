@@ -58,6 +58,9 @@ def read_bars(path: Path, *, calendar: str | None = None) -> pl.DataFrame:
             "no such file or folder", where=str(path), fix="check the path", code="E_DATA_PATH"
         )
     columns = {file: _columns(file) for file in _files(path)}
+    if path.is_dir():
+        for file in (file for file, names in columns.items() if not names):
+            logger.warning("%s is empty and was left out", file)
     absent = {file: absent_columns(names) for file, names in columns.items()}
     used = [file for file in columns if not absent[file]]
     if not used:
@@ -235,7 +238,6 @@ def _columns(file: Path) -> list[str]:
     try:
         return _scan(file).collect_schema().names()
     except pl.exceptions.NoDataError:
-        logger.warning("%s is empty", file)
         return []
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(file, _reason(error)) from None

@@ -199,14 +199,15 @@ def findings_of(rows: pl.DataFrame, *, rule: str | None = None, verdict: Verdict
     return filled.select(pl.col(name).cast(kind) for name, kind in FINDINGS.items())
 
 
-def nothing_left(quarantined: pl.DataFrame) -> DataError:
-    """Error for bars of which every row broke a rule."""
+def nothing_left(quarantined: pl.DataFrame, *, source: str = "") -> DataError:
+    """Error for bars of which every row broke a rule; ``source`` is where they come from."""
     counts = quarantined["rule"].value_counts(sort=True)
     reasons = ", ".join(f"{rows} rows {rule}" for rule, rows in counts.iter_rows())
     first = quarantined.row(0, named=True)
+    example = f"first {first['symbol']} {first['date']} {first['detail']}".rstrip()
     return DataError(
         f"no bar is left ({reasons})",
-        where=f"first {first['symbol']} {first['date']} {first['detail']}".rstrip(),
+        where=", ".join(part for part in (source, example) if part),
         fix=RULES[counts["rule"][0]].fix,
         code="E_DATA_QUARANTINED",
     )

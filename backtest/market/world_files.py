@@ -34,8 +34,12 @@ def write_world(world: World, out: Path) -> None:
 
 def is_synthetic(source: Path) -> bool:
     """Say whether a folder, or the folder of a file, holds the note of :func:`write_world`."""
-    note = (source if source.is_dir() else source.parent) / NOTE
     try:
-        return bool(json.loads(note.read_text(encoding="utf-8")).get("synthetic"))
+        return bool(json.loads(note_beside(source).read_text(encoding="utf-8")).get("synthetic"))
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def note_beside(source: Path) -> Path:
+    """Where the note of bars lies, if there is one."""
+    return (source if source.is_dir() else source.parent) / NOTE

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,18 +22,35 @@ from backtest.metric import drawdown
 from ml.corpus import Corpus, WalkSpec, corpus, history_of, policy_hash
 from ml.decision import Memo, TruthTrack, regimes_of
 from ml.export.gate import cost_break_even_bps, hac_t, paired_difference
+from ml.export.records import Verdict
 from ml.history import History
 from ml.learner import LEARNERS
 from ml.proof.card import STRATEGY, Terms
 from ml.proof.cell import ALL, Cell, Row
 from ml.proof.contest import Contest, Entry, contest, promoted_after
 from ml.regime_track import state_accuracy
+from ml.trials import config_hash
 from ml.walkforward import buy_and_hold, require_history
 
 Floats = npt.NDArray[np.float64]
 
 PASSIVE = ("cash", "static")
 """Learners that never ask to be promoted: they are what the others must beat."""
+
+SIMPLE = (
+    "cash",
+    "static",
+    "argmax_static",
+    "recent",
+    "weighted",
+    "experts",
+    "volatility_targeted",
+    "directions",
+)
+"""Learners without regimes; the regime table must beat the best of them."""
+
+ALWAYS = (*SIMPLE, "regime_table")
+"""Learners of every board, whatever is asked for; each other one must beat the best of these."""
 
 REFERENCES = ("oracle", "default", "buy_and_hold", "hindsight")
 """Streams that no learner decides, shown beside them."""
@@ -44,7 +60,7 @@ WALKED = ("rsi_swing", "rsi_reversion", "ma_cross")
 
 
 def learners_of(asked: Sequence[str] | None) -> tuple[str, ...]:
-    """Learners of a board: all, or those asked for with those that they are compared with.
+    """Learners of a board: all, or those asked for beside those that are always on it.
 
     Raises
     ------
@@ -55,7 +71,7 @@ def learners_of(asked: Sequence[str] | None) -> tuple[str, ...]:
         return LEARNERS.names()
     for name in asked:
         LEARNERS.get(name)
-    return tuple(sorted({*asked, *PASSIVE, "experts", "regime_table"}))
+    return tuple(sorted({*asked, *ALWAYS}))
 
 
 def world_cell(
@@ -74,6 +90,7 @@ def world_cell(
         strategies=(STRATEGY,),
         learners=learners,
         truth=TruthTrack(made.states, STATES),
+        cost=terms.cost_in(world),
     )
 
 
@@ -86,6 +103,8 @@ def market_cell(
     strategies: Sequence[str] = WALKED,
     learners: Sequence[str] | None = None,
     truth: TruthTrack | None = None,
+    synthetic: bool = False,
+    cost: float | None = None,
 ) -> Cell:
     """Put every learner on one market.
 
@@ -102,6 +121,10 @@ def market_cell(
         All by default.
     truth : TruthTrack, optional
         True states, where they are known.
+    synthetic : bool
+        Whether the bars are made up; where the truth is known, they are.
+    cost : float, optional
+        Per side, decimal; that of ``terms`` by default.
 
     Raises
     ------
@@ -109,21 +132,16 @@ def market_cell(
         ``E_TOO_SHORT``: the panel ends before anything could be earned out of sample.
     """
     require_history(len(panel.dates), terms.policy)
-    synthetic = truth is not None
-    spec = WalkSpec(policy=terms.policy, cost=terms.cost_in(market), synthetic=synthetic)
+    paid, made_up = terms.cost if cost is None else cost, synthetic or truth is not None
+    spec = WalkSpec(policy=terms.policy, cost=paid, synthetic=made_up)
     corpora = {name: corpus(panel, name, spec, progress=None) for name in strategies}
     history, memo = history_of(panel, corpora), Memo()
     held = contest(panel, history, corpora, spec, learners=learners_of(learners), memo=memo)
-    oracle = None
-    if truth is not None:
-        learner = (spec.policy.learner,)
-        oracle = contest(
-            panel, history, corpora, spec, learners=learner, memo=Memo(), regimes=truth
-        )
+    oracle = None if truth is None else _oracle(panel, history, corpora, spec, truth)
     first = spec.policy.train + 1
     return Cell(
         market=market,
-        synthetic=synthetic,
+        synthetic=made_up,
         seed=seed,
         symbols=len(panel.symbols),
         sessions=len(panel.dates),
@@ -136,6 +154,19 @@ def market_cell(
         rows=tuple(_rows(panel, corpora, spec, held, oracle)),
         full=terms == Terms(),
     )
+
+
+def _oracle(
+    panel: Panel,
+    history: History,
+    corpora: Mapping[str, Corpus],
+    spec: WalkSpec,
+    truth: TruthTrack,
+) -> dict[str, Entry]:
+    """What the policy's own learner makes of the true states, by strategy."""
+    learner = spec.policy.learner
+    known = contest(panel, history, corpora, spec, learners=(learner,), memo=Memo(), regimes=truth)
+    return {name: entries[learner] for name, entries in known.entries.items()}
 
 
 def _accuracy(history: History, spec: WalkSpec, memo: Memo, truth: TruthTrack) -> float:
@@ -151,29 +182,45 @@ def _rows(
     corpora: Mapping[str, Corpus],
     spec: WalkSpec,
     held: Contest,
-    oracle: Contest | None,
+    oracle: Mapping[str, Entry] | None,
 ) -> list[Row]:
     """Rows of every strategy, and of all of them together where there are several."""
     streams = {name: dict(held.entries[name]) for name in corpora}
     beside = {name: _references(panel, one, spec) for name, one in corpora.items()}
-    if oracle is not None:
-        for name, entries in oracle.entries.items():
-            beside[name]["oracle"] = entries[spec.policy.learner]
+    for name, entry in (oracle or {}).items():
+        beside[name]["oracle"] = entry
     if len(corpora) > 1:
         streams[ALL], beside[ALL] = _together(streams), _together(beside)
-    rows = []
+    hashes, rows = _hashes(corpora, spec, streams), []
     for strategy, entries in streams.items():
-        judged = _Judged(entries, beside[strategy], spec, panel.periods_per_year)
+        judged = _Judged(
+            entries,
+            beside[strategy],
+            spec,
+            panel.periods_per_year,
+            together=len(set(entries) - set(PASSIVE)) * len(streams),
+            policies=len(set(hashes.values())),
+        )
         rows += [judged.learner(strategy, name, held.seconds[name]) for name in entries]
         rows += [judged.plain(strategy, name, entry) for name, entry in beside[strategy].items()]
     return [
-        dataclasses.replace(
-            row, policy=policy_hash(corpora[row.strategy], spec, row.strategy, name)
-        )
-        if (name := row.learner) not in ("oracle", "hindsight") and row.strategy in corpora
-        else row
-        for row in rows
+        dataclasses.replace(row, policy=hashes.get((row.strategy, row.learner))) for row in rows
     ]
+
+
+def _hashes(
+    corpora: Mapping[str, Corpus], spec: WalkSpec, streams: Mapping[str, Mapping[str, Entry]]
+) -> dict[tuple[str, str], str]:
+    """Policy hash of every row, by strategy and learner, but of those that are no policy."""
+    known, out = (*next(iter(streams.values())), "default", "buy_and_hold"), {}
+    for strategy, swept in corpora.items():
+        for name in known:
+            out[strategy, name] = policy_hash(swept, spec, strategy, name)
+    if ALL in streams:  # one more policy, but where all strategies hold the very same one
+        for name in known:
+            parts = sorted({out[strategy, name] for strategy in corpora})
+            out[ALL, name] = parts[0] if len(parts) == 1 else config_hash({"equal weight": parts})
+    return out
 
 
 def _references(panel: Panel, swept: Corpus, spec: WalkSpec) -> dict[str, Entry]:
@@ -209,12 +256,18 @@ def _together(streams: Mapping[str, Mapping[str, Entry]]) -> dict[str, Entry]:
 
 @dataclass(frozen=True)
 class _Judged:
-    """Streams of one strategy, and what turns them into rows."""
+    """Streams of one strategy, and what turns them into rows.
+
+    ``together`` challengers share the gate's alpha, and ``policies`` count as looked at: those of
+    all strategies of the market, since each is asked about.
+    """
 
     entries: Mapping[str, Entry]
     beside: Mapping[str, Entry]
     spec: WalkSpec
     periods: int
+    together: int
+    policies: int
 
     def plain(self, strategy: str, name: str, entry: Entry) -> Row:
         """What a stream shows by itself."""
@@ -256,17 +309,16 @@ class _Judged:
             row, promoted_after=after, failed=failed, smallest_gain=verdict.smallest_gain
         )
 
-    def _asked(self, name: str) -> Any:
-        """The gate's answer, had all learners been registered together."""
+    def _asked(self, name: str) -> tuple[int | None, Verdict]:
+        """The gate's answer, had all learners been registered together on all strategies."""
         streams = dict(self.entries) | {"default": self.beside["default"]}
-        # The evidence knows the regime table by the name of its variant.
-        named = {("regime_aware" if n == "regime_table" else n): one for n, one in streams.items()}
         return promoted_after(
-            "regime_aware" if name == "regime_table" else name,
-            {n: one.net for n, one in named.items()},
-            {n: one.turnover for n, one in named.items()},
+            name,
+            {n: one.net for n, one in streams.items()},
+            {n: one.turnover for n, one in streams.items()},
             self.spec,
-            together=len(set(self.entries) - set(PASSIVE)),
-            policies=len(named),
+            learners=tuple(self.entries),
+            together=self.together,
+            policies=self.policies,
             periods_per_year=self.periods,
         )

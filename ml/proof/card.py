@@ -237,6 +237,7 @@ def _promoted(
         net,
         turnover,
         walk.spec,
+        learners=("static", *BOARD),
         together=len(BOARD),
         policies=walk.strategies[STRATEGY].policies + len(BASELINES),
         periods_per_year=walk.periods_per_year,

@@ -48,7 +48,8 @@ class Row:
     seconds : float
         Processor time of its decisions, without the regimes.
     policy : str or None
-        Hash of the policy whose record was looked at; None for what is no policy.
+        Hash of the policy whose record was looked at, the equal weight of all strategies one more;
+        None for what is no policy.
     """
 
     strategy: str
@@ -86,7 +87,8 @@ class Cell:
         Share of sessions in the right state, where the truth is known.
     rows : tuple of Row
     full : bool
-        Whether the terms are those that goals are judged under.
+        Whether the terms are the default ones, under which there are verdicts; of bars handed in
+        these are policy and cost, their size is what it is.
     """
 
     market: str

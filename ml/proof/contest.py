@@ -168,14 +168,12 @@ def promoted_after(
     turnover: Mapping[str, Floats],
     spec: WalkSpec,
     *,
+    learners: Sequence[str],
     together: int,
     policies: int,
     periods_per_year: int,
 ) -> tuple[int | None, Verdict]:
-    """Ask the gate after every session, had ``together`` challengers been registered at once.
-
-    It is really asked only on those sessions on which the plain t statistics, which cost nothing,
-    leave it a chance.
+    """Ask the gate after every session on which the plain t statistics leave it a chance.
 
     Parameters
     ----------
@@ -184,6 +182,9 @@ def promoted_after(
     net, turnover : dict of str to float64, ``[time]``
         Out of sample; with ``static`` and the champion, ``default``.
     spec : WalkSpec
+    learners : sequence of str
+        Keys of ``net`` that a learner decided: the spread of their Sharpe ratios, the challenger's
+        own left out, says how far luck may have carried it.
     together : int
         Challengers that share the gate's alpha.
     policies : int
@@ -214,22 +215,22 @@ def promoted_after(
         cost=spec.cost,
         periods_per_year=periods_per_year,
     )
+    rivals = {other: net[other] for other in learners if other != name}
     for n in np.flatnonzero(chance[config.first_look - 1 :]) + config.first_look:
-        verdict = gate(_until(whole, net, int(n), name=name), config)
+        verdict = gate(_until(whole, rivals, int(n)), config)
         if verdict.promote:
             return int(n), verdict
-    return None, gate(_until(whole, net, len(net[name]), name=name), config)
+    return None, gate(_until(whole, rivals, len(net[name])), config)
 
 
-def _until(whole: Record, net: Mapping[str, Floats], n: int, *, name: str) -> Record:
-    """What had been seen after ``n`` sessions."""
-    seen = {other: series[:n] for other, series in net.items() if other != "oracle"}
+def _until(whole: Record, rivals: Mapping[str, Floats], n: int) -> Record:
+    """What had been seen after ``n`` sessions; ``rivals`` are the other learners' streams."""
     return dataclasses.replace(
         whole,
         challenger=whole.challenger[:n],
         turnover=whole.turnover[:n],
         rivals={other: series[:n] for other, series in whole.rivals.items()},
-        rival_sharpes=rival_sharpes(seen, name),
+        rival_sharpes=rival_sharpes({k: v[:n] for k, v in rivals.items()}, learned=rivals),
     )
 
 

@@ -18,7 +18,7 @@ def main(debug: bool) -> None:
     """Regime-aware trading-strategy parameters: learned, proven and exported.
 
     Exit codes: 0 done (a hold is also done); 1 an error you can act on, one line on standard
-    error; 2 wrong usage.
+    error; 2 wrong usage; 130 interrupted.
     """
 
 

@@ -80,16 +80,32 @@ def run(
 
 @click.command()
 @session_option
+@click.option(
+    "--regime",
+    metavar="WORDS",
+    help="Instead, what each strategy would run in a regime: a whole name, or words of it.",
+)
 @home_option
 @json_option
-def show(session: date | None, home: Path | None, as_json: bool) -> None:
+def show(session: date | None, regime: str | None, home: Path | None, as_json: bool) -> None:
     """Show the parameters of a session: today's, if none is named."""
     from ml.export.document import plain
     from pipeline import exports
     from pipeline.config import Home, home_of
 
+    if regime is not None:
+        if session is not None:
+            raise click.UsageError("--regime asks the registered model, --session a document")
+        return _show_regime(regime, home, as_json=as_json)
     document = exports.read_document(Home(home_of(home)), session)
     answer(plain(document), exports.show(document), as_json=as_json)
+
+
+def _show_regime(regime: str, home: Path | None, *, as_json: bool) -> None:
+    from pipeline.commands.regime_parameters import regime_lines, regime_parameters
+
+    told = regime_parameters(regime, home)
+    answer(told, regime_lines(told), as_json=as_json)
 
 
 @click.command()

@@ -13,20 +13,41 @@ from typing import Any
 
 import click
 
+from backtest.errors import ParameterError, UnknownNameError, WeathervaneError
+
 Wrapped = Callable[..., Any]
 
 
+GOES_ON = ("tune", "prove", "board")
+"""Commands that go on where they were interrupted."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
 class House(click.Group):
-    """A group that ends a person's mistake in one line on standard error and exit code 1."""
+    """A group that ends a person's mistake in one line on standard error and exit code 1.
+
+    A bad value is such a mistake; an option or command that does not exist, and one that lacks a
+    value, stay wrong usage. Ctrl-C is no mistake: one line, and a code of its own.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
-        from backtest.errors import WeathervaneError
-
         try:
             return super().invoke(ctx)
+        except click.MissingParameter:
+            raise
+        except click.BadParameter as error:
+            click.echo(str(_bad_value(error)), err=True)
+            ctx.exit(1)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                click.echo(err=True)  # the terminal's line holds ^C or half a bar
+            click.echo(_interrupted(ctx.invoked_subcommand), err=True)
+            ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             # Whoever read our output has seen enough; a flush at exit must not complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,6 +64,23 @@ class House(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Commands in the order in which a newcomer meets them."""
         return list(self.commands)
+
+
+def _bad_value(error: click.BadParameter) -> ParameterError:
+    """Turn a value that an option or argument does not take into the house's error."""
+    part, ctx = error.param, error.ctx
+    named = isinstance(part, click.Parameter) and isinstance(part.type, click.Choice)
+    kind = UnknownNameError if named else ParameterError
+    where = "" if part is None else part.opts[0] if isinstance(part, click.Option) else part.name
+    help_of = "weathervane --help" if ctx is None else f"{ctx.command_path} --help"
+    return kind(error.message.rstrip("."), where=where or "", fix=f"see `{help_of}`")
+
+
+def _interrupted(command: str | None) -> str:
+    """Say what is left after Ctrl-C."""
+    if command in GOES_ON:
+        return f"interrupted: the same `weathervane {command}` goes on where it stopped"
+    return "interrupted: earlier results are untouched; run it again"
 
 
 def line_of(error: Exception) -> str:
@@ -166,15 +204,21 @@ def cost_option(command: Wrapped) -> Wrapped:
 
 
 def names_of(
-    _context: click.Context, _option: click.Parameter, text: str | None
+    _context: click.Context, _option: click.Parameter, text: str | tuple[str, ...] | None
 ) -> list[str] | None:
-    """Split ``A,B`` into names."""
+    """Split ``A,B``, once or as often as the option was given, into names."""
     if text is None:
         return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    texts = (text,) if isinstance(text, str) else text
+    names = [name.strip() for one in texts for name in one.split(",") if name.strip()]
     if not names:
         raise click.BadParameter("give at least one name")
     return names
+
+
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """Put a number before its noun: ``1 spell``, ``2 spells``."""
+    return f"{number} {noun if number == 1 else several or noun + 's'}"
 
 
 def answer(values: dict[str, Any], lines: list[str], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.frame import Progress, answer, json_option, names_of, out_option
+from pipeline.cli.frame import Progress, answer, home_option, json_option, names_of, out_option
 
 WORLDS = click.Choice(["clear", "murky", "null", "constant", "trend-only", "structural-break"])
 path = click.Path(path_type=Path)
@@ -148,7 +148,11 @@ def prove(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> No
     help="Bars, file or folder, a market of its own; may be given again.",
 )
 @click.option("--strategies", callback=names_of, help="Names, by comma, walked on --data.")
-@click.option("--learners", callback=names_of, help="Names, by comma; all by default.")
+@click.option(
+    "--learners",
+    callback=names_of,
+    help="Names, by comma, beside those that are on every board; all by default.",
+)
 @click.option("--short", is_flag=True, help="Small markets, two seeds: judges nothing.")
 @click.option(
     "--first-seed",
@@ -161,11 +165,13 @@ def prove(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> No
 @click.option(
     "--out", type=path, default=Path("out/board"), show_default=True, help="Folder of the page."
 )
+@home_option
 @json_option
 def board(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> None:
     """Put every learner on every market: who wins, where, and by how much.
 
-    One that was cut short goes on where it stopped.
+    One that was cut short goes on where it stopped. With --home, what is looked at on --data counts
+    in the ledger of that home.
     """
     from pipeline.commands.proofs import board_lines, make_board
 
@@ -175,10 +181,15 @@ def board(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> No
 
 
 def _refuse_worlds(worlds: list[str] | None) -> None:
-    """Wrong usage where a name is no world."""
+    """Refuse a name that is no world."""
+    from backtest.errors import UnknownNameError
+    from backtest.registry import closest
+
     for name in worlds or ():
         if name not in WORLDS.choices:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(WORLDS.choices)}")
+            raise UnknownNameError(
+                f"unknown world {name!r}", where="--worlds", fix=closest(name, [*WORLDS.choices])
+            )
 
 
 def _traps(*, as_json: bool) -> None:

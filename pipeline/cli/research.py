@@ -15,6 +15,7 @@ from pipeline.cli.frame import (
     answer,
     bars_option,
     cost_option,
+    counted,
     home_option,
     json_option,
     names_of,
@@ -178,22 +179,23 @@ def walk_forward(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
 )
 @click.option("--refit", type=int, default=125, show_default=True, help="Sessions between fits.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--out", type=path, required=True, help="Parquet file to write.")
-@click.option("--plot", type=path, help="Also draw the regimes over the market, as a PNG.")
+@click.option("--out", type=path, required=True, help="File to write: FILE.parquet.")
+@click.option("--plot", type=path, help="Also draw the regimes over the market, as FILE.png.")
 @json_option
 def regimes(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
     """Write the regime probabilities as each close was told them."""
     from pipeline.commands.regimes import write_regimes
 
     found = write_regimes(source, out=out, **rest)
-    lines = [f"{found['sessions']} sessions, {found['fits']} fits of {found['model']}"]
+    lines = [f"{found['sessions']} sessions, {counted(found['fits'], 'fit')} of {found['model']}"]
     lines += [
         f"  {row['regime']:<36} {row['sessions']:>6} sessions ({row['share']:.0%}),"
-        f" {row['spells']} spells of {row['mean_spell']:.0f} on average"
+        f" {counted(row['spells'], 'spell')} of {row['mean_spell']:.0f} on average"
         for row in found["table"]
     ]
     told = found["summary"]
-    lines.append(f"{told['switches']} switches, entropy {told['entropy']:.2f} of 1")
+    switches = counted(told["switches"], "switch", "switches")
+    lines.append(f"{switches}, entropy {told['entropy']:.2f} of 1")
     lines += [f"file: {file}" for file in (out, rest["plot"]) if file is not None]
     answer(found, lines, as_json=as_json)
 
@@ -241,17 +243,26 @@ def quality(source: Path, out: Path, as_json: bool, **rest: Any) -> None:
 @click.option(
     "--objective",
     "objectives",
-    default="sharpe",
+    multiple=True,
+    default=("sharpe",),
     show_default=True,
     callback=names_of,
-    help="A metric, a sum such as sharpe+2*max_drawdown, risk_adjusted; or several, by comma.",
+    help="A metric, a sum such as sharpe+2*max_drawdown, risk_adjusted; several by comma, or given"
+    " again.",
 )
 @click.option(
     "--constraint", "constraints", multiple=True, metavar="METRIC<=X", help="May be given again."
 )
-@click.option("--regime", help="Judge by the sessions of one regime: bull, volatile, ...")
 @click.option(
-    "--timeframes", default="1d", show_default=True, callback=names_of, help="1d, 1w, or both."
+    "--regime", help="Judge by the sessions of one regime: a whole name, or words: bull, volatile."
+)
+@click.option(
+    "--timeframes",
+    multiple=True,
+    default=("1d",),
+    show_default=True,
+    callback=names_of,
+    help="1d, 1w, or both.",
 )
 @click.option(
     "--combine",
@@ -292,15 +303,16 @@ def tune(
     The same command into the same folder goes on where it stopped. With --home, the trials count
     in the ledger of that home.
     """
-    from pipeline.commands.tuning import bounds_of, run_tune, tune_lines
+    from pipeline.commands.tuning import bounds_of, run_tune
     from pipeline.commands.tuning_study import Asked
+    from pipeline.commands.tuning_words import tune_lines
 
     panel = ("symbols", "calendar", "members", "base_currency", "rates")
     options = {name: rest.pop(name) for name in panel}
     plain = {name: tuple(v) if isinstance(v, list) else v for name, v in rest.items()}
     asked = Asked(**plain, bounds=bounds_of(bounds))
     done = run_tune(asked, source, out=out, home=home, progress=Stages(), **options)
-    answer(done.summary, tune_lines(done, out), as_json=as_json)
+    answer(done.summary, tune_lines(done.summary, out, resumed=done.resumed), as_json=as_json)
 
 
 def _number(name: str, value: float | None) -> str:

@@ -74,6 +74,28 @@ def results_folder(path: Path) -> Path:
     return path
 
 
+def result_file(path: Path, suffix: str) -> Path:
+    """Make the folder of one file of results, before anything is computed.
+
+    Raises
+    ------
+    DataError
+        ``E_OUT``: its name ends otherwise than in ``suffix``, or it cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise DataError(
+            f"the file is written in the form of {suffix[1:]}",
+            where=str(path),
+            fix=f"give a name that ends in {suffix}",
+            code="E_OUT",
+        )
+    results_folder(path.parent)
+    if path.is_dir():
+        raise _unwritable(path, IsADirectoryError("a folder"))
+    return path
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, whole or not at all; keys stay in their order, NaN is refused."""
     text = json.dumps(value, indent=2, default=str, allow_nan=False, ensure_ascii=False) + "\n"

@@ -49,14 +49,27 @@ def refuse_missed(proof: Proof) -> None:
         )
 
 
-def make_board(out: Path, **asked: Any) -> dict[str, Any]:
-    """Make the board in a folder; arguments as :func:`pipeline.boards.run_board`."""
-    return run_board(results_folder(out), **asked)
+def make_board(out: Path, *, home: Path | None = None, **asked: Any) -> dict[str, Any]:
+    """Make the board in a folder; arguments as :func:`pipeline.boards.run_board`.
+
+    With ``home``, what is looked at on bars handed in counts in the ledger of that home.
+    """
+    from pipeline.config import load_settings, open_home
+    from pipeline.store import Store
+
+    def ledger(source: Path) -> Store:
+        told = load_settings(path=source)
+        return Store(open_home(home), universe=told.universe, calendar=told.data.calendar)
+
+    return run_board(results_folder(out), ledger=None if home is None else ledger, **asked)
 
 
 def board_lines(values: dict[str, Any], out: Path) -> list[str]:
     """Say of every learner on every market whether it beats the best simple one."""
-    lines = []
+    from ml.proof.board_page import unjudged
+
+    small = unjudged({market: found["judged"] for market, found in values.items()})
+    lines = [] if small is None else [small]
     for market, found in values.items():
         made_up = ", SYNTHETIC" if found["synthetic"] else ""
         lines.append(f"{market}: {found['markets']} walked{made_up}")
@@ -65,4 +78,7 @@ def board_lines(values: dict[str, Any], out: Path) -> list[str]:
             f"  {name:<20} Sharpe {one['sharpe']:+.2f}  {one['verdict']}"
             for name, one in standing.items()
         ]
+        if "ledger" in found:
+            told = found["ledger"]
+            lines.append(f"  ledger: {told['new']} new of {told['trials']} ({told['universe']})")
     return [*lines, f"page: {out / 'board.html'}"]

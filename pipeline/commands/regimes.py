@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.files import results_folder, write_bytes, write_parquet
+from pipeline.commands.files import result_file, write_bytes, write_parquet
 from pipeline.commands.panels import load_panel
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ml.regime_track import RegimeTrack
 
 
 def write_regimes(
@@ -38,6 +40,8 @@ def write_regimes(
     ------
     NotFittedError
         The history is too short for the first fit.
+    DataError
+        ``E_OUT``: a file cannot be written, or its name does not end in ``.parquet`` or ``.png``.
     """
     from backtest.errors import NotFittedError
     from ml.market_state import market_state, state_matrix
@@ -45,6 +49,9 @@ def write_regimes(
     from ml.regime_track import track
 
     recipe = REGIMES.get(model)
+    result_file(out, ".parquet")
+    if plot is not None:
+        result_file(plot, ".png")
     loaded = load_panel(source, symbols=symbols, calendar=calendar)
     frame = market_state(loaded.panel.frame().lazy())
     state, columns = state_matrix(frame)
@@ -56,8 +63,7 @@ def write_regimes(
         )
     dates = frame["date"].to_numpy().astype("datetime64[D]")
     fitted = track(state, columns, recipe, train=train, refit=refit, seed=seed, dates=dates)
-    published = fitted.published()
-    results_folder(Path(out).parent)
+    published = _published(fitted, source)
     write_parquet(Path(out), published)
     if plot is not None:
         _draw(Path(plot), source=Path(source), bars=loaded.panel.frame(), published=published)
@@ -69,6 +75,20 @@ def write_regimes(
         **_told(published),
         **loaded.about(),
     }
+
+
+def _published(fitted: "RegimeTrack", source: Path) -> "pl.DataFrame":
+    """What each close was told; a window too short for a fit is told of in the user's words."""
+    from backtest.errors import NotFittedError
+
+    try:
+        return fitted.published()
+    except NotFittedError as error:
+        raise NotFittedError(
+            error.what,
+            where=f"{source}, first fit after {fitted.train} sessions, {error.where}",
+            fix="give more history, and a larger --train with it",
+        ) from None
 
 
 def _told(published: "pl.DataFrame") -> dict[str, Any]:
@@ -95,6 +115,5 @@ def _draw(plot: Path, *, source: Path, bars: "pl.DataFrame", published: "pl.Data
     from backtest.plots import regime_plot
     from backtest.report import price_index
 
-    results_folder(plot.parent)
     picture = regime_plot(price_index(bars), published, synthetic=is_synthetic(source))
     write_bytes(plot, picture)

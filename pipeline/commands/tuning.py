@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ml.tuning import Search
+    from pipeline.config import Home
 
 Progress = Callable[[str, int, int], None]
 
@@ -68,11 +69,12 @@ def run_tune(
     Raises
     ------
     WeathervaneError
-        ``E_OBJECTIVE``, ``E_JOURNAL``, ``E_TOO_SHORT``, ``E_TOO_WIDE``, or anything wrong with the
-        bars.
+        ``E_HOME``, ``E_OBJECTIVE``, ``E_JOURNAL``, ``E_TOO_SHORT``, ``E_TOO_WIDE``, or
+        anything wrong with the bars.
     """
     from ml.tuning import TuneSpec, conclude, search
     from pipeline.commands.tuning_files import write_study
+    from pipeline.config import open_home
 
     spec = TuneSpec(asked.searcher, asked.trials, asked.batch, asked.seed)
     if asked.trials > MOST_TRIALS:
@@ -82,6 +84,7 @@ def run_tune(
             fix="give fewer; `weathervane sweep` measures more",
             code="E_TOO_WIDE",
         )
+    place = None if home is None else open_home(home)
     study = study_of(asked, source, **options)
     folder = results_folder(out)
     with _alone(folder):
@@ -96,16 +99,16 @@ def run_tune(
             progress=None if progress is None else _stage(progress, "search"),
         )
         # A search that ends with no set to take has tried its sets all the same.
-        counted = {} if home is None else {"ledger": count_trials(study, found, home)}
+        counted = {} if place is None else {"ledger": count_trials(study, found, place)}
         summary = write_study(study, found, conclude(found), folder)
     return Tuned({**summary, **counted}, journal.held)
 
 
-def count_trials(study: Study, found: "Search", home: Path) -> dict[str, Any]:
+def count_trials(study: Study, found: "Search", home: "Home") -> dict[str, Any]:
     """Add every set that was tried to the ledger of a home; trying it again adds nothing."""
     from ml.search_tables import ledger_trials
     from ml.trials import trial_frame
-    from pipeline.config import load_settings, open_home
+    from pipeline.config import load_settings
     from pipeline.store import Store
 
     settings = load_settings(path=study.source)
@@ -118,7 +121,7 @@ def count_trials(study: Study, found: "Search", home: Path) -> dict[str, Any]:
         market=study.evaluation.markets[0],
     )
     name = hashlib.sha256(json.dumps(study.terms(), sort_keys=True).encode()).hexdigest()[:12]
-    store = Store(open_home(home), universe=settings.universe, calendar=settings.data.calendar)
+    store = Store(home, universe=settings.universe, calendar=settings.data.calendar)
     account = store.write_trials(trial_frame(rows), run_id=f"tune-{name}")
     return {"universe": settings.universe, "trials": len(rows), "new": account.new}
 
@@ -141,45 +144,6 @@ def bounds_of(text: str | None) -> dict[str, Any] | None:
             "bounds are an object of lists", where="--bounds", fix='write {"period": [5, 40]}'
         )
     return content
-
-
-def tune_lines(done: Tuned, out: Path) -> list[str]:
-    """Say in a few lines what a search found."""
-    told = done.summary
-    mark = "SYNTHETIC market: " if told["synthetic"] else ""
-    lines = [
-        f"{mark}{told['market']}, trained on {told['training']['first']} to "
-        f"{told['training']['last']}"
-    ]
-    if done.resumed:
-        lines.append(f"went on after {done.resumed} sets that the journal held")
-    lines.append(
-        f"{told['trials']} sets by {told['searcher']}, {told['feasible']} feasible, "
-        f"{len(told['front'])} on the front"
-    )
-    for role in ("chosen", "highest", "default"):
-        held = told["held_back"].get(role) if told["held_back"] else None
-        seen = told[role]
-        beyond = "" if held is None else f", kept back {_ratio(held['sharpe'])}"
-        lines.append(
-            f"  {role:<8} Sharpe {_ratio(seen['metrics']['sharpe'])} in training{beyond}: "
-            f"{json.dumps(seen['parameters'])}"
-        )
-    best = told["best_of_search"]
-    lines.append(
-        f"best of {best['candidates']} sets: deflated Sharpe probability "
-        f"{_ratio(best['dsr'])}, PBO {_ratio(best['pbo'])}"
-    )
-    lines += [f"warning: {edge}" for edge in told["edges"]]
-    lines += [f"note: {note}" for note in told["notes"]]
-    if "ledger" in told:
-        ledger = told["ledger"]
-        lines.append(f"ledger: {ledger['new']} new of {ledger['trials']} ({ledger['universe']})")
-    return [*lines, f"files: {out}"]
-
-
-def _ratio(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"
 
 
 def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from backtest.market.panel import Panel
     from backtest.strategy import Strategy
     from ml.evaluation import Evaluation, Market
+    from ml.objective import Goal
     from ml.regime import RegimeFit
     from ml.space import Space
 
@@ -87,6 +88,8 @@ class Study:
         Where the bars come from, for people.
     fits : dict of int to RegimeFit
         Of the regime that is judged, by the session of each fit.
+    notes : tuple of str
+        What a reader should know of the bars, as a search sees them.
     """
 
     asked: Asked
@@ -101,6 +104,7 @@ class Study:
     synthetic: bool
     market: str
     fits: "dict[int, RegimeFit]"
+    notes: tuple[str, ...] = ()
 
     def terms(self) -> dict[str, Any]:
         """Everything that tells this search from another one; it may go on to more trials."""
@@ -139,6 +143,7 @@ def study_of(asked: Asked, source: Path | None = None, **options: Unpack[PanelOp
     loaded, panel, market = _bars(source, **options)
     groups(panel.sectors, book)
     stop, start = training_window(panel, asked.holdout)
+    notes = _narrow(panel.until(stop), goal)
     fits: dict[int, RegimeFit] = {}
     evaluation = Evaluation(
         markets=markets_seen(panel.until(stop), asked, training=stop, fits=fits),
@@ -149,9 +154,29 @@ def study_of(asked: Asked, source: Path | None = None, **options: Unpack[PanelOp
         combine="worst" if asked.combine == "worst" else "mean",
     )
     made_up = source is None or is_synthetic(source)
-    return Study(
-        asked, rule, space, source, loaded, panel, stop, start, evaluation, made_up, market, fits
-    )
+    bars = (source, loaded, panel, stop, start)
+    return Study(asked, rule, space, *bars, evaluation, made_up, market, fits, notes)
+
+
+def _narrow(training: "Panel", goal: "Goal") -> tuple[str, ...]:
+    """Note of a market so narrow that no book can hold anything.
+
+    Raises
+    ------
+    DataError
+        The search seeks something of such books.
+    """
+    from backtest.errors import DataError
+    from ml.objective import BOOK_METRICS
+    from ml.walkforward import breadth_note
+
+    note = breadth_note(training)
+    if note is None:
+        return ()
+    if any(name in BOOK_METRICS for name in goal.metrics):
+        what, _, fix = note.rpartition("; ")
+        raise DataError(what, where="training window", fix=fix)
+    return (note,)
 
 
 def _bars(

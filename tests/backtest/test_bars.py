@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from backtest.errors import DataError
 from backtest.market import quality
-from backtest.market.bars import Bars, Prepared, prepare
+from backtest.market.bars import Bars, Prepared, panel_of, prepare
 from backtest.market.calendar import sessions
 from backtest.market.quality_rows import row_rules
 
@@ -334,6 +335,14 @@ def test_nothing_left_is_one_clear_line() -> None:
     assert line.startswith("E_DATA_QUARANTINED: no bar is left (30 rows price_not_positive, ")
     assert "AAA 2024-01-02" in line
     assert "\n" not in line
+
+
+def test_bars_of_a_file_of_which_none_is_left_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "broken.csv"
+    bars().with_columns(close=pl.lit(-1.0)).write_csv(path)
+    with pytest.raises(DataError, match="E_DATA_QUARANTINED") as caught:
+        panel_of(path)
+    assert f", {path}, first AAA 2024-01-02 " in str(caught.value)
 
 
 def test_missing_column_names_the_closest() -> None:

@@ -1,5 +1,6 @@
 """The loop of a search: plateaus, edges, journals replayed, batches that change nothing."""
 
+from itertools import product
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +13,7 @@ from backtest.params import ParamGrid, Params, Range
 from backtest.result import BookResult
 from backtest.strategy import STRATEGIES
 from ml.evaluation import Batch, Evaluation, markets_of, panel_digest, regime_probability
+from ml.market_state import TRENDS, WORDS
 from ml.neighbourhood import plateau
 from ml.objective import Goal
 from ml.regime_track import track
@@ -140,13 +142,35 @@ def test_what_a_reader_is_told():
     small = Space.of(Line, {"x": [0.5, 0.5]})
     found = search(small, TuneSpec("tpe", 50, 20), judged(hill), names=("a",))
     assert found.exhausted
-    assert "the space holds 9 feasible sets: all" in conclude(found).notes[0]
+    assert "feasible sets of the space: 9, all of them tried" in conclude(found).notes[0]
     thin = search(SPACE, TuneSpec("grid", 50, 20), judged(hill), names=("a",))
     assert len(thin.rows) == 45  # five values of the number, nine of the whole number
     assert "no further set after 45; the space holds more" in conclude(thin).notes[0]
     never = search(SPACE, TuneSpec("uniform", 9, 3), judged(lambda _: np.nan), names=("a",))
-    with pytest.raises(ParameterError, match="E_OBJECTIVE: none of 9 sets"):
+    with pytest.raises(ParameterError) as refused:
         conclude(never)
+    assert str(refused.value) == (
+        "E_OBJECTIVE: none of 9 sets has every objective defined, widen the space or give more"
+        " --trials"
+    )
+
+
+def test_broken_constraints_and_undefined_values_are_told_apart():
+    def evaluate(rows):
+        values = np.array([[np.nan if row["n"] == 1 else row["x"]] for row in rows])
+        fine = np.array([row["n"] > limit for row in rows]) & np.isfinite(values[:, 0])
+        return Batch(tuple(rows), {"sharpe": values[:, 0]}, values, fine)
+
+    limit, spec = 4, TuneSpec("uniform", 60, 20)
+    found = search(SPACE, spec, evaluate, names=("a",))
+    sets = [row["n"] for row in found.rows]
+    assert conclude(found).notes == (
+        f"sets that break a constraint: {sum(1 < n <= 4 for n in sets)} of 60",
+        f"sets with an undefined objective: {sets.count(1)} of 60",
+    )
+    limit = 9
+    with pytest.raises(ParameterError, match="60 sets keeps the constraints, ease the constr"):
+        conclude(search(SPACE, spec, evaluate, names=("a",)))
 
 
 def test_edges():
@@ -183,6 +207,10 @@ def test_the_training_window_keeps_clear_of_what_is_held_back(panel: Panel):
     for share in (0.8, 0.01):
         with pytest.raises(ParameterError, match="E_TOO_SHORT"):
             training_window(panel, share)
+    with pytest.raises(ParameterError, match="--holdout 0 keeps none back"):
+        training_window(panel.until(60), 0.3)
+    with pytest.raises(ParameterError, match=r"0 kept back, give at least 126 sessions$"):
+        training_window(panel.until(60), 0.0)
     with pytest.raises(ParameterError, match="E_PARAMETER"):
         training_window(panel, 1.0)
 
@@ -211,6 +239,8 @@ def test_several_timeframes_are_joined_by_mean_or_worst(panel: Panel):
     assert np.array_equal(worst, np.minimum(day, week), equal_nan=True)
     with pytest.raises(DataError, match="E_TIMEFRAME"):
         markets_of(panel, ("1h",))
+    with pytest.raises(DataError, match="E_TIMEFRAME: a timeframe stands twice"):
+        markets_of(panel, ("1w", "1w"))
 
 
 def test_a_regime_s_weights_are_those_known_at_the_close_before(panel: Panel):
@@ -248,6 +278,8 @@ def test_sessions_kept_back_are_weighted_as_the_search_was():
     alone = BookResult(returns[:, 31::2], np.zeros((2, 30)))
     plain = held_out(alone, 0, periods_per_year=252)
     assert told["sharpe"] == pytest.approx(plain["sharpe"], rel=1e-10)
+    more = held_out(book, 30, periods_per_year=252, sought=("calmar", "trades", "sharpe"))
+    assert list(more) == ["sharpe", "total_return", "max_drawdown", "calmar"]
 
 
 class TwoStates:
@@ -272,6 +304,28 @@ def test_a_regime_is_found_by_its_name_or_by_a_word_of_it():
     for words, said in (("bul", "did you mean 'bull'"), ("", "known"), ("heavy", "no regime")):
         with pytest.raises(UnknownNameError, match=said):
             regime_probability(lane, words)
+
+
+class OneState:
+    """A model that is always sure of one state."""
+
+    def __init__(self, name: str):
+        self.names = (name,)
+
+    def fit(self, state, columns, *, previous, seed):
+        return self
+
+    def filter(self, state):
+        return np.ones((len(state), 1))
+
+
+@pytest.mark.parametrize("name", [" ".join(words) for words in product(TRENDS, *WORDS.values())])
+def test_every_name_that_a_fit_can_give_is_found_whole_and_by_each_word(name: str):
+    lane = track(np.zeros((4, 1)), ("a",), OneState(name), train=2, refit=2, seed=0)
+    for words in (name, *name.split()):
+        assert regime_probability(lane, words).tolist() == [0.0, 0.0, 1.0, 1.0]
+    with pytest.raises(UnknownNameError, match="unknown regime 'windy', --regime, known: bear"):
+        regime_probability(lane, "windy")
 
 
 def test_the_digest_knows_every_cell(panel: Panel):

@@ -68,10 +68,10 @@ def test_a_wrong_option_is_one_line_and_no_file(
     refused(options(command, data, tmp_path / "out", **changed), tmp_path / "out", said)
 
 
-def test_an_engine_that_nobody_knows_is_wrong_usage(data: Path, tmp_path: Path):
+def test_an_engine_that_nobody_knows_is_one_line(data: Path, tmp_path: Path):
     ran = weathervane(*options("backtest", data, tmp_path / "out", engine="lane"))
-    assert (ran.code, ran.out) == (2, "")
-    assert "'lane' is not one of 'events'" in ran.err
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.error_line.startswith("E_UNKNOWN: 'lane' is not one of 'events', ")
     assert not (tmp_path / "out").exists()
 
 

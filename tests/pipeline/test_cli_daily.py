@@ -91,9 +91,15 @@ def test_an_empty_home_says_what_to_do_and_is_left_alone(command: str, tmp_path:
     assert not (tmp_path / "none" / "exports" / "parameters").exists()
 
 
-def test_a_wrong_date_is_wrong_usage(home: Path):
-    assert weathervane("show", "--session", "05.02.2016", "--home", home).code == 2
-    assert weathervane("rollback", "first", "--home", home).code == 2
+def test_a_wrong_date_or_number_is_one_line(home: Path):
+    day = weathervane("show", "--session", "05.02.2016", "--home", home)
+    assert day.code == 1
+    assert day.error_line.startswith("E_PARAMETER: '05.02.2016' does not match the format")
+    entry = weathervane("rollback", "first", "--home", home)
+    assert entry.code == 1
+    assert entry.error_line == (
+        "E_PARAMETER: 'first' is not a valid integer, entry, see `weathervane rollback --help`"
+    )
 
 
 def test_the_home_comes_from_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch):

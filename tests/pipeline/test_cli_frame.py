@@ -9,7 +9,7 @@ import pytest
 
 from backtest.errors import DataError
 from pipeline.cli import main
-from pipeline.cli.frame import House, Progress, line_of
+from pipeline.cli.frame import GOES_ON, House, Progress, line_of
 from tests.pipeline.cli_runner import weathervane
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +59,73 @@ def test_wrong_usage_is_exit_2_and_an_error_to_act_on_is_exit_1():
     assert wrong.stderr.startswith("E_UNKNOWN: ")
     assert "did you mean 'rsi_swing'" in wrong.stderr
     assert wrong.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("market", "--world", "cleer"),
+            "E_UNKNOWN: 'cleer' is not one of 'clear', 'murky', 'null', 'constant', 'trend-only', "
+            "'structural-break', --world, see `weathervane market --help`",
+        ),
+        (
+            ("tune", "--seed", "-1"),
+            "E_PARAMETER: -1 is not in the range x>=0, --seed, see `weathervane tune --help`",
+        ),
+        (
+            ("walk-forward", "--train", "many"),
+            "E_PARAMETER: 'many' is not a valid integer, --train, see `weathervane walk-forward "
+            "--help`",
+        ),
+        (
+            ("tune", "--objective", ","),
+            "E_PARAMETER: give at least one name, --objective, see `weathervane tune --help`",
+        ),
+        (
+            ("list", "parts"),
+            "E_UNKNOWN: 'parts' is not one of 'strategies', ",
+        ),
+    ],
+)
+def test_a_bad_value_is_one_line_and_exit_1(arguments: tuple[str, ...], line: str):
+    ran = weathervane(*arguments)
+    assert ran.code == 1
+    assert ran.error_line.startswith(line)
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [("tun",), ("tune", "--sead", "1"), ("tune", "--seed")])
+def test_what_does_not_exist_or_lacks_its_value_is_wrong_usage(arguments: tuple[str, ...]):
+    assert weathervane(*arguments).code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tune", "the same `weathervane tune` goes on where it stopped"),
+        ("sweep", "earlier results are untouched; run it again"),
+    ],
+)
+def test_an_interrupt_is_one_line_and_its_own_code(name: str, said: str):
+    from click.testing import CliRunner
+
+    @click.group(cls=House)
+    def group() -> None:
+        """Hold one command."""
+
+    @group.command(name)
+    def stopped() -> None:
+        """Be stopped."""
+        raise KeyboardInterrupt
+
+    ran = CliRunner().invoke(group, [name])
+    assert ran.exit_code == 130
+    assert ran.stderr == f"interrupted: {said}\n"
+
+
+def test_the_commands_that_are_said_to_go_on_exist():
+    assert set(GOES_ON) <= set(main.commands)
 
 
 def test_a_fault_of_the_program_is_one_line_and_its_traceback_is_asked_for():

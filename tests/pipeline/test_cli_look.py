@@ -59,8 +59,10 @@ def test_list_says_what_one_chooses_by():
     assert "looks back  20" in line
 
 
-def test_an_unknown_kind_is_wrong_usage():
-    assert weathervane("list", "strategy").code == 2
+def test_an_unknown_kind_is_one_line():
+    ran = weathervane("list", "strategy")
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_UNKNOWN: 'strategy' is not one of 'strategies', ")
 
 
 @pytest.mark.parametrize("name", ["rsi_reversion", "rsi_swing", "ma_cross"])

@@ -197,9 +197,10 @@ def test_the_asset_shows_the_same_page(tiny: None, tmp_path: Path):
     assert {r.data["world"] for r in told["goals"].value.records} == {"null"}
 
 
-def test_an_unknown_world_is_wrong_usage(tmp_path: Path):
+def test_an_unknown_world_is_one_line(tmp_path: Path):
     ran = weathervane("prove", "--worlds", "clear,sunny", "--out", tmp_path)
-    assert ran.code == 2
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_UNKNOWN: unknown world 'sunny', --worlds, known: clear, ")
 
 
 def test_a_missed_goal_is_named_and_the_exit_code_is_1(

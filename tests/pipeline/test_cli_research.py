@@ -210,9 +210,9 @@ def test_regimes_of_another_model_are_told_and_drawn(market: Path, tmp_path: Pat
     )
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
-    assert lines[0] == "260 sessions, 1 fits of jump"
-    assert " spells of " in lines[1]
-    assert any(line.endswith("of 1") and "switches, entropy" in line for line in lines)
+    assert lines[0] == "260 sessions, 1 fit of jump"
+    assert " 1 spell of 36 on average" in lines[1]
+    assert any(line.endswith("of 1") and "1 switch, entropy" in line for line in lines)
     assert plot.read_bytes()[:4] == b"\x89PNG"
     told = pl.read_parquet(out).drop_nulls("regime")
     assert told["p_correlated"].is_between(0.0, 1.0).all()
@@ -223,7 +223,43 @@ def test_an_unknown_regime_model_is_one_line(market: Path, tmp_path: Path):
         *("regimes", "--data", market, "--out", tmp_path / "r.parquet", "--model", "jmp")
     )
     assert ran.code == 1
-    assert ran.err.strip() == "E_UNKNOWN: unknown regime 'jmp', did you mean 'jump'?"
+    assert ran.err.strip() == "E_UNKNOWN: unknown regime model 'jmp', did you mean 'jump'?"
+
+
+@pytest.mark.parametrize(
+    ("out", "plot", "said"),
+    [
+        ("r.csv", None, "E_OUT: the file is written in the form of parquet, "),
+        ("r", None, "E_OUT: the file is written in the form of parquet, "),
+        ("r.parquet", "p.jpg", "E_OUT: the file is written in the form of png, "),
+        ("r.parquet", "taken/p.png", "E_OUT: cannot be written ("),
+        ("r.parquet", "folder.png", "E_OUT: cannot be written (a folder)"),
+    ],
+)
+def test_files_of_regimes_are_refused_before_anything_is_written(
+    out: str, plot: str | None, said: str, market: Path, tmp_path: Path
+):
+    (tmp_path / "taken").write_text("no folder")
+    (tmp_path / "folder.png").mkdir()
+    drawn = () if plot is None else ("--plot", tmp_path / plot)
+    ran = weathervane(
+        *("regimes", "--data", market, "--out", tmp_path / out, "--train", 200, *drawn)
+    )
+    assert ran.code == 1
+    assert ran.error_line.startswith(said)
+    assert not (tmp_path / out).exists()
+
+
+def test_a_first_fit_on_too_few_sessions_names_the_file_and_the_option(
+    market: Path, tmp_path: Path
+):
+    ran = weathervane(
+        *("regimes", "--data", market, "--out", tmp_path / "r.parquet", "--train", 30)
+    )
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_NOT_FITTED: ")
+    assert f", {market}, first fit after 30 sessions, " in ran.error_line
+    assert ran.error_line.endswith(", give more history, and a larger --train with it")
 
 
 def test_regimes_see_the_first_sector_of_each_symbol_as_the_panel_does(tmp_path: Path):

@@ -105,5 +105,7 @@ def test_a_home_that_is_a_file_is_one_line(tmp_path: Path):
 
 
 @pytest.mark.parametrize("day", ["today", "2020-13-01", "03.01.2020"])
-def test_a_wrong_date_is_wrong_usage(day: str, tmp_path: Path):
-    assert weathervane("run", "--home", tmp_path, "--session", day).code == 2
+def test_a_wrong_date_is_one_line(day: str, tmp_path: Path):
+    ran = weathervane("run", "--home", tmp_path, "--session", day)
+    assert ran.code == 1
+    assert ran.error_line.startswith(f"E_PARAMETER: {day!r} does not match the format '%Y-%m-%d'")

@@ -228,6 +228,7 @@ def test_a_regime_s_weights_do_not_depend_on_what_comes_later():
         (("--regime", "bull", "--objective", "win_rate"), "E_OBJECTIVE: win_rate"),
         (("--regime", "bulls"), "E_UNKNOWN"),
         (("--timeframes", "1h"), "E_TIMEFRAME"),
+        (("--timeframes", "1w,1w"), "E_TIMEFRAME: a timeframe stands twice"),
         (("--bounds", '{"period": [9, 2]}'), "E_PARAMETER: bounds of 'period'"),
         (("--bounds", '{"period": 9}'), "E_PARAMETER: bounds are an object of lists"),
         (("--bounds", "{"), "E_PARAMETER: not JSON"),
@@ -256,8 +257,77 @@ def test_equal_bounds_and_a_market_that_is_worth_nothing(market: Path, tmp_path:
     )
     ran = tune(market, tmp_path / "one", "--bounds", bounds)
     assert ran.code == 0, ran.err
-    assert "the space holds 1 feasible sets" in ran.out
-    flat = tune(market, tmp_path / "flat", "--symbols", "SYN001", "--objective", "volatility",
-                "--trials", 6)  # fmt: skip
-    assert flat.code == 0, flat.err
-    assert "every feasible set is worth the same" in flat.out
+    assert "feasible sets of the space: 1, all" in ran.out
+    assert "\n1 set by tpe, " in ran.out
+    assert "every feasible set is worth the same" in ran.out
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_market_too_narrow_for_a_book_is_refused_before_the_search(market: Path, tmp_path: Path):
+    one = ("--symbols", "SYN001", "--trials", 4)
+    ran = tune(market, tmp_path / "book", *one)
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_DATA: at most 1 symbol can be traded at a close where a bo")
+    assert not (tmp_path / "book").exists()
+    accounts = tune(market, tmp_path / "accounts", *one, "--objective", "trades")
+    assert accounts.code == 0, accounts.err
+    assert "note: at most 1 symbol can be traded" in accounts.out
+    assert "never trades" not in accounts.out
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_choice_that_never_trades_says_so_and_what_it_is_worth(market: Path, tmp_path: Path):
+    bounds = (
+        '{"period": [60, 60], "width": [25, 25], "smoothing": [10, 10], "direction": ["momentum"]}'
+    )
+    ran = tune(market, tmp_path, "--bounds", bounds, "--objective", "max_drawdown,total_return")
+    assert ran.code == 0, ran.err
+    told = json.loads((tmp_path / "tune.json").read_text())
+    assert told["chosen"]["objectives"] == {
+        name: told["chosen"]["metrics"][name] for name in ("max_drawdown", "total_return")
+    }
+    assert "warning: the choice never trades" in ran.out
+    assert told["ranked_by"] in ran.out
+    shown = f"max_drawdown {told['chosen']['metrics']['max_drawdown']:.4g}, total_return "
+    assert shown in ran.out
+    assert shown in (tmp_path / "tune.md").read_text()
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_regime_says_how_many_sessions_stand_behind_it(tmp_path: Path):
+    world = WorldConfig(symbols=6, seed=4)
+    generate(world, weekdays(420)).bars.write_parquet(tmp_path / "bars.parquet")
+    ran = tune(tmp_path / "bars.parquet", tmp_path / "t", "--regime", "calm", "--trials", 4)
+    assert ran.code == 0, ran.err
+    told = json.loads((tmp_path / "t" / "tune.json").read_text())
+    training, held = told["training"], told["held_back"]
+    panel = Panel.from_frame(pl.read_parquet(tmp_path / "bars.parquet"))
+    weights = markets_seen(panel, Asked(regime="calm"), training=284, fits={})[0].weights
+    assert training["effective"] == pytest.approx(weights[:284].sum(), rel=1e-12)
+    assert held["effective"] == pytest.approx(weights[294:].sum(), rel=1e-12)
+    said = f"the regime fills {weights[:284].sum():.0f} of 284 training sessions and "
+    assert said in ran.out
+    assert said in (tmp_path / "t" / "tune.md").read_text()
+
+
+def test_a_home_that_cannot_be_written_is_found_before_the_search(market: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("no folder")
+    ran = tune(market, tmp_path / "out", "--trials", 4, "--home", tmp_path / "file" / "home")
+    assert ran.error_line.startswith("E_HOME: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_file_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "zero.csv").write_bytes(b"")
+    ran = tune(tmp_path / "zero.csv", tmp_path / "out")
+    assert ran.error_line.startswith("E_DATA_EMPTY: the file is empty, ")
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_objectives_given_one_by_one_are_those_given_by_comma(market: Path, tmp_path: Path):
+    asked = ("--trials", 4, "--searcher", "uniform")
+    one = ("--objective", "sharpe", "--objective", "calmar")
+    assert tune(market, tmp_path / "a", *asked, *one).code == 0
+    assert tune(market, tmp_path / "b", *asked, "--objective", "sharpe,calmar").code == 0
+    assert (tmp_path / "a" / "tune.json").read_bytes() == (tmp_path / "b/tune.json").read_bytes()

@@ -198,9 +198,10 @@ def test_a_wrong_incumbent_is_one_line(text: str, said: str, market: Path, tmp_p
     assert said in ran.error_line
 
 
-def test_a_wrong_book_is_wrong_usage(market: Path, tmp_path: Path):
+def test_a_wrong_book_is_one_line(market: Path, tmp_path: Path):
     ran = weathervane("walk-forward", "--data", market, "--book", "net-long", "--out", tmp_path)
-    assert ran.code == 2
+    assert ran.code == 1
+    assert ran.error_line.startswith("E_UNKNOWN: 'net-long' is not one of 'long-only', ")
 
 
 def test_members_are_told_of_and_weighed(market: Path, walked: Path, tmp_path: Path):
