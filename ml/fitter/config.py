@@ -38,6 +38,8 @@ class FitterConfig:
         Most of stage two.
     cost : float
         Per side, decimal, that stage two pays for changing a mix.
+    regime_model : str
+        Name in ``REGIMES``: whose words the network reads, and whose table teaches it.
     windows : Windows
     training : TrainConfig
     """
@@ -50,6 +52,7 @@ class FitterConfig:
     pretrained: bool = True
     refine_epochs: int = 15
     cost: float = 0.0005
+    regime_model: str = "hmm"
     windows: Windows = field(default_factory=Windows)
     training: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=60))
 

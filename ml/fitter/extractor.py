@@ -6,6 +6,7 @@ for: what is read off the features (``heads``).
 
 from __future__ import annotations
 
+import abc
 from typing import Final
 
 import torch
@@ -17,7 +18,7 @@ HIDDEN: Final = 128
 """Features per session that every extractor makes."""
 
 
-class Extractor(nn.Module):
+class Extractor(nn.Module, abc.ABC):
     """From sessions to features; a session's features depend on sessions up to it only.
 
     Parameters
@@ -31,6 +32,7 @@ class Extractor(nn.Module):
     def __init__(self, inputs: int, *, dropout: float):
         super().__init__()
 
+    @abc.abstractmethod
     def forward(self, x: Tensor, at: Tensor) -> Tensor:
         """Features of some sessions.
 
@@ -44,7 +46,6 @@ class Extractor(nn.Module):
         -------
         float32, ``[batch, asked, HIDDEN]``
         """
-        raise NotImplementedError
 
 
 class CausalConv(nn.Conv1d):

@@ -6,7 +6,7 @@ Not for: schedules of refits and exports (``learners.neural`` and ``decision``).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
+from backtest import seeds
 from backtest.errors import NotFittedError
 from backtest.params import ParamGrid
 from ml.fitter.config import FitterConfig
@@ -23,6 +24,7 @@ from ml.fitter.lessons import Inputs, lessons, market_of
 from ml.fitter.network import PolicyNetwork
 from ml.fitter.run import Progress, Resume, Run, built, one_thread, require_device
 from ml.learner import Floats, LearnerView
+from ml.regime import REGIMES, RegimeFit
 from ml.score_table import ScoreTable
 
 
@@ -63,6 +65,8 @@ class NeuralFitter:
     ----------
     grid : ParamGrid
     config : FitterConfig
+    regimes : RegimeFit
+        Of the training sessions: whose words the networks read.
     inputs : Inputs
     networks : tuple of PolicyNetwork
     history : tuple of list of dict
@@ -73,6 +77,7 @@ class NeuralFitter:
 
     grid: ParamGrid
     config: FitterConfig
+    regimes: RegimeFit
     inputs: Inputs
     networks: tuple[PolicyNetwork, ...]
     history: tuple[list[dict[str, float]], ...] = ()
@@ -96,7 +101,9 @@ class NeuralFitter:
         Parameters
         ----------
         view : LearnerView
-            With a market.
+            With a market. Its probabilities are not read: the fitter has a regime model of its
+            own, fitted on the same sessions as the rest, so that what it says of a session
+            depends on the sessions that it was given and on nothing else.
         config : FitterConfig, optional
         seed : int
         table : ScoreTable, optional
@@ -119,19 +126,28 @@ class NeuralFitter:
         """
         config = config or FitterConfig()
         require_device(config.training.device)
-        warm = previous is not None and previous._fits(view, config)
-        inputs = previous.inputs if warm and previous else Inputs.fitted(market_of(view))
+        market = market_of(view)
+        warm = previous if previous is not None and previous._fits(view, config) else None
+        regimes = REGIMES.get(config.regime_model).fit(
+            market.state,
+            market.columns,
+            previous=None if warm is None else warm.regimes,
+            seed=seeds.integer(seed, "fitter/regimes"),
+        )
+        view = _told(view, regimes)
+        inputs = Inputs.fitted(market) if warm is None else warm.inputs
         made = lessons(view, inputs=inputs, windows=config.windows, table=table or ScoreTable())
         networks, told, refined = [], [], []
         with one_thread():
             for k in range(config.seeds):
-                start = previous.networks[k] if warm and previous else None
+                start = None if warm is None else warm.networks[k]
                 run = Run(view, config, made, seed, k, periods_per_year, resume, progress)
                 network, rows, better = run.trained(inputs.width, start)
                 networks.append(network)
                 told.append(rows)
                 refined.append(better)
-        return cls(view.grid, config, inputs, tuple(networks), tuple(told), tuple(refined))
+        trained = tuple(networks), tuple(told), tuple(refined)
+        return cls(view.grid, config, regimes, inputs, *trained)
 
     def _fits(self, view: LearnerView, config: FitterConfig) -> bool:
         """Whether these weights can be gone on from."""
@@ -149,11 +165,11 @@ class NeuralFitter:
     def _said(self, view: LearnerView, sessions: int) -> tuple[Floats, Floats, Floats]:
         """Weights, outcomes and regime words ``[network, session, ...]``."""
         length = self.config.windows.sequence
-        rows = self.inputs.of(view.last(length + sessions - 1))
+        rows = self.inputs.of(_told(view, self.regimes).last(length + sessions - 1))
         short = length + sessions - 1 - len(rows)
         rows = np.concatenate([np.zeros((max(short, 0), rows.shape[1]), np.float32), rows])
         windows = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)
-        x = torch.from_numpy(np.ascontiguousarray(windows.transpose(0, 2, 1)))
+        x = torch.from_numpy(windows.transpose(0, 2, 1).copy())
         at = torch.tensor([length - 1])
         mixes, outcomes, regimes = [], [], []
         with torch.no_grad(), one_thread():
@@ -194,6 +210,8 @@ class NeuralFitter:
             for k, network in enumerate(self.networks)
             for name, value in network.state_dict().items()
         }
+        for name, array in self.regimes.arrays().items():
+            tensors[f"regimes/{name}"] = torch.from_numpy(np.ascontiguousarray(array))
         return save(tensors), {
             "model": "neural_fitter",
             "config": asdict(self.config),
@@ -201,6 +219,7 @@ class NeuralFitter:
             "centre": self.inputs.centre.tolist(),
             "scale": self.inputs.scale.tolist(),
             "sets": self.grid.rows(),
+            "regimes": self.regimes.config(),
             "refined": list(self.refined),
             "history": [list(one) for one in self.history],
         }
@@ -226,13 +245,15 @@ class NeuralFitter:
         units = np.array(values["centre"]), np.array(values["scale"])
         inputs = Inputs(tuple(values["columns"]), *units)
         tensors, networks = load(weights), []
+        found = {n.split("/", 1)[1]: v.numpy() for n, v in tensors.items() if n[:8] == "regimes/"}
+        regimes = REGIMES.get(config.regime_model).restore(found, values["regimes"])
         for k in range(config.seeds):
             network = built(grid, config, width=inputs.width, seed=0)
             mine = {n.split("/", 1)[1]: v for n, v in tensors.items() if n.startswith(f"{k}/")}
             network.load_state_dict(mine)
             networks.append(network.eval())
         told = tuple(values["history"]), tuple(values["refined"])
-        return cls(grid, config, inputs, tuple(networks), *told)
+        return cls(grid, config, regimes, inputs, tuple(networks), *told)
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``config.json`` into a folder."""
@@ -248,3 +269,9 @@ class NeuralFitter:
             ``E_WEIGHTS``: a file is missing, cut short or altered; as of :meth:`of_bytes`.
         """
         return cls.of_bytes(*read_weights(folder), grid)
+
+
+def _told(view: LearnerView, regimes: RegimeFit) -> LearnerView:
+    """The same view with the regimes of a fit."""
+    probabilities = regimes.filter(market_of(view).state)
+    return replace(view, probabilities=probabilities, regimes=regimes.names)
