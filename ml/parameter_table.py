@@ -129,7 +129,7 @@ class ParameterTable:
         chosen = [name for name in named if asked and asked <= set(name.split())]
         if named and not chosen:
             raise UnknownNameError(
-                f"no regime {regime!r} was seen up to {self.config['selected_at']}",
+                f"no state of the fit in force on {self.config['selected_at']} is {regime!r}",
                 where="parameter table",
                 fix="known: " + ", ".join(named),
                 code="E_UNKNOWN_REGIME",

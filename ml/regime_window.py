@@ -105,7 +105,7 @@ def scaling_of(state: Floats, columns: tuple[str, ...], *, least: int) -> Scalin
             f"{int(whole.sum()) if used else 0} whole rows of market state where "
             f"{least} are needed",
             where=f"{len(state)} sessions, varying columns: {known}",
-            fix="give more history or a larger train",
+            fix="give more history",
         )
     return Scaling(columns, used, values[whole].mean(axis=0), values[whole].std(axis=0))
 

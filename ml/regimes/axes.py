@@ -162,7 +162,7 @@ class AxesModel:
             raise NotFittedError(
                 f"no axis of market state is known on the {self.least} sessions that are needed",
                 where=f"{len(state)} sessions, columns: {', '.join(columns) or 'none'}",
-                fix="give more history or a larger train",
+                fix="give more history",
             )
         mass = _combined(axes, state).mean(axis=0)
         combinations = _named(axes)

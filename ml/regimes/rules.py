@@ -101,7 +101,7 @@ class RulesModel:
             raise NotFittedError(
                 f"{len(values)} sessions of market state where {self.least} are needed",
                 where=f"missing columns: {', '.join(missing) or 'none'}",
-                fix="give more history or a larger train",
+                fix="give more history",
             )
         level = max(self.band * float(values[:, 0].std()), 1e-12)
         thresholds = np.array([level, float(np.quantile(values[:, 1], self.share))])

@@ -36,7 +36,7 @@ def regime_parameters(words: str, home: Path | None = None) -> dict[str, Any]:
     StoreError
         ``E_MODEL``: nothing is registered in the home.
     UnknownNameError
-        ``E_UNKNOWN_REGIME``: history has not seen such a regime.
+        ``E_UNKNOWN_REGIME``: the fit in force has no such regime.
     """
     from ml.parameter_table import ParameterTable
     from pipeline.config import Home, home_of

@@ -69,7 +69,7 @@ def test_a_strategy_without_regimes_answers_with_its_own() -> None:
 
 @pytest.mark.parametrize("regime", ["sideways", "bull bear", "", "Bull"])
 def test_a_regime_never_seen_is_one_line_with_those_known(regime: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"E_UNKNOWN_REGIME: no regime .* known: bull calm"):
+    with pytest.raises(UnknownNameError, match=r"E_UNKNOWN_REGIME: no state .* known: bull calm"):
         table().get_regime_specific_parameters(regime)
 
 

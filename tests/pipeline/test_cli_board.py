@@ -160,16 +160,16 @@ def test_bars_that_no_book_could_hold_are_refused(tmp_path: Path):
     assert weathervane("market", *made).code == 0
     ran = weathervane("board", "--short", "--data", tmp_path / "one", "--out", tmp_path / "out")
     assert ran.code == 1
-    assert ran.error_line.startswith("E_MARKET: at most 1 symbols can be traded")
+    assert ran.error_line.startswith("E_MARKET: at most 1 symbol can be traded")
 
 
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
-        (("--worlds", "cleer"), 2, "'cleer' is not one of"),
+        (("--worlds", "cleer"), 1, "E_UNKNOWN: unknown world 'cleer', --worlds"),
         (("--learners", "bandid"), 1, "E_UNKNOWN: unknown learner 'bandid'"),
         (("--data", "nowhere"), 1, "E_"),
-        (("--seeds", "0"), 2, "seeds"),
+        (("--seeds", "0"), 1, "E_PARAMETER: 0 is not in the range x>=1, --seeds"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, asked: tuple, code: int, said: str):

@@ -97,7 +97,7 @@ def test_too_wide_a_book_names_the_way_out(market: Path, tmp_path: Path):
         ((), 2, "give either --grid"),
         (("--samples", 5, "--grid", "g.json"), 2, "give either --grid"),
         (("--samples", 0), 1, "E_PARAMETER"),
-        (("--samples", 4, "--device", "gpu"), 2, "--device"),
+        (("--samples", 4, "--device", "gpu"), 1, "E_UNKNOWN: 'gpu' is not one of 'cpu', 'cuda'"),
         (("--samples", 4, "--top", 0), 1, "E_PARAMETER"),
         (("--grid", "nowhere.json"), 1, "E_JSON"),
     ],

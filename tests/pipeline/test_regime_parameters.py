@@ -27,7 +27,7 @@ def test_the_registered_model_says_what_a_regime_would_run(exported_copy: Path):
         plain = weathervane("show", "--regime", "bear", "--home", exported_copy).out
         assert json.dumps(one["parameters"]) in plain
     strange = weathervane("show", "--regime", "windy", "--home", exported_copy)
-    assert strange.error_line.startswith("E_UNKNOWN_REGIME: no regime 'windy' was seen up to ")
+    assert strange.error_line.startswith("E_UNKNOWN_REGIME: no state of the fit in force on ")
 
 
 def test_the_guide_s_python_runs(
