@@ -1,0 +1,297 @@
+"""The neural fitter on a small planted history."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backtest.errors import ConfigError, NotFittedError
+from ml.fitter.config import FitterConfig
+from ml.fitter.files import CONFIG, WEIGHTS, CheckpointFolder
+from ml.fitter.fitter import NeuralFitter
+from ml.fitter.lessons import Inputs, Windows, lessons
+from ml.learner import HORIZON, LearnerView, Market
+from ml.score_table import ScoreTable
+from ml.train import TrainConfig
+from tests.ml.histories import (
+    COLUMNS,
+    days,
+    planted_returns,
+    planted_state,
+    small_grid,
+    spells,
+)
+
+SESSIONS = 700
+GRID = small_grid()
+WINDOWS = Windows(sequence=60, overlap=30, step=5, held_out=60, passes=2)
+CONFIG_ = FitterConfig(
+    components=4, refine_epochs=3, windows=WINDOWS, training=TrainConfig(epochs=12, batch=8)
+)
+
+
+def view_until(stop: int, *, seed: int = 0) -> LearnerView:
+    states = spells(SESSIONS)
+    returns = planted_returns(GRID, states, seed=seed)[:, :stop]
+    market = Market(
+        days(SESSIONS)[:stop], planted_state(states)[:stop], COLUMNS, np.full(returns.shape, 0.1)
+    )
+    return LearnerView(GRID, returns, np.ones((stop, 1)), ("always",), market=market)
+
+
+VIEW = view_until(600)
+FITTER = NeuralFitter.fit(VIEW, CONFIG_, seed=1)
+
+
+def same(one: NeuralFitter, other: NeuralFitter) -> bool:
+    return one.to_bytes() == other.to_bytes()
+
+
+class TestFit:
+    def test_it_follows_the_regimes(self):
+        mixes = FITTER.mixes(view_until(SESSIONS), 99).mean(axis=0)  # [session, param]
+        momentum = mixes[:, GRID["direction"] == "momentum"].sum(axis=1)
+        state = spells(SESSIONS)[-99:]
+        assert momentum[state == 0].mean() > 0.6
+        assert momentum[state == 1].mean() < 0.4
+
+    def test_history_has_both_stages(self):
+        for rows in FITTER.history:
+            stages = [row["stage"] for row in rows]
+            assert sorted(set(stages)) == [1, 2]
+            assert stages == sorted(stages)
+            first = [row["valid_mix"] for row in rows if row["stage"] == 1]
+            assert min(first) < 0.7 * first[0]
+
+    def test_networks_of_the_ensemble_differ(self):
+        mixes = FITTER.mixes(VIEW)[:, -1]
+        assert np.abs(mixes[0] - mixes[1]).max() > 1e-4
+
+    def test_the_same_seed_gives_the_same_bytes(self):
+        quick = dataclasses.replace(CONFIG_, seeds=1, training=TrainConfig(epochs=2, batch=8))
+        assert same(
+            NeuralFitter.fit(VIEW, quick, seed=3), NeuralFitter.fit(VIEW, quick, seed=3)
+        )
+        assert not same(
+            NeuralFitter.fit(VIEW, quick, seed=3), NeuralFitter.fit(VIEW, quick, seed=4)
+        )
+
+    def test_a_refit_goes_on_from_the_weights_before(self):
+        longer = view_until(680)
+        warm = NeuralFitter.fit(longer, CONFIG_, seed=1, previous=FITTER)
+        first = [row for row in warm.history[0] if row["stage"] == 1]
+        assert len(first) <= 10
+        assert first[0]["valid_mix"] < FITTER.history[0][0]["valid_mix"]
+        assert warm.inputs == FITTER.inputs
+
+    @pytest.mark.parametrize("refinement", ["gradient", "evolution", "reinforce"])
+    def test_stage_two_is_taken_back_where_it_earns_no_more(self, refinement: str):
+        quick = dataclasses.replace(
+            CONFIG_,
+            seeds=1,
+            refinement=refinement,
+            refine_epochs=2,
+            training=TrainConfig(epochs=3, batch=8),
+        )
+        both = NeuralFitter.fit(VIEW, quick, seed=2)
+        first = NeuralFitter.fit(
+            VIEW, dataclasses.replace(quick, refinement="none"), seed=2
+        )
+        pairs = zip(
+            both.networks[0].state_dict().values(), first.networks[0].state_dict().values(),
+            strict=True,
+        )
+        kept = not all(torch.equal(a, b) for a, b in pairs)
+        assert kept == both.refined[0]
+
+    def test_reinforcement_alone_has_no_first_stage(self):
+        alone = dataclasses.replace(
+            CONFIG_, seeds=1, pretrained=False, refinement="reinforce", refine_epochs=2
+        )
+        found = NeuralFitter.fit(VIEW, alone, seed=2)
+        assert {row["stage"] for row in found.history[0]} == {2}
+        assert found.refined == (True,)
+
+
+class TestCausality:
+    def test_later_sessions_change_nothing(self):
+        whole = view_until(SESSIONS)
+        changed = dataclasses.replace(whole, returns=whole.returns.copy())
+        changed.returns[:, 601:] = 0.5
+        changed.market.state[601:] = 9.0
+        np.testing.assert_array_equal(
+            FITTER.mixes(changed.rows(0, 601)), FITTER.mixes(whole.rows(0, 601))
+        )
+        np.testing.assert_allclose(
+            FITTER.mixes(changed, 100)[:, 0], FITTER.mixes(whole.rows(0, 601))[:, 0], atol=1e-6
+        )
+
+    def test_lessons_end_before_validation_and_validation_before_the_end(self):
+        made = lessons(VIEW, inputs=Inputs.fitted(VIEW.market), windows=WINDOWS, table=ScoreTable())
+        first, stop = made.held
+        assert made.learned + HORIZON == first
+        assert stop + HORIZON == VIEW.sessions
+        for epoch in range(5):
+            for start, _ in made.sequences(epoch, seed=0):
+                assert 0 <= start
+                assert start + WINDOWS.sequence <= made.learned
+
+    def test_validation_returns_do_not_reach_what_is_trained_on(self):
+        changed = dataclasses.replace(VIEW, returns=VIEW.returns.copy())
+        inputs = Inputs.fitted(VIEW.market)
+        one = lessons(VIEW, inputs=inputs, windows=WINDOWS, table=ScoreTable())
+        changed.returns[:, one.held[0] :] *= -3.0
+        other = lessons(changed, inputs=inputs, windows=WINDOWS, table=ScoreTable())
+        rows = slice(0, one.learned)
+        np.testing.assert_array_equal(one.teacher, other.teacher)
+        np.testing.assert_array_equal(one.outcome[rows], other.outcome[rows])
+        assert not np.array_equal(one.outcome[one.held[0] :], other.outcome[one.held[0] :])
+
+    def test_an_epoch_asks_about_every_session_once_per_pass(self):
+        made = lessons(VIEW, inputs=Inputs.fitted(VIEW.market), windows=WINDOWS, table=ScoreTable())
+        starts = [start for start, _ in made.sequences(3, seed=0)]
+        asked = np.sort(np.concatenate([start + made.asked for start in starts]))
+        spread = np.bincount(np.diff(np.unique(asked)))
+        assert len(asked) >= WINDOWS.passes * (made.learned - WINDOWS.sequence) // WINDOWS.step
+        assert spread.argmax() <= WINDOWS.step
+
+
+class TestSuggest:
+    def test_a_suggestion_is_a_mix_with_a_set_and_confidence(self):
+        said = FITTER.suggest(VIEW)
+        assert 0.0 < said.weights.sum() <= 1.0 + 1e-6
+        assert said.parameters == GRID.row(int(said.weights.argmax()))
+        assert set(said.confidence) == set(GRID.columns)
+        assert all(0.0 <= v <= 1.0 for v in said.confidence.values())
+        assert said.regime["bull"] + said.regime["sideways"] + said.regime["bear"] == (
+            pytest.approx(1.0)
+        )
+
+    def test_a_short_view_is_read_as_far_as_it_goes(self):
+        assert np.isfinite(FITTER.suggest(VIEW.rows(570, 600)).weights).all()
+
+    def test_unknown_state_is_average(self):
+        holed = dataclasses.replace(
+            VIEW, market=dataclasses.replace(VIEW.market, state=VIEW.market.state.copy())
+        )
+        holed.market.state[-20:] = np.nan
+        assert np.isfinite(FITTER.suggest(holed).weights).all()
+
+
+class TestFiles:
+    def test_what_is_loaded_says_the_same(self, tmp_path: Path):
+        FITTER.save(tmp_path)
+        back = NeuralFitter.load(tmp_path, GRID)
+        assert same(back, FITTER)
+        np.testing.assert_array_equal(back.mixes(VIEW, 7), FITTER.mixes(VIEW, 7))
+        assert sorted(p.name for p in tmp_path.iterdir()) == [CONFIG, WEIGHTS]
+
+    @pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "empty"])
+    @pytest.mark.parametrize("name", [WEIGHTS, CONFIG])
+    def test_a_damaged_file_is_one_line(self, tmp_path: Path, name: str, damage: str):
+        FITTER.save(tmp_path)
+        path = tmp_path / name
+        content = bytearray(path.read_bytes())
+        if damage == "missing":
+            path.unlink()
+        elif damage == "flipped" and name == WEIGHTS:
+            content[-100] ^= 1
+            path.write_bytes(content)
+        else:
+            path.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])
+        with pytest.raises(NotFittedError, match=r"^E_WEIGHTS: [^\n]*$"):
+            NeuralFitter.load(tmp_path, GRID)
+
+    def test_other_candidates_are_refused(self, tmp_path: Path):
+        FITTER.save(tmp_path)
+.*4 of 16 are new to it"):
+            NeuralFitter.load(tmp_path, small_grid(periods=(5, 14, 28, 40)))
+
+    def test_nothing_is_pickled(self, tmp_path: Path):
+        FITTER.save(tmp_path)
+        assert json.loads((tmp_path / CONFIG).read_text())["model"] == "neural_fitter"
+        head = (tmp_path / WEIGHTS).read_bytes()[8:9]
+        assert head == b"{"
+
+
+class TestResume:
+    def test_an_interrupted_fit_goes_on_to_the_same_weights(self, tmp_path: Path):
+        quick = dataclasses.replace(CONFIG_, training=TrainConfig(epochs=4, batch=8))
+        whole = NeuralFitter.fit(VIEW, quick, seed=6)
+        seen: list[str] = []
+
+        def stop(name: str, done: int, most: int) -> None:
+            seen.append(name)
+            if len(seen) == 6:
+                raise KeyboardInterrupt
+
+        folder = CheckpointFolder(tmp_path, "key")
+        with pytest.raises(KeyboardInterrupt):
+            NeuralFitter.fit(VIEW, quick, seed=6, resume=folder, progress=stop)
+        again: list[str] = []
+        resumed = NeuralFitter.fit(
+            VIEW, quick, seed=6, resume=folder, progress=lambda n, d, m: again.append(n)
+        )
+        assert same(resumed, whole)
+        assert len(again) < len(seen) + sum(len(rows) for rows in whole.history) - 5
+
+    def test_a_checkpoint_of_something_else_or_damaged_is_not_used(self, tmp_path: Path):
+        quick = dataclasses.replace(
+            CONFIG_, seeds=1, refinement="none", training=TrainConfig(epochs=2, batch=8)
+        )
+        NeuralFitter.fit(VIEW, quick, seed=6, resume=CheckpointFolder(tmp_path, "one"))
+        (path,) = tmp_path.iterdir()
+        name = path.stem
+        assert CheckpointFolder(tmp_path, "one").find(name) is not None
+        assert CheckpointFolder(tmp_path, "other").find(name) is None
+        content = bytearray(path.read_bytes())
+        content[-10] ^= 1
+        path.write_bytes(content)
+        assert CheckpointFolder(tmp_path, "one").find(name) is None
+
+
+class TestPoorInput:
+    def test_too_little_history(self):
+        with pytest.raises(NotFittedError, match=r"E_TOO_SHORT: 150 sessions .* needs 210"):
+            NeuralFitter.fit(view_until(150), CONFIG_)
+
+    def test_no_market(self):
+        with pytest.raises(NotFittedError, match="reads the market's state"):
+            NeuralFitter.fit(dataclasses.replace(VIEW, market=None), CONFIG_)
+
+    def test_a_state_that_lost_a_column(self):
+        market = VIEW.market
+        fewer = dataclasses.replace(
+            market, state=market.state[:, 1:], columns=("new", *market.columns[2:])
+        )
+        with pytest.raises(
+            NotFittedError, match=rf"E_SCHEMA: the market's state has no {COLUMNS[0]}"
+        ):
+            FITTER.mixes(dataclasses.replace(VIEW, market=fewer))
+
+    def test_a_state_that_never_moves(self):
+        still = dataclasses.replace(VIEW.market, state=np.ones_like(VIEW.market.state))
+        with pytest.raises(NotFittedError):
+            NeuralFitter.fit(dataclasses.replace(VIEW, market=still), CONFIG_)
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+    def test_a_gpu_that_is_not_there(self):
+        asked = dataclasses.replace(CONFIG_, training=TrainConfig(device="cuda"))
+        with pytest.raises(ConfigError, match="E_DEVICE: device cuda was asked for"):
+            NeuralFitter.fit(VIEW, asked)
+
+    def test_a_device_of_another_name(self):
+        asked = dataclasses.replace(CONFIG_, training=TrainConfig(device="abacus"))
+        with pytest.raises(ConfigError, match="E_DEVICE: no device 'abacus'"):
+            NeuralFitter.fit(VIEW, asked)
+
+    def test_candidates_that_never_trade_end_in_finite_weights(self, caplog):
+        dead = dataclasses.replace(VIEW, returns=np.zeros_like(VIEW.returns))
+        quick = dataclasses.replace(CONFIG_, seeds=1, training=TrainConfig(epochs=2, batch=8))
+        with caplog.at_level(logging.WARNING):
+            found = NeuralFitter.fit(dead, quick)
+        assert np.isfinite(found.suggest(dead).weights).all()
