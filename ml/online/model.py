@@ -1,0 +1,283 @@
+"""The online model: parameters, regime and performance learned one decision at a time.
+
+For: ``update_from_backtest``, ``predict_optimal_parameters`` and ``get_confidence_score``, over
+River's linear regression, naive Bayes and adaptive random forest. Not for: schedules, and not for
+outcomes that are not over: the caller hands them in when they are.
+
+Prequential with delay: what was predicted at a decision is kept until its outcome is over, then
+scored, and only then learned from. Predicting it then anew would look ahead: outcomes of decisions
+a week apart share most of their sessions. A detector watches the errors; after its alarm the model
+says so for ``pause`` decisions, and who uses it decides what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from river import forest, linear_model, naive_bayes, optim, preprocessing
+
+from backtest.errors import NotFittedError
+from backtest.params import ParamGrid
+from ml.online.drift import DETECTORS
+from ml.online.features import described
+
+Floats = npt.NDArray[np.float64]
+
+REGIMES = ("bull", "sideways", "bear")
+_LEARNED = 30
+"""Decisions before the model is believed to know anything."""
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """How an online model learns.
+
+    Parameters
+    ----------
+    rate : float
+        Of the linear regression's gradient steps.
+    shrink : float
+        Its L2 penalty.
+    detector : str
+        Name in ``DETECTORS``.
+    pause : int
+        Decisions for which an alarm lasts.
+    memory : float
+        Half-life, in decisions, of the prequential scores.
+    trees : int
+        Of the adaptive random forest.
+    band : float
+        Running deviations of the trend from which a regime is bull or bear.
+    seed : int
+    """
+
+    rate: float = 0.003
+    shrink: float = 1e-4
+    detector: str = "adwin"
+    pause: int = 12
+    memory: float = 26.0
+    trees: int = 5
+    band: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A decision whose outcome is not over."""
+
+    row: dict[str, float]
+    features: Floats
+    predicted: Floats
+    guess: str | None
+
+
+class OnlineModel:
+    """Learns which sets a state favours; grows with every update.
+
+    Parameters
+    ----------
+    grid : ParamGrid
+        Candidate sets.
+    columns : tuple of str
+        Of the market's state; the first is the trend, by which regimes are told.
+    config : OnlineConfig, optional
+    """
+
+    def __init__(
+        self, grid: ParamGrid, columns: tuple[str, ...], config: OnlineConfig | None = None
+    ):
+        self.grid, self.columns, self.config = grid, columns, config or OnlineConfig()
+        self._sets = described(grid)
+        own = self.config
+        self._scaler: Any = preprocessing.StandardScaler()
+        self._parameters: Any = linear_model.LinearRegression(
+            optimizer=optim.SGD(own.rate), intercept_lr=0.0, l2=own.shrink
+        )
+        self._regime: Any = naive_bayes.GaussianNB()  # type: ignore[no-untyped-call]
+        self._performance: Any = forest.ARFRegressor(n_models=own.trees, seed=own.seed)
+        self._detector = DETECTORS.get(own.detector)(own.seed)
+        self._names = [
+            f"{k}/{j}"
+            for k in range(len(columns) + len(REGIMES) + 1)
+            for j in range(self._sets.shape[1])
+        ]
+        self._waiting: deque[_Waiting] = deque()
+        self.decisions = 0
+        self.alarms: list[int] = []
+        self._ranking, self._right, self._error = 0.5, 0.5, math.nan
+
+    def _row(self, state: Floats) -> dict[str, float]:
+        """Standardised state by name; unknown is average."""
+        known = {n: float(v) for n, v in zip(self.columns, state, strict=True) if np.isfinite(v)}
+        scaled = self._scaler.transform_one(known)
+        return {n: float(np.clip(scaled.get(n, 0.0), -4.0, 4.0)) for n in self.columns}
+
+    def _features(self, row: dict[str, float]) -> Floats:
+        """State and regime times description; ``[param, feature]``, of norm about 1."""
+        told = self._regime.predict_proba_one(row) if self.decisions else {}
+        words = [told.get(name, 1.0 / 3.0) - 1.0 / 3.0 for name in REGIMES]
+        context = np.array([1.0, *row.values(), *words])
+        full = (context[None, :, None] * self._sets[:, None, :]).reshape(len(self._sets), -1)
+        return np.asarray(full / math.sqrt(full.shape[1] / 4.0))
+
+    def observe(self, state: Floats) -> Floats:
+        """Predict at a decision, and remember what was predicted until its outcome is known.
+
+        Parameters
+        ----------
+        state : float64, ``[column]``
+            At the close of the decision, NaN where unknown.
+
+        Returns
+        -------
+        float64, ``[param]``
+            As of :meth:`predict`.
+        """
+        row = self._row(state)
+        features = self._features(row)
+        predicted = self._linear(features)
+        guess = self._regime.predict_one(row) if self.decisions else None
+        self._waiting.append(_Waiting(row, features, predicted, guess))
+        known = {n: float(v) for n, v in zip(self.columns, state, strict=True) if np.isfinite(v)}
+        self._scaler.learn_one(known)
+        return predicted
+
+    @property
+    def observed(self) -> int:
+        """Decisions observed, whether or not their outcome is over."""
+        return self.decisions + len(self._waiting)
+
+    def update_from_backtest(
+        self, outcomes: Floats, *, later: Floats, mix: float | None = None
+    ) -> None:
+        """Learn from the oldest decision that was observed and has not been learned from.
+
+        Parameters
+        ----------
+        outcomes : float64, ``[param]``
+            What every set earned since, Sharpe per session; NaN where it is not judged.
+        later : float64, ``[column]``
+            State some sessions on, from which the regime that came is told.
+        mix : float, optional
+            What the mix that was proposed earned, Sharpe per session.
+
+        Raises
+        ------
+        NotFittedError
+            No decision waits for its outcome.
+        """
+        if not self._waiting:
+            raise NotFittedError(
+                "no decision waits for its outcome",
+                where="update_from_backtest",
+                fix="call observe at the decision",
+            )
+        then = self._waiting.popleft()
+        judged = np.isfinite(outcomes)
+        if then.guess is not None and judged.sum() > 1:
+            self._score(then.predicted, outcomes, judged)
+        self._learn(then.features, outcomes, judged)
+        came = self._named(later)
+        if then.guess is not None:
+            self._right = self._averaged(self._right, float(then.guess == came))
+        self._regime.learn_one(then.row, came)
+        if mix is not None and np.isfinite(mix):
+            self._performance.learn_one(then.row, float(mix))
+        self.decisions += 1
+
+    def _linear(self, features: Floats) -> Floats:
+        """Predicted outcome of every set; ``[param]``."""
+        weights = self._parameters.weights
+        return np.asarray(features @ np.array([weights.get(name, 0.0) for name in self._names]))
+
+    def _score(self, predicted: Floats, outcomes: Floats, judged: npt.NDArray[np.bool_]) -> None:
+        """Prequential scores of one decision, and what the detector makes of them."""
+        first, second = np.triu_indices(int(judged.sum()), 1)
+        gap = outcomes[judged][first] - outcomes[judged][second]
+        material = np.abs(gap) > np.median(np.abs(gap))
+        if not material.any():
+            return
+        told = predicted[judged][first] - predicted[judged][second]
+        right = float((np.sign(told[material]) * np.sign(gap[material]) * 0.5 + 0.5).mean())
+        self._ranking = self._averaged(self._ranking, right)
+        self._error = float(np.mean((predicted[judged] - outcomes[judged]) ** 2))
+        self._detector.update(1.0 - right)
+        if self._detector.drift_detected:
+            self.alarms.append(self.decisions)
+
+    def _averaged(self, before: float, new: float) -> float:
+        share = max(1.0 / (self.decisions + 1.0), 1.0 - 0.5 ** (1.0 / self.config.memory))
+        return float(before + share * (new - before))
+
+    def _learn(self, features: Floats, outcomes: Floats, judged: npt.NDArray[np.bool_]) -> None:
+        for p in np.flatnonzero(judged):
+            x = dict(zip(self._names, features[p].tolist(), strict=True))
+            self._parameters.learn_one(x, float(outcomes[p]))
+
+    def _named(self, state: Floats) -> str:
+        """Regime of a state by its trend, in deviations of the trends so far."""
+        scaled = self._row(state)[self.columns[0]]
+        band = self.config.band
+        return "bull" if scaled >= band else "bear" if scaled <= -band else "sideways"
+
+    def predict(self, state: Floats) -> Floats:
+        """What every set should earn from this state, Sharpe per session; ``[param]``."""
+        return self._linear(self._features(self._row(state)))
+
+    def predict_optimal_parameters(self, state: Floats) -> dict[str, Any]:
+        """The set that should earn most.
+
+        Raises
+        ------
+        NotFittedError
+            Nothing was learned yet.
+        """
+        if not self.decisions:
+            raise NotFittedError(
+                "the online model has learned nothing yet",
+                where="predict_optimal_parameters",
+                fix="call observe and update_from_backtest first",
+            )
+        return self.grid.row(int(self.predict(state).argmax()))
+
+    def predict_regime(self, state: Floats) -> dict[str, float]:
+        """Probability of each of ``REGIMES`` some sessions on."""
+        told = self._regime.predict_proba_one(self._row(state)) if self.decisions else {}
+        return {name: float(told.get(name, 1.0 / 3.0 if not told else 0.0)) for name in REGIMES}
+
+    def estimate_performance(self, state: Floats) -> float:
+        """What the proposed mix should earn, Sharpe per session; by the adaptive forest."""
+        return float(self._performance.predict_one(self._row(state)) or 0.0)
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether the last alarm still lasts."""
+        return bool(self.alarms) and self.decisions - self.alarms[-1] < self.config.pause
+
+    def get_confidence_score(self) -> float:
+        """Share of material pairs that were lately told in order; 0.5 is chance, 0 an alarm.
+
+        One half until enough was learned.
+        """
+        if self.alarmed:
+            return 0.0
+        return self._ranking if self.decisions >= _LEARNED else 0.5
+
+    def scores(self) -> dict[str, float | int | None]:
+        """Prequential scores: ranking and regime accuracy, squared error, alarms, decisions."""
+        return {
+            "decisions": self.decisions,
+            "ranking_accuracy": self._ranking,
+            "regime_accuracy": self._right,
+            "squared_error": None if math.isnan(self._error) else self._error,
+            "alarms": len(self.alarms),
+        }
+
+    def plain(self) -> dict[str, Any]:
+        """Settings, for a policy's hash and a saved state."""
+        return {"columns": list(self.columns), **asdict(self.config)}
