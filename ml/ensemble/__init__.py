@@ -1,0 +1,1 @@
+"""The ensemble: learners combined by what they earned out of sample."""

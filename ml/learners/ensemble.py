@@ -1,0 +1,127 @@
+"""Learners together: mixes of the fitter, the online model, the table and the experts.
+
+For: weights of members from what each earned out of sample, and their mixes mixed by them. Not
+for: the rules (``ml.ensemble``), or sets that no member proposes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml.learner import HORIZON, LEARNERS, STILL, Floats, LearnerView, heaviest
+
+MEMBERS = ("experts", "neural", "online", "regime_table")
+
+
+@dataclass(frozen=True)
+class EnsembleSelection:
+    """Weights of the members as of one selection.
+
+    Parameters
+    ----------
+    scores : float64, ``[1, param]``
+        Weight that the mix gives each set; a comparison between sets, not a Sharpe ratio.
+    sessions : float64, ``[1]``
+    shares : float64, ``[member]``
+        Sum at most 1; the rest is cash.
+    """
+
+    scores: Floats
+    sessions: Floats
+    shares: Floats
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Members by one rule; see the registered ones below.
+
+    Parameters
+    ----------
+    combiner : str
+        Name in ``ml.ensemble.combiner.COMBINERS``.
+    members : int
+        Most sets in the mix.
+    advisers : tuple of str
+        Names in ``LEARNERS``.
+    every : int
+        Sessions between two decisions that are stacked on.
+    """
+
+    combiner: str = "softmax"
+    members: int = 16
+    advisers: tuple[str, ...] = MEMBERS
+    every: int = 5
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Learners whose past proposals are read."""
+        return self.advisers
+
+    def config(self) -> dict[str, Any]:
+        """Plain values that define the policy."""
+        return {"learner": "ensemble", **vars(self), "advisers": list(self.advisers)}
+
+    def select(self, view: LearnerView, *, before: Any = None) -> EnsembleSelection:
+        """Weigh the members by what they earned since their first proposal."""
+        from ml.ensemble.combiner import COMBINERS
+
+        proposals = np.stack([view.proposals[name] for name in self.advisers])  # [M, T, P]
+        start = self._start(proposals)
+        held = proposals[:, start:-1]
+        streams = np.einsum("mtp,pt->mt", held, view.returns[:, start + 1 :])
+        decisions = np.arange(start, view.sessions - HORIZON, self.every)
+        shares = COMBINERS.get(self.combiner)(
+            streams, proposals[:, decisions], _outcomes(view, decisions)
+        )
+        scores = (shares @ proposals[:, -1])[None]
+        return EnsembleSelection(scores, np.array([float(streams.shape[1])]), shares)
+
+    @staticmethod
+    def _start(proposals: Floats) -> int:
+        """First session on which some member proposed something."""
+        any_there = proposals.any(axis=(0, 2))
+        return int(any_there.argmax()) if any_there.any() else proposals.shape[1] - 1
+
+    def weigh(self, selection: EnsembleSelection, view: LearnerView) -> Floats:
+        """Mix today's proposals by the members' weights; ``[param]``."""
+        today = np.stack([view.proposals[name][-1] for name in self.advisers])
+        return heaviest(np.asarray(selection.shares @ today), self.members)
+
+
+def _outcomes(view: LearnerView, decisions: np.ndarray) -> Floats:
+    """What sets earned after each decision, Sharpe per session; NaN if still; ``[decision, P]``."""
+    total = np.concatenate([np.zeros((len(view.returns), 1)), view.returns.cumsum(axis=1)], axis=1)
+    out = np.full((len(decisions), len(view.returns)), np.nan)
+    for row, s in enumerate(decisions):
+        deviation = view.returns[:, : s + 1].std(axis=1)
+        able = deviation > STILL
+        mean = (total[:, s + HORIZON + 1] - total[:, s + 1]) / HORIZON
+        out[row, able] = mean[able] / deviation[able]
+    return out
+
+
+@LEARNERS.register("ensemble")
+@dataclass(frozen=True)
+class SoftmaxEnsemble(Ensemble):
+    """Softmax of recent performance."""
+
+    combiner: str = "softmax"
+
+
+@LEARNERS.register("ensemble_sharpe")
+@dataclass(frozen=True)
+class SharpeEnsemble(Ensemble):
+    """Positive recent Sharpe, adjusted for correlation."""
+
+    combiner: str = "sharpe"
+
+
+@LEARNERS.register("ensemble_stacked")
+@dataclass(frozen=True)
+class StackedEnsemble(Ensemble):
+    """Stacked on proposals that were out of sample."""
+
+    combiner: str = "stacked"
