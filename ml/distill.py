@@ -10,12 +10,14 @@ quarter. Loss: Kullback-Leibler divergence at temperature 2 (Hinton, Vinyals and
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from numba import njit
 from safetensors.torch import save
 from scipy.stats import spearmanr
 from torch import Tensor, nn
@@ -91,18 +93,21 @@ def rows_of(state: Floats) -> Floats:
 
     Averages skip what is unknown, and look back only.
     """
-    parts = [state]
-    for span in SPANS:
-        out, last = np.empty_like(state), np.zeros(state.shape[1])
-        seen = np.zeros(state.shape[1])
-        for t, row in enumerate(state):
-            known = np.isfinite(row)
-            seen += known
-            share = 1.0 / np.minimum(np.maximum(seen, 1.0), span)
-            last = np.where(known, last + share * (np.where(known, row, 0.0) - last), last)
-            out[t] = last
-        parts.append(out)
-    return np.concatenate(parts, axis=1)
+    return np.concatenate([state, *(_averaged(state, float(span)) for span in SPANS)], axis=1)
+
+
+@njit(cache=True, nogil=True)
+def _averaged(state: Floats, span: float) -> Floats:
+    out = np.empty_like(state)
+    for k in range(state.shape[1]):
+        last, seen = 0.0, 0.0
+        for t in range(state.shape[0]):
+            value = state[t, k]
+            if not math.isnan(value):
+                seen += 1.0
+                last += (value - last) / min(seen, span)
+            out[t, k] = last
+    return out
 
 
 def distil(rows: Floats, teacher: Floats, *, seed: int, config: TrainConfig) -> Student:

@@ -56,13 +56,18 @@ class Ensemble:
     every: int = 5
 
     @property
+    def name(self) -> str:
+        """Name in ``LEARNERS``."""
+        return "ensemble" if self.combiner == "softmax" else f"ensemble_{self.combiner}"
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Learners whose past proposals are read."""
         return self.advisers
 
     def config(self) -> dict[str, Any]:
         """Plain values that define the policy."""
-        return {"learner": "ensemble", **vars(self), "advisers": list(self.advisers)}
+        return {"learner": self.name, **vars(self), "advisers": list(self.advisers)}
 
     def select(self, view: LearnerView, *, before: Any = None) -> EnsembleSelection:
         """Weigh the members by what they earned since their first proposal."""

@@ -3,8 +3,8 @@
 For: what is left of the ensemble where a proposal must be small and quick. Not for: fitting the
 student (``ml.distill``).
 
-The student is fitted on the ensemble's proposals up to the last multiple of ``refit`` sessions. Until
-there are enough, the teacher speaks.
+The student is fitted on the ensemble's proposals up to the last multiple of ``refit`` sessions.
+Until there are enough, the teacher speaks.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Student:
             return np.asarray(view.proposals[TEACHER][-1])
         from ml.distill import rows_of
 
-        return network.mixes(rows_of(view.market.state)[-1:])[0]
+        return np.asarray(network.mixes(rows_of(view.market.state)[-1:])[0])
 
     def weigh(self, selection: StudentSelection, view: LearnerView) -> Floats:
         """Mix of the last session; ``[param]``."""
