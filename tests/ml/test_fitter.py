@@ -14,6 +14,7 @@ from ml.fitter.config import FitterConfig
 from ml.fitter.files import CONFIG, WEIGHTS, CheckpointFolder
 from ml.fitter.fitter import NeuralFitter
 from ml.fitter.lessons import Inputs, Windows, lessons
+from ml.fitter.results import results_of
 from ml.learner import HORIZON, LearnerView, Market
 from ml.score_table import ScoreTable
 from ml.train import TrainConfig
@@ -292,3 +293,33 @@ class TestPoorInput:
         with caplog.at_level(logging.WARNING):
             found = NeuralFitter.fit(dead, quick)
         assert np.isfinite(found.suggest(dead).weights).all()
+
+
+class TestResults:
+    FOUND = results_of(FITTER, VIEW, sessions=40)
+
+    def test_parameters_mix_and_confidence(self):
+        assert self.FOUND.parameters == self.FOUND.mix[0]["parameters"]
+        weights = [member["weight"] for member in self.FOUND.mix]
+        assert weights == sorted(weights, reverse=True)
+        assert len(weights) <= 16
+        assert set(self.FOUND.confidence) == set(GRID.columns)
+
+    def test_parameter_history_lies_between_the_candidates(self):
+        moved = self.FOUND.parameter_history
+        assert moved["session"].to_list() == list(range(560, 600))
+        assert moved["period"].is_between(GRID["period"].min(), GRID["period"].max()).all()
+        assert set(moved["direction"]) == {"momentum", "reversion"}  # the state changed
+
+    def test_training_history_has_every_epoch(self):
+        rows = self.FOUND.training_history
+        assert rows.height == sum(len(one) for one in FITTER.history)
+        assert {"train_mix", "valid_earned", "gradient_norm", "learning_rate"} <= set(rows.columns)
+        assert rows.filter(network=0, stage=1)["epoch"].to_list()[0] == 1
+
+    def test_a_comparison_with_plain_parameters(self):
+        assert set(self.FOUND.comparison) >= {"fitter", "static"}
+        assert self.FOUND.comparison["fitter"] > self.FOUND.comparison["static"]
+        kept = WINDOWS.held_out + HORIZON
+        assert self.FOUND.backtest.height == kept
+        assert self.FOUND.backtest["session"].to_list()[-1] == 599
