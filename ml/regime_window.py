@@ -139,6 +139,45 @@ def _varies(column: Floats) -> bool:
     return column.size > 0 and float(column.std()) > _FLOOR * max(1.0, largest)
 
 
+@dataclass(frozen=True)
+class NumberPrior:
+    """What is known of the number of states before a window is looked at.
+
+    Parameters
+    ----------
+    states : tuple of int
+        Numbers to choose from.
+    expected : int
+        The one expected.
+    away : float
+        Nats of likelihood that each state more or less than that must bring beyond its price.
+    change : float
+        Nats that another number than that of the fit before must bring: a state that comes and
+        goes would take the others' indices with it.
+    """
+
+    states: tuple[int, ...] = (1, 2, 3, 4, 5)
+    expected: int = 3
+    away: float = 20.0
+    change: float = 10.0
+
+    def worth(self, states: int, gain: float, price: float, before: int | None) -> float:
+        """Log likelihood ``gain`` of a fit less its states' price and what the prior says.
+
+        Parameters
+        ----------
+        states : int
+        gain : float
+        price : float
+            Of one state.
+        before : int, optional
+            States of the fit before.
+        """
+        changed = before is not None and states != before
+        prior = self.away * abs(states - self.expected) + self.change * changed
+        return gain - price * states - prior
+
+
 def price_of(x: Floats) -> float:
     """What a state more must bring in likelihood on whole rows of ``x [T, F]``, in nats (BIC).
 

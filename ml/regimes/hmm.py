@@ -7,7 +7,7 @@ window, warm refits and states kept in order. Not for: smoothed or decoded paths
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from ml.hidden_markov import Chain, climb, evidence_of, fast, filtered, news, sticky_prior
 from ml.market_state import name_states
 from ml.regime import REGIMES, Floats, RegimeFit
-from ml.regime_window import Scaling, kept_order, partitions, price_of, scaling_of
+from ml.regime_window import NumberPrior, Scaling, kept_order, partitions, price_of, scaling_of
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,8 @@ class HmmModel:
 
     Parameters
     ----------
-    states : tuple of int
-        Numbers of states to choose from on the training window.
-    expected, away : int, float
-        Prior of that choice: how many states are expected, and the nats of likelihood that each
-        state more or less must bring beyond its price (BIC).
+    number : NumberPrior
+        Of the number of states, which is chosen on the training window.
     starts : int
         Starts at the expected number of states, beside the warm one; a quarter of it elsewhere.
     strength, stay : float
@@ -80,9 +77,7 @@ class HmmModel:
         Rounds of EM from every start, how many of them go on, and where they end.
     """
 
-    states: tuple[int, ...] = (1, 2, 3, 4, 5)
-    expected: int = 3
-    away: float = 20.0
+    number: NumberPrior = field(default_factory=NumberPrior)
     starts: int = 24
     strength: float = 1000.0
     stay: float = 0.985
@@ -112,10 +107,12 @@ class HmmModel:
         x = scaling.standardised(state)  # [T, F]
         warm = _warm(previous, scaling)
         evidence = self._evidence(x, warm, seed)
-        chain = self._best(x, evidence, None if warm is None else warm.chain, seed)
+        before = previous if isinstance(previous, HmmFit) else None
+        found = None if before is None else len(before.names)
+        chain = self._best(x, evidence, None if warm is None else warm.chain, found, seed)
         fit = HmmFit((), scaling, evidence, chain)
-        if isinstance(previous, HmmFit):
-            fit = dataclasses.replace(fit, chain=_aligned(fit, previous, state))
+        if before is not None:
+            fit = dataclasses.replace(fit, chain=_aligned(fit, before, state))
         return dataclasses.replace(fit, names=name_states(state, columns, fit.filter(state)))
 
     def _evidence(self, x: Floats, warm: HmmFit | None, seed: int) -> Floats:
@@ -124,18 +121,19 @@ class HmmModel:
             return evidence_of(x, warm.chain, warm.evidence)
         evidence = news(fast(x))
         for _ in range(2):
-            chain = self._climbed(x, max(self.states), evidence, None, seed)[0]
+            chain = self._climbed(x, max(self.number.states), evidence, None, seed)[0]
             evidence = evidence_of(x, chain, evidence)
         return evidence
 
-    def _best(self, x: Floats, evidence: Floats, warm: Chain | None, seed: int) -> Chain:
+    def _best(
+        self, x: Floats, evidence: Floats, warm: Chain | None, before: int | None, seed: int
+    ) -> Chain:
         """Take the number of states whose likelihood pays for its price."""
         price = price_of(x)
-        runs = [self._climbed(x, k, evidence, warm, seed) for k in self.states]
+        runs = [self._climbed(x, k, evidence, warm, seed) for k in self.number.states]
 
         def worth(run: tuple[Chain, float, float]) -> float:
-            k = run[0].states
-            return float(run[2] - price * k - self.away * abs(k - self.expected))
+            return self.number.worth(run[0].states, run[2], price, before)
 
         return max(runs, key=worth)[0]
 
@@ -143,7 +141,7 @@ class HmmModel:
         self, x: Floats, states: int, evidence: Floats, warm: Chain | None, seed: int
     ) -> tuple[Chain, float, float]:
         """Run EM briefly from every start, to its end from the best few; keep the best."""
-        count = self.starts if states == self.expected else max(1, self.starts // 4)
+        count = self.starts if states == self.number.expected else max(1, self.starts // 4)
         chains = _starts(x, states, count, self.stay, seed)
         if warm is not None and warm.states == states:
             chains.append(warm)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from ml.market_state import name_states
 from ml.regime import REGIMES, Floats, RegimeFit
 from ml.regime_window import (
     Ints,
+    NumberPrior,
     Scaling,
     kept_order,
     partitions,
@@ -195,9 +196,8 @@ class JumpModel:
 
     Parameters
     ----------
-    states, expected, away
-        As of the hidden Markov model: numbers to choose from, the one expected, and the nats that
-        each more or less must bring beyond its price (BIC).
+    number : NumberPrior
+        Of the number of states.
     starts : int
         First partitions at the expected number of states; a quarter of it elsewhere.
     stay : float
@@ -210,9 +210,7 @@ class JumpModel:
         Fewest whole rows that a fit accepts.
     """
 
-    states: tuple[int, ...] = (1, 2, 3, 4, 5)
-    expected: int = 3
-    away: float = 20.0
+    number: NumberPrior = field(default_factory=NumberPrior)
     starts: int = 24
     stay: float = 0.985
     rounds: int = 60
@@ -239,13 +237,14 @@ class JumpModel:
         before = previous if isinstance(previous, JumpFit) else None
         told = None if before is None else before.filter(state)
         warm = None if told is None else told.argmax(axis=1)
+        found = None if before is None else len(before.names)
         d = x.shape[1]
         whiten, evidence = np.eye(d), news(fast(x))
         for _ in range(2):  # what is left depends on the path, and the path on what is left
-            path = self._best(times(x, whiten.T), evidence, warm, seed)[1]
+            path = self._best(times(x, whiten.T), evidence, warm, found, seed)[1]
             whiten, evidence = self._whitened(x, path)
         u = times(x, whiten.T)
-        centres, path, _ = self._best(u, evidence, warm, seed)
+        centres, path, _ = self._best(u, evidence, warm, found, seed)
         penalty = penalty_of(len(centres), self.stay)
         if told is not None:
             loss = losses(u, centres, evidence)
@@ -274,7 +273,7 @@ class JumpModel:
     ) -> tuple[Floats, Ints, float]:
         """Settle from every start; keep the cheapest."""
         whole = np.isfinite(u).all(axis=1)
-        count = self.starts if states == self.expected else max(1, self.starts // 4)
+        count = self.starts if states == self.number.expected else max(1, self.starts // 4)
         firsts = []
         for label in partitions(u[whole], states, count=count, seed=seed):
             first = np.zeros(len(u), dtype=np.int64)
@@ -290,15 +289,14 @@ class JumpModel:
         return min(runs, key=lambda run: run[2])
 
     def _best(
-        self, u: Floats, evidence: Floats, warm: Ints | None, seed: int
+        self, u: Floats, evidence: Floats, warm: Ints | None, before: int | None, seed: int
     ) -> tuple[Floats, Ints, float]:
         """Take the number of states whose saving pays for its price."""
         price = price_of(u)
-        runs = [self._settled(u, k, evidence, warm, seed) for k in self.states]
+        runs = [self._settled(u, k, evidence, warm, seed) for k in self.number.states]
 
         def worth(run: tuple[Floats, Ints, float]) -> float:
-            k = len(run[0])
-            return float(-run[2] - price * k - self.away * abs(k - self.expected))
+            return self.number.worth(len(run[0]), -run[2], price, before)
 
         return max(runs, key=worth)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from ml.hidden_markov import (
 from ml.market_state import name_states
 from ml.regime import REGIMES, Floats, RegimeFit
 from ml.regime_window import (
+    NumberPrior,
     Scaling,
     kept_order,
     partitions,
@@ -230,9 +231,8 @@ class MixtureModel:
     ----------
     span : int
         Sessions over which rows are averaged before they are clustered.
-    states, expected, away
-        As of the hidden Markov model: numbers to choose from, the one expected, and the nats that
-        each more or less must bring beyond its price (BIC, in rows that are news).
+    number : NumberPrior
+        Of the number of states; likelihood and price count rows that are news.
     starts, finalists, trial, rounds, tolerance
         First partitions, how many go on after ``trial`` rounds, and where those end.
     strength, stay : float
@@ -245,9 +245,7 @@ class MixtureModel:
     """
 
     span: int = 3
-    states: tuple[int, ...] = (1, 2, 3, 4, 5)
-    expected: int = 3
-    away: float = 5.0
+    number: NumberPrior = field(default_factory=lambda: NumberPrior(away=5.0, change=5.0))
     starts: int = 12
     finalists: int = 3
     trial: int = 10
@@ -277,7 +275,8 @@ class MixtureModel:
         x = averaged(scaling.standardised(state), self.span)
         before = previous if isinstance(previous, MixtureFit) else None
         warm = None if before is None else before.filter(state)
-        clouds, evidence = self._best(x, warm, seed)
+        found = None if before is None else len(before.names)
+        clouds, evidence = self._best(x, warm, found, seed)
         prior = sticky_prior(clouds.states, self.strength, self.stay)
         move = prior / prior.sum(axis=1, keepdims=True)
         log_b = evidence * clouds.log_density(x)
@@ -293,14 +292,16 @@ class MixtureModel:
         fit = dataclasses.replace(fit, temperature=temperature)
         return dataclasses.replace(fit, names=name_states(state, columns, fit.filter(state)))
 
-    def _best(self, x: Floats, warm: Floats | None, seed: int) -> tuple[Clouds, float]:
+    def _best(
+        self, x: Floats, warm: Floats | None, before: int | None, seed: int
+    ) -> tuple[Clouds, float]:
         """Take the number of states whose likelihood pays for them, in rows that are news."""
         known = np.isfinite(x).all(axis=1)
         rows, d = x[known], x.shape[1]
         pooled = np.cov(rows, rowvar=False, bias=True).reshape(d, d) + 1e-6 * np.eye(d)
         runs = []
-        for k in self.states:
-            count = self.starts if k == self.expected else max(1, self.starts // 4)
+        for k in self.number.states:
+            count = self.starts if k == self.number.expected else max(1, self.starts // 4)
             firsts = [np.eye(k)[label] for label in partitions(rows, k, count=count, seed=seed)]
             if warm is not None and warm.shape[1] == k:
                 firsts.append(warm[known])
@@ -309,10 +310,10 @@ class MixtureModel:
         residual = rows - responsibilities(rows, widest)[0] @ widest.means
         evidence = float(np.mean(1.0 / np.maximum(overlap(residual, LAGS), 1.0)))
 
+        price = 0.5 * d * math.log(max(evidence * len(rows), 2.0))
+
         def worth(run: tuple[Clouds, float]) -> float:
-            k = run[0].states
-            price = 0.5 * k * d * math.log(max(evidence * len(rows), 2.0))
-            return float(evidence * run[1] - price - self.away * abs(k - self.expected))
+            return self.number.worth(run[0].states, evidence * run[1], price, before)
 
         return max(runs, key=worth)[0], evidence
 

@@ -23,6 +23,7 @@ from ml.hidden_markov import (
 from ml.market_state import AXES, CORRELATION, STATE_COLUMNS, TREND, VOLATILITY, VOLUME
 from ml.regime import REGIMES
 from ml.regime_track import state_accuracy
+from ml.regime_window import NumberPrior
 from ml.regimes.hmm import HmmModel
 
 COLUMNS = (*STATE_COLUMNS, TREND, VOLATILITY)
@@ -145,7 +146,8 @@ class TestFit:
             assert again.arrays()[name].tobytes() == array.tobytes()
 
     def test_spare_states_are_not_worth_their_price(self) -> None:
-        assert HmmModel(away=0.0).fit(ROWS, COLUMNS, previous=None, seed=0).chain.states == 3
+        plain = HmmModel(number=NumberPrior(away=0.0))
+        assert plain.fit(ROWS, COLUMNS, previous=None, seed=0).chain.states == 3
 
     def test_refit_keeps_the_order_of_states(self) -> None:
         turned = Chain(

@@ -8,6 +8,7 @@ import pytest
 from backtest.seeds import generator
 from ml.market_state import STATE_COLUMNS
 from ml.regime_track import state_accuracy
+from ml.regime_window import NumberPrior
 from ml.regimes.mixture import Clouds, MixtureModel, averaged, climb, responsibilities
 
 CENTRES = 1.6 * np.array([[1.0, 0, 0, -1, 0], [0, 0, 1.0, 1, 0], [-1.0, 1, 0, 0, 0]])
@@ -62,7 +63,9 @@ def test_finds_the_planted_states_and_their_widths() -> None:
 
 def test_one_state_where_there_is_one_is_not_cut() -> None:
     noise = generator(5, "noise").standard_normal((900, 5))
-    fit = MixtureModel(away=0.0).fit(noise, STATE_COLUMNS, previous=None, seed=0)
+    fit = MixtureModel(number=NumberPrior(away=0.0)).fit(
+        noise, STATE_COLUMNS, previous=None, seed=0
+    )
     assert fit.clouds.states == 1
 
 

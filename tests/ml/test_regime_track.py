@@ -16,11 +16,12 @@ from ml.hidden_markov import Chain, factor, log_density, stationary
 from ml.market_state import STATE_COLUMNS, TREND, VOLATILITY
 from ml.regime import RegimeFit
 from ml.regime_track import RegimeTrack, state_accuracy, track
+from ml.regime_window import NumberPrior
 from ml.regimes.hmm import HmmFit, HmmModel
 
 COLUMNS = (*STATE_COLUMNS, TREND, VOLATILITY)
 TRAIN, REFIT, SESSIONS = 300, 60, 620
-MODEL = HmmModel(states=(3,), starts=8)
+MODEL = HmmModel(number=NumberPrior((3,)), starts=8)
 
 
 def market(sessions: int = SESSIONS) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +234,7 @@ class _FullSample(HmmModel):
     everything: Any = None
 
     def __init__(self, everything: np.ndarray):
-        super().__init__(states=(3,), starts=8)
+        super().__init__(number=NumberPrior((3,)), starts=8)
         object.__setattr__(self, "everything", everything[:, :5])
 
     def fit(self, state: np.ndarray, columns: Any, *, previous: Any, seed: int) -> HmmFit:

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from ml.regime_window import kept_order
+from ml.regime_window import NumberPrior, kept_order
+
+
+def test_the_prior_of_the_number_by_hand() -> None:
+    prior = NumberPrior(expected=3, away=20.0, change=10.0)
+    assert prior.worth(3, 100.0, 8.0, None) == 100.0 - 24.0
+    assert prior.worth(2, 100.0, 8.0, None) == 100.0 - 16.0 - 20.0
+    assert prior.worth(5, 100.0, 8.0, 5) == 100.0 - 40.0 - 40.0
+    assert prior.worth(4, 100.0, 8.0, 3) == 100.0 - 32.0 - 20.0 - 10.0
 
 
 def held(*states: int, of: int) -> np.ndarray:
