@@ -9,9 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -21,15 +26,18 @@ from ml.train import Checkpoint
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
-def write_weights(folder: Path, weights: bytes, values: dict[str, Any]) -> None:
+def write_weights(
+    folder: Path, arrays: Mapping[str, npt.NDArray[Any]], values: Mapping[str, Any]
+) -> None:
     """Write weights and plain values; these come last, so half a folder is never taken for one."""
     folder.mkdir(parents=True, exist_ok=True)
+    weights = save_arrays({name: np.ascontiguousarray(one) for name, one in arrays.items()})
     _replace(folder / WEIGHTS, weights)
     told = {**values, "sha256": hashlib.sha256(weights).hexdigest()}
     _replace(folder / CONFIG, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
 
 
-def read_weights(folder: Path) -> tuple[bytes, dict[str, Any]]:
+def read_weights(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Read what :func:`write_weights` wrote.
 
     Raises
@@ -48,18 +56,6 @@ def read_weights(folder: Path) -> tuple[bytes, dict[str, Any]]:
             fix="restore the folder, or train again",
             code="E_WEIGHTS",
         ) from error
-    require_whole(weights, written)
-    return weights, values
-
-
-def require_whole(weights: bytes, written: str) -> None:
-    """Refuse weights whose SHA-256 is not the one that was written down.
-
-    Raises
-    ------
-    NotFittedError
-        ``E_WEIGHTS``.
-    """
     found = hashlib.sha256(weights).hexdigest()
     if found != written:
         raise NotFittedError(
@@ -68,6 +64,7 @@ def require_whole(weights: bytes, written: str) -> None:
             fix="restore the file, or train again",
             code="E_WEIGHTS",
         )
+    return load_arrays(weights), values
 
 
 class CheckpointFolder:

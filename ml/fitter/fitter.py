@@ -6,13 +6,14 @@ Not for: schedules of refits and exports (``learners.neural`` and ``decision``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from safetensors.torch import load, save
 
 from backtest import seeds
 from backtest.errors import NotFittedError
@@ -26,6 +27,8 @@ from ml.fitter.run import Progress, Resume, Run, built, one_thread, require_devi
 from ml.learner import Floats, LearnerView
 from ml.regime import REGIMES, RegimeFit
 from ml.score_table import ScoreTable
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -203,16 +206,18 @@ class NeuralFitter:
             regime=dict(zip(REGIME_WORDS, words.tolist(), strict=True)),
         )
 
-    def to_bytes(self) -> tuple[bytes, dict[str, Any]]:
-        """Weights as bytes of a safetensors file, and the plain values that rebuild the rest."""
-        tensors = {
-            f"{k}/{name}": value.contiguous().cpu()
+    def arrays(self) -> dict[str, Array]:
+        """Weights by name, for a safetensors file."""
+        out: dict[str, Array] = {
+            f"{k}/{name}": value.detach().cpu().numpy()
             for k, network in enumerate(self.networks)
             for name, value in network.state_dict().items()
         }
-        for name, array in self.regimes.arrays().items():
-            tensors[f"regimes/{name}"] = torch.from_numpy(np.ascontiguousarray(array))
-        return save(tensors), {
+        return out | {f"regimes/{name}": one for name, one in self.regimes.arrays().items()}
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values that, with the weights, rebuild the fitter."""
+        return {
             "model": "neural_fitter",
             "config": asdict(self.config),
             "columns": list(self.inputs.columns),
@@ -225,8 +230,10 @@ class NeuralFitter:
         }
 
     @classmethod
-    def of_bytes(cls, weights: bytes, values: dict[str, Any], grid: ParamGrid) -> NeuralFitter:
-        """Rebuild what :meth:`to_bytes` gave.
+    def restore(
+        cls, arrays: Mapping[str, Array], values: Mapping[str, Any], grid: ParamGrid
+    ) -> NeuralFitter:
+        """Rebuild a fitter from :meth:`arrays` and :meth:`plain`.
 
         Raises
         ------
@@ -244,20 +251,21 @@ class NeuralFitter:
         config = FitterConfig.of(values["config"])
         units = np.array(values["centre"]), np.array(values["scale"])
         inputs = Inputs(tuple(values["columns"]), *units)
-        tensors, networks = load(weights), []
-        found = {n.split("/", 1)[1]: v.numpy() for n, v in tensors.items() if n[:8] == "regimes/"}
-        regimes = REGIMES.get(config.regime_model).restore(found, values["regimes"])
+        regimes = REGIMES.get(config.regime_model).restore(
+            _within(arrays, "regimes"), values["regimes"]
+        )
+        networks = []
         for k in range(config.seeds):
             network = built(grid, config, width=inputs.width, seed=0)
-            mine = {n.split("/", 1)[1]: v for n, v in tensors.items() if n.startswith(f"{k}/")}
-            network.load_state_dict(mine)
+            own = _within(arrays, str(k)).items()
+            network.load_state_dict({name: torch.from_numpy(np.array(one)) for name, one in own})
             networks.append(network.eval())
         told = tuple(values["history"]), tuple(values["refined"])
         return cls(grid, config, regimes, inputs, tuple(networks), *told)
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``config.json`` into a folder."""
-        write_weights(folder, *self.to_bytes())
+        write_weights(folder, self.arrays(), self.plain())
 
     @classmethod
     def load(cls, folder: Path, grid: ParamGrid) -> NeuralFitter:
@@ -266,9 +274,15 @@ class NeuralFitter:
         Raises
         ------
         NotFittedError
-            ``E_WEIGHTS``: a file is missing, cut short or altered; as of :meth:`of_bytes`.
+            ``E_WEIGHTS``: a file is missing, cut short or altered; as of :meth:`restore`.
         """
-        return cls.of_bytes(*read_weights(folder), grid)
+        return cls.restore(*read_weights(folder), grid)
+
+
+def _within(arrays: Mapping[str, Array], part: str) -> dict[str, Array]:
+    """Arrays of one part by their names in it."""
+    start = f"{part}/"
+    return {name[len(start) :]: one for name, one in arrays.items() if name.startswith(start)}
 
 
 def _told(view: LearnerView, regimes: RegimeFit) -> LearnerView:
