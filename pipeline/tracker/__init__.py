@@ -9,6 +9,7 @@ from pipeline.tracker.folder import Loaded, Signature
 from pipeline.tracker.registry import Registered, Scope
 from pipeline.tracker.runs import Research, fingerprint
 from pipeline.tracker.tracker import (
+    FITTER_MODEL,
     PARAMETERS_MODEL,
     REGIME_MODEL,
     Tracker,
@@ -16,6 +17,7 @@ from pipeline.tracker.tracker import (
 )
 
 __all__ = [
+    "FITTER_MODEL",
     "PARAMETERS_MODEL",
     "REGIME_MODEL",
     "Loaded",

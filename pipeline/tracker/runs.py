@@ -124,6 +124,19 @@ class Research:
         ]
         self._batches(points, _METRICS_A_CALL, "metrics")
 
+    def epochs(self, curves: Mapping[str, Sequence[float | None]]) -> None:
+        """Log curves over epochs of a training; what an epoch did not measure is left out."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        points = [
+            Metric(name, float(value), now, step)
+            for name, values in curves.items()
+            for step, value in enumerate(values, start=1)
+            if value is not None and _is_number(value)
+        ]
+        self._batches(points, _METRICS_A_CALL, "metrics")
+
     def tags(self, values: Mapping[str, Any]) -> None:
         """Tag the run."""
         from mlflow.entities import RunTag

@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 REGIME_MODEL = "weathervane-regime"
 PARAMETERS_MODEL = "weathervane-parameters"
+FITTER_MODEL = "weathervane-fitter"
 LOCAL_PAGES = "http://127.0.0.1:5000"
 """Where ``make ui`` shows the runs of a home's own database."""
 

@@ -298,7 +298,7 @@ class TestPoorInput:
 
 
 class TestResults:
-    FOUND = results_of(FITTER, VIEW, sessions=40)
+    FOUND = results_of(FITTER, VIEW, sessions=90)
 
     def test_parameters_mix_and_confidence(self):
         assert self.FOUND.parameters == self.FOUND.mix[0]["parameters"]
@@ -309,7 +309,7 @@ class TestResults:
 
     def test_parameter_history_lies_between_the_candidates(self):
         moved = self.FOUND.parameter_history
-        assert moved["session"].to_list() == list(range(560, 600))
+        assert moved["session"].to_list() == list(range(510, 600))
         assert moved["period"].is_between(GRID["period"].min(), GRID["period"].max()).all()
         assert set(moved["direction"]) == {"momentum", "reversion"}  # the state changed
 
