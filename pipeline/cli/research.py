@@ -1,7 +1,7 @@
 """Commands that answer a question from files; state only where `tune` or `fit` is given a home.
 
-For: backtest, sweep, tune, fit, walk-forward, regimes, metrics, quality. Not for: proofs (``proof``) or
-the daily chain.
+For: backtest, sweep, tune, fit, walk-forward, regimes, metrics, quality. Not for: proofs
+(``proof``) or the daily chain.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """One neural fitter, trained on bars: weights, results and pictures in a folder.
 
-For: ``weathervane fit``. Not for: judging a fitter: that is the walk-forward's and the board's, where
-the learner ``neural`` is refitted along the history.
+For: ``weathervane fit``. Not for: judging a fitter: that is the walk-forward's and the board's,
+where the learner ``neural`` is refitted along the history.
 
 A fit that was interrupted goes on where it stopped: checkpoints lie in the folder until it is done.
 """
