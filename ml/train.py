@@ -150,6 +150,25 @@ def train(
         if resume is None
         else _restored(network, optimiser, resume)
     )
+    now = _through(network, optimiser, now, batches, loss, validate, config, seed=seed, keep=keep)
+    network.load_state_dict(now.best)
+    network.eval()
+    return now
+
+
+def _through(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    now: Checkpoint,
+    batches: Callable[[int, int], Sequence[Any]],
+    loss: Loss,
+    validate: Callable[[nn.Module], Parts],
+    config: TrainConfig,
+    *,
+    seed: int,
+    keep: Callable[[Checkpoint], None] | None,
+) -> Checkpoint:
+    """Epoch after epoch, until one says that it was the last."""
     step = torch.compile(network) if config.compiled else network
     size = config.batch
     while not now.stopped and now.epoch < config.epochs:
@@ -169,8 +188,6 @@ def train(
         now = _judged(now, network, optimiser, validate, config, parts=parts, norm=norm)
         if keep is not None:
             keep(now)
-    network.load_state_dict(now.best)
-    network.eval()
     return now
 
 

@@ -162,20 +162,12 @@ def log_fit(
 
     Parameters
     ----------
-    tracker : Tracker
-    fitter : NeuralFitter
-    results : FitResults
     told : mapping
         Content of ``fit.json``.
     folder : pathlib.Path
         With the pictures and tables of the fit.
     key : str
         Digest of everything that the fit depends on.
-
-    Returns
-    -------
-    dict
-        ``model``, ``version``, ``alias``, ``url`` and ``run_id``.
     """
     name = f"fit {told['strategy']} {told['last']}"
     tags = {

@@ -104,9 +104,7 @@ class NeuralFitter:
         Parameters
         ----------
         view : LearnerView
-            With a market. Its probabilities are not read: the fitter has a regime model of its
-            own, fitted on the same sessions as the rest, so that what it says of a session
-            depends on the sessions that it was given and on nothing else.
+            With a market; its probabilities are not read, the fitter has its own regime model.
         config : FitterConfig, optional
         seed : int
         table : ScoreTable, optional
@@ -118,7 +116,6 @@ class NeuralFitter:
         resume : Resume, optional
             Where checkpoints are found and kept.
         progress : callable, optional
-            Told the stage, the epochs done and their most.
 
         Raises
         ------

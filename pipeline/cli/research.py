@@ -354,16 +354,29 @@ def _values(row: dict[str, Any]) -> str:
 @home_option
 @out_option
 @json_option
-def fit(strategy: str, source: Path, as_json: bool, home: Path | None, **rest: Any) -> None:
+def fit(
+    strategy: str,
+    source: Path,
+    as_json: bool,
+    home: Path | None,
+    extractor: str,
+    refinement: str,
+    networks: int,
+    epochs: int,
+    device: str,
+    seed: int,
+    **rest: Any,
+) -> None:
     """Train the neural fitter on all bars; an interrupted fit goes on.
 
     With --home the fit is logged in its tracker, and its weights are registered.
     """
-    from pipeline.commands.fits import run_fit, summary_lines
+    from pipeline.commands.fits import FitOptions, run_fit, summary_lines
     from pipeline.config import open_home
 
+    asked = FitOptions(extractor, refinement, networks, epochs, device, seed)
     kept = None if home is None else open_home(home)
-    done = run_fit(strategy, source, home=kept, progress=Stages(), **rest)
+    done = run_fit(strategy, source, asked=asked, home=kept, progress=Stages(), **rest)
     answer(done.told, summary_lines(done.told, rest["out"]), as_json=as_json)
 
 

@@ -49,33 +49,12 @@ class Fitted:
     told: dict[str, Any]
 
 
-def run_fit(
-    strategy: str,
-    source: Path,
-    *,
-    out: Path,
-    book: str = "dollar-neutral",
-    cost_bps: float = 5.0,
-    extractor: str = "tcn",
-    refinement: str = "gradient",
-    networks: int = 2,
-    epochs: int = 60,
-    device: str = "cpu",
-    seed: int = 0,
-    home: "Home | None" = None,
-    progress: Progress | None = None,
-    **options: Unpack[PanelOptions],
-) -> Fitted:
-    """Train a fitter on all bars, and write what it came to.
+@dataclass(frozen=True)
+class FitOptions:
+    """How a fitter is trained.
 
     Parameters
     ----------
-    strategy : str
-    source : pathlib.Path
-    out : pathlib.Path
-    book : str
-    cost_bps : float
-        Per side.
     extractor : str
         Name in ``EXTRACTORS``.
     refinement : str
@@ -85,9 +64,37 @@ def run_fit(
         Of the ensemble, and most of stage one.
     device : str
     seed : int
+    """
+
+    extractor: str = "tcn"
+    refinement: str = "gradient"
+    networks: int = 2
+    epochs: int = 60
+    device: str = "cpu"
+    seed: int = 0
+
+
+def run_fit(
+    strategy: str,
+    source: Path,
+    *,
+    out: Path,
+    book: str = "dollar-neutral",
+    cost_bps: float = 5.0,
+    asked: FitOptions | None = None,
+    home: "Home | None" = None,
+    progress: Progress | None = None,
+    **options: Unpack[PanelOptions],
+) -> Fitted:
+    """Train a fitter on all bars, and write what it came to.
+
+    Parameters
+    ----------
+    cost_bps : float
+        Per side.
+    asked : FitOptions, optional
     home : Home, optional
         Whose tracker is told.
-    progress : callable, optional
     **options
         As in ``panels.PanelOptions``.
 
@@ -103,30 +110,23 @@ def run_fit(
     from ml.fitter.run import require_device
 
     STRATEGIES.get(strategy)
-    config = _config(
-        cost_bps=cost_bps,
-        extractor=extractor,
-        refinement=refinement,
-        networks=networks,
-        epochs=epochs,
-        device=device,
-    )
-    require_device(device)
+    asked = asked or FitOptions()
+    config = _config(asked, cost_bps=cost_bps)
+    require_device(asked.device)
     folder = results_folder(out)
     loaded = load_panel(source, **options)
     view = view_of(loaded.panel, strategy, book=book, cost_bps=cost_bps)
-    year = loaded.panel.periods_per_year
-    key = _key(view, config, seed)
+    year, key = loaded.panel.periods_per_year, _key(view, config, asked.seed)
     fitter = NeuralFitter.fit(
         view,
         config,
-        seed=seed,
+        seed=asked.seed,
         periods_per_year=year,
         resume=CheckpointFolder(folder / CHECKPOINTS, key),
         progress=progress,
     )
     results = results_of(fitter, view, periods_per_year=year)
-    told = _told(fitter, results, loaded, strategy=strategy, source=source, seed=seed)
+    told = _told(fitter, results, loaded, strategy=strategy, source=source, seed=asked.seed)
     _write(folder, fitter, results, view, told)
     if home is not None:
         told["tracked"] = _track(home, fitter, results, told, folder=folder, key=key)
@@ -157,32 +157,24 @@ def view_of(panel: "Panel", strategy: str, *, book: str, cost_bps: float) -> "Le
     return LearnerView(one.grid, one.returns, always, ("always",), market=market)
 
 
-def _config(
-    *,
-    cost_bps: float,
-    extractor: str,
-    refinement: str,
-    networks: int,
-    epochs: int,
-    device: str,
-) -> "FitterConfig":
+def _config(asked: FitOptions, *, cost_bps: float) -> "FitterConfig":
     from typing import cast
 
     from backtest.engine.costs import cost_per_side
     from ml.fitter.config import FitterConfig, Refinement
     from ml.fitter.extractor import EXTRACTORS
 
-    EXTRACTORS.get(extractor)
+    EXTRACTORS.get(asked.extractor)
     plain = FitterConfig()
-    alone = refinement == "alone"
+    alone = asked.refinement == "alone"
     return replace(
         plain,
-        extractor=extractor,
-        seeds=networks,
+        extractor=asked.extractor,
+        seeds=asked.networks,
         pretrained=not alone,
-        refinement=cast("Refinement", "reinforce" if alone else refinement),
+        refinement=cast("Refinement", "reinforce" if alone else asked.refinement),
         cost=cost_per_side(cost_bps),
-        training=replace(plain.training, epochs=epochs, device=device),
+        training=replace(plain.training, epochs=asked.epochs, device=asked.device),
     )
 
 

