@@ -115,7 +115,6 @@ class NeuralFitter:
             candidates start anew.
         resume : Resume, optional
             Where checkpoints are found and kept.
-        progress : callable, optional
 
         Raises
         ------
