@@ -86,7 +86,11 @@ def test_the_same_market_gives_the_same_card(tiny: Card):
 def test_every_simple_learner_is_on_the_card():
     """Those with something to learn from regimes or from each other are on the board."""
     named = {"cash", "regime_table", "static", "experts", *BASELINES}
-    assert set(LEARNERS.names()) - named == {"bandit", "meta", "predictor"}
+    learned = {"bandit", "meta", "neural", "online", "predictor", "student"}
+    assert set(LEARNERS.names()) - named == {
+        *learned,
+        *("ensemble", "ensemble_sharpe", "ensemble_stacked"),
+    }
 
 
 def test_null_worlds_cost_nothing_and_others_do():
