@@ -188,8 +188,8 @@ class Lessons:
     windows: Windows
     scale: float
 
-    def sequences(self, epoch: int, *, seed: int) -> list[tuple[int, int]]:
-        """First sessions of an epoch's sequences in random order, each with the first one asked.
+    def sequences(self, epoch: int, *, seed: int) -> list[int]:
+        """First sessions of an epoch's sequences, in random order.
 
         Each pass covers every session after the first overlap once; where it begins is drawn.
         """
@@ -200,7 +200,7 @@ class Lessons:
         for _ in range(cut.passes):
             stop = self.learned - int(random.integers(0, cut.step + 1))
             while stop - cut.sequence >= 0:
-                out.append((stop - cut.sequence, cut.overlap))
+                out.append(stop - cut.sequence)
                 stop -= new
         return [out[k] for k in random.permutation(len(out))]
 

@@ -77,7 +77,7 @@ class Stages:
 
     def batches(self, epoch: int, size: int) -> Sequence[Batch]:
         """Sequences of an epoch, so many at a time."""
-        starts = [start for start, _ in self.lessons.sequences(epoch, seed=self.seed)]
+        starts = self.lessons.sequences(epoch, seed=self.seed)
         return [
             self.batch(starts[k : k + size], self.lessons.asked)
             for k in range(0, len(starts), size)

@@ -31,8 +31,8 @@ class NeuralSelection:
         Weight that the fitter gives each set, a comparison between sets and not a Sharpe ratio;
         the table's scores before there is a fitter.
     sessions : float64, ``[1]`` or ``[state]``
-    fitters : dict of int to NeuralFitter
-        The last fit, by the session that it has seen up to.
+    fitters : dict of (int, int) to NeuralFitter
+        The last fit, by the first session that it was fitted on and the first one after those.
     table : TableSelection or None
         Where there is no fitter yet.
     """

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -277,7 +277,3 @@ class OnlineModel:
             "squared_error": None if math.isnan(self._error) else self._error,
             "alarms": len(self.alarms),
         }
-
-    def plain(self) -> dict[str, Any]:
-        """Settings, for a policy's hash and a saved state."""
-        return {"columns": list(self.columns), **asdict(self.config)}

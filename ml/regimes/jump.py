@@ -255,10 +255,6 @@ class JumpModel:
         fit = JumpFit((), scaling, whiten, centres, evidence, penalty, temperature)
         return dataclasses.replace(fit, names=name_states(state, columns, fit.filter(state)))
 
-    def _evidence(self, u: Floats, path: Ints) -> Floats:
-        """Share of each column that is news, from what the path leaves unexplained."""
-        return news(_left(u, path))
-
     def _whitened(self, x: Floats, path: Ints) -> tuple[Floats, Floats]:
         """Whitening matrix of what is left within states, and the evidence of its columns."""
         left = _left(x, path)
@@ -266,7 +262,7 @@ class JumpModel:
         unit = self.shrink * np.eye(x.shape[1])
         covariance = (known.T @ known + unit) / (len(known) + self.shrink)
         whiten = np.linalg.inv(np.linalg.cholesky(covariance))
-        return whiten, self._evidence(times(x, whiten.T), path)
+        return whiten, news(_left(times(x, whiten.T), path))
 
     def _settled(
         self, u: Floats, states: int, evidence: Floats, warm: Ints | None, seed: int

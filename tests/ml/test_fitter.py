@@ -136,7 +136,7 @@ class TestCausality:
         assert made.learned + HORIZON == first
         assert stop + HORIZON == VIEW.sessions
         for epoch in range(5):
-            for start, _ in made.sequences(epoch, seed=0):
+            for start in made.sequences(epoch, seed=0):
                 assert start >= 0
                 assert start + WINDOWS.sequence <= made.learned
 
@@ -153,7 +153,7 @@ class TestCausality:
 
     def test_an_epoch_asks_about_every_session_once_per_pass(self):
         made = lessons(VIEW, inputs=Inputs.fitted(VIEW.market), windows=WINDOWS, table=ScoreTable())
-        starts = [start for start, _ in made.sequences(3, seed=0)]
+        starts = made.sequences(3, seed=0)
         asked = np.sort(np.concatenate([start + made.asked for start in starts]))
         spread = np.bincount(np.diff(np.unique(asked)))
         assert len(asked) >= WINDOWS.passes * (made.learned - WINDOWS.sequence) // WINDOWS.step
