@@ -4,13 +4,10 @@ For: parameters, metrics, curves, figures, the data set, both models with their 
 and the links to Dagster. Not for: MLflow's manners (``tracker``) or computing any of it.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.tracker import (
-    FITTER_MODEL,
     PARAMETERS_MODEL,
     REGIME_MODEL,
     Scope,
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ml.export.document import CodeFacts
-    from ml.fitter.fitter import NeuralFitter
-    from ml.fitter.results import FitResults
     from pipeline.tracker import Registered, Research, Tracker
     from pipeline.workbench import Workbench
 
@@ -147,75 +142,6 @@ def curves_of(returns: "pl.DataFrame") -> tuple[list[Any], dict[str, list[float]
     thin = wide.gather_every(CURVE_STEP)
     names = [name for name in thin.columns if name != "date"]
     return thin["date"].to_list(), {f"equity.{n}": thin[n].to_list() for n in names}
-
-
-def log_fit(
-    tracker: "Tracker",
-    fitter: "NeuralFitter",
-    results: "FitResults",
-    told: Mapping[str, Any],
-    *,
-    folder: Path,
-    key: str,
-) -> dict[str, Any]:
-    """Log a neural fit and register its weights; the same fit again changes nothing.
-
-    Parameters
-    ----------
-    told : mapping
-        Content of ``fit.json``.
-    folder : pathlib.Path
-        With the pictures and tables of the fit.
-    key : str
-        Digest of everything that the fit depends on.
-    """
-    name = f"fit {told['strategy']} {told['last']}"
-    tags = {
-        "kind": "fit",
-        "strategy": told["strategy"],
-        "synthetic": str(told["synthetic"]).lower(),
-    }
-    with tracker.research(fingerprint(fit=key), name=name, tags=tags) as run:
-        run.figures({path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))})
-        run.files({one: folder / one for one in _FIT_TABLES})
-        if not run.reused:
-            run.params(told["config"])
-            run.metrics({f"sharpe.{n}": v for n, v in results.comparison.items()})
-            run.metrics({f"confidence.{n}": v for n, v in results.confidence.items()})
-            run.epochs(_by_network(results.training_history))
-        found = tracker.register(
-            FITTER_MODEL,
-            run.run_id,
-            arrays=fitter.arrays(),
-            config=fitter.plain(),
-            signature=Signature(
-                dict.fromkeys(fitter.inputs.columns, "double"),
-                {"set": "long", "weight": "double"},
-            ),
-            tags=tags,
-            promoted=False,
-            scope=Scope(f"fit-{told['strategy']}", told["last"]),
-        )
-    return {
-        "model": found.name,
-        "version": found.version,
-        "alias": found.alias,
-        "url": found.url,
-        "run_id": found.run_id,
-    }
-
-
-_FIT_TABLES = ("training_history.parquet", "parameter_history.parquet", "backtest.parquet")
-
-
-def _by_network(history: "pl.DataFrame") -> dict[str, list[float | None]]:
-    """Curves of a training by network: losses, gradient norm and learning rate by epoch."""
-    out = {}
-    for (number,), own in history.group_by("network", maintain_order=True):
-        for column in own.columns:
-            if column not in ("network", "stage", "epoch"):
-                out[f"network_{number}.{column}"] = own[column].to_list()
-    return out
 
 
 def _register(

@@ -18,7 +18,7 @@ from backtest.errors import ParameterError, UnknownNameError, WeathervaneError
 Wrapped = Callable[..., Any]
 
 
-GOES_ON = ("tune", "prove", "board")
+GOES_ON = ("tune", "fit", "prove", "board")
 """Commands that go on where they were interrupted."""
 
 INTERRUPTED = 130

@@ -1,7 +1,7 @@
-"""Commands that answer a question from files; state only where `tune` or `fit` is given a home.
+"""Commands that answer a question from files; state only where `tune` is given a home.
 
-For: backtest, sweep, tune, fit, walk-forward, regimes, metrics, quality. Not for: proofs
-(``proof``) or the daily chain.
+For: backtest, sweep, tune, walk-forward, regimes, metrics, quality. Not for: proofs
+(``proof``), trained networks (``learning``) or the daily chain.
 """
 
 from pathlib import Path
@@ -329,55 +329,4 @@ def _values(row: dict[str, Any]) -> str:
     )
 
 
-@click.command()
-@click.option("--strategy", required=True, help="See `weathervane list strategies`.")
-@bars_option
-@symbols_option
-@calendar_option
-@members_option
-@base_option
-@rates_option
-@cost_option
-@click.option("--book", type=BOOKS, default="dollar-neutral", show_default=True)
-@click.option("--extractor", default="tcn", show_default=True, help="tcn or conv_lstm.")
-@click.option(
-    "--refinement",
-    type=click.Choice(["gradient", "evolution", "reinforce", "none", "alone"]),
-    default="gradient",
-    show_default=True,
-    help="Stage two; alone: reinforcement without a stage one.",
-)
-@click.option("--networks", type=click.IntRange(min=1, max=16), default=2, show_default=True)
-@click.option("--epochs", type=click.IntRange(min=1, max=10_000), default=60, show_default=True)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@home_option
-@out_option
-@json_option
-def fit(
-    strategy: str,
-    source: Path,
-    as_json: bool,
-    home: Path | None,
-    extractor: str,
-    refinement: str,
-    networks: int,
-    epochs: int,
-    device: str,
-    seed: int,
-    **rest: Any,
-) -> None:
-    """Train the neural fitter on all bars; an interrupted fit goes on.
-
-    With --home the fit is logged in its tracker, and its weights are registered.
-    """
-    from pipeline.commands.fits import FitOptions, run_fit, summary_lines
-    from pipeline.config import open_home
-
-    asked = FitOptions(extractor, refinement, networks, epochs, device, seed)
-    kept = None if home is None else open_home(home)
-    done = run_fit(strategy, source, asked=asked, home=kept, progress=Stages(), **rest)
-    answer(done.told, summary_lines(done.told, rest["out"]), as_json=as_json)
-
-
-COMMANDS = (backtest, sweep, tune, fit, walk_forward, regimes, metrics, quality)
+COMMANDS = (backtest, sweep, tune, walk_forward, regimes, metrics, quality)

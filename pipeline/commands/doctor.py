@@ -219,7 +219,7 @@ def _histories(home: Home) -> str:
 def _registry(home: Home) -> str:
     """See that the home's own registry answers, and each model with an alias is whole."""
     from pipeline.config import TrackingConfig
-    from pipeline.tracker import PARAMETERS_MODEL, REGIME_MODEL, open_tracker
+    from pipeline.tracker import OURS, open_tracker
     from pipeline.tracker.client import DATABASE
 
     if not (home.mlflow / DATABASE).exists():
@@ -227,7 +227,7 @@ def _registry(home: Home) -> str:
     tracker = open_tracker(home, TrackingConfig())
     whole = []
     for model in tracker.client.search_registered_models():
-        if model.name not in (REGIME_MODEL, PARAMETERS_MODEL):
+        if not model.name.startswith(OURS):
             continue
         for alias in sorted(model.aliases):
             loaded = tracker.load_model(model.name, alias)

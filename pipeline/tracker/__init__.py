@@ -9,15 +9,16 @@ from pipeline.tracker.folder import Loaded, Signature
 from pipeline.tracker.registry import Registered, Scope
 from pipeline.tracker.runs import Research, fingerprint
 from pipeline.tracker.tracker import (
-    FITTER_MODEL,
+    OURS,
     PARAMETERS_MODEL,
     REGIME_MODEL,
     Tracker,
+    fitter_model,
     open_tracker,
 )
 
 __all__ = [
-    "FITTER_MODEL",
+    "OURS",
     "PARAMETERS_MODEL",
     "REGIME_MODEL",
     "Loaded",
@@ -28,6 +29,7 @@ __all__ = [
     "Tracker",
     "artifact_root",
     "fingerprint",
+    "fitter_model",
     "open_tracker",
     "tracking_uri",
 ]

@@ -195,6 +195,23 @@ def load_version(client: "MlflowClient", name: str, alias: str, *, uri: str) -> 
     return Loaded(arrays, config, name, int(found.version), found.run_id, tags)
 
 
+def load_earlier(client: "MlflowClient", name: str, scope: Scope, *, uri: str) -> Loaded | None:
+    """Read the last version that speaks of a universe before a session; none where there is none.
+
+    Raises
+    ------
+    StoreError
+        As :func:`load_version`.
+    """
+    own = client.search_model_versions(f"name = '{name}' and tag.{UNIVERSE} = '{scope.universe}'")
+    earlier = [one for one in own if "" < one.tags.get(SESSION, "") < scope.session]
+    if not earlier:
+        return None
+    found = max(earlier, key=lambda one: (one.tags[SESSION], int(one.version)))
+    arrays, config = _read(found, uri=uri, where=f"{name} version {found.version}")
+    return Loaded(arrays, config, name, int(found.version), found.run_id, dict(found.tags))
+
+
 def _read(
     version: "ModelVersion", *, uri: str, where: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:

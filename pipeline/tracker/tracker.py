@@ -25,6 +25,7 @@ from pipeline.tracker.registry import (
     Registered,
     Scope,
     add_version,
+    load_earlier,
     load_version,
     move_alias,
 )
@@ -37,11 +38,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REGIME_MODEL = "weathervane-regime"
-PARAMETERS_MODEL = "weathervane-parameters"
-FITTER_MODEL = "weathervane-fitter"
+OURS = "weathervane-"
+"""How the name of every registered model of ours begins."""
+REGIME_MODEL = f"{OURS}regime"
+PARAMETERS_MODEL = f"{OURS}parameters"
 LOCAL_PAGES = "http://127.0.0.1:5000"
 """Where ``make ui`` shows the runs of a home's own database."""
+
+
+def fitter_model(strategy: str) -> str:
+    """Name of the registered neural fitter of a strategy: each has aliases of its own."""
+    return f"{OURS}fitter-{strategy}"
 
 
 def open_tracker(home: "Home", config: "TrackingConfig", *, pages: str = LOCAL_PAGES) -> "Tracker":
@@ -144,7 +151,7 @@ class Tracker:
         Parameters
         ----------
         name : str
-            ``REGIME_MODEL`` or ``PARAMETERS_MODEL``.
+            ``REGIME_MODEL``, ``PARAMETERS_MODEL`` or that of :func:`fitter_model`.
         run_id : str
             Run that made it and keeps its files.
         arrays : mapping of str to ndarray
@@ -189,6 +196,17 @@ class Tracker:
         """
         with speaking(self.uri):
             return load_version(self.client, name, alias, uri=self.uri)
+
+    def load_before(self, name: str, scope: Scope) -> Loaded | None:
+        """Load the last version that was registered for an earlier session of a universe, if any.
+
+        Raises
+        ------
+        StoreError
+            ``E_MODEL_UNSAFE`` or ``E_CORRUPT``.
+        """
+        with speaking(self.uri):
+            return load_earlier(self.client, name, scope, uri=self.uri)
 
     def run_url(self, run_id: str) -> str:
         """Page of a run."""

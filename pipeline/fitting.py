@@ -1,0 +1,261 @@
+"""A fit of the neural fitter: asked for, trained, and told as tables and pictures.
+
+For: what ``weathervane fit`` and the asset ``neural_fitter`` share. Not for: bars, or where the
+files of a fit lie.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml.fitter.config import FitterConfig
+    from ml.fitter.fitter import NeuralFitter, Suggestion
+    from ml.fitter.results import FitResults
+    from ml.fitter.run import Resume
+    from ml.history import History
+    from ml.learner import LearnerView
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a fitter is trained.
+
+    Parameters
+    ----------
+    extractor : str
+        Name in ``EXTRACTORS``.
+    refinement : str
+        ``gradient``, ``evolution``, ``reinforce``, ``none``; or ``alone``: reinforcement without a
+        supervised stage before it.
+    networks, epochs : int
+        Of the ensemble, and most of stage one.
+    device : str
+    seed : int
+    """
+
+    extractor: str = "tcn"
+    refinement: str = "gradient"
+    networks: int = 2
+    epochs: int = 60
+    device: str = "cpu"
+    seed: int = 0
+
+    def config(self, *, cost_bps: float) -> "FitterConfig":
+        """The fitter that these options and a cost per side ask for.
+
+        Raises
+        ------
+        WeathervaneError
+            ``E_UNKNOWN``: no such extractor. ``E_DEVICE``: the device is not there.
+        """
+        from typing import cast
+
+        from backtest.engine.costs import cost_per_side
+        from ml.fitter.config import FitterConfig, Refinement
+        from ml.fitter.extractor import EXTRACTORS
+        from ml.fitter.run import require_device
+
+        EXTRACTORS.get(self.extractor)
+        require_device(self.device)
+        plain, alone = FitterConfig(), self.refinement == "alone"
+        return replace(
+            plain,
+            extractor=self.extractor,
+            seeds=self.networks,
+            pretrained=not alone,
+            refinement=cast("Refinement", "reinforce" if alone else self.refinement),
+            cost=cost_per_side(cost_bps),
+            training=replace(plain.training, epochs=self.epochs, device=self.device),
+        )
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Everything that a fit depends on, but the code.
+
+    Parameters
+    ----------
+    strategy : str
+    view : LearnerView
+        See :func:`view_of`.
+    config : FitterConfig
+    seed : int
+    periods_per_year : int
+    previous : NeuralFitter, optional
+        To go on from.
+    """
+
+    strategy: str
+    view: "LearnerView"
+    config: "FitterConfig"
+    seed: int
+    periods_per_year: int
+    previous: "NeuralFitter | None" = None
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of it; a checkpoint, a kept fitter and a tracked run belong to one."""
+        view, market = self.view, self.view.market
+        told: list[Any] = [asdict(self.config), self.seed, self.periods_per_year, self.strategy]
+        told += [view.grid.rows(), None if market is None else market.columns]
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        digest.update(view.returns.tobytes())
+        if market is not None:
+            for part in (market.dates, market.state, market.turnover):
+                digest.update(part.tobytes())
+        if self.previous is not None:
+            digest.update(json.dumps(self.previous.plain(), sort_keys=True).encode())
+            for name, array in sorted(self.previous.arrays().items()):
+                digest.update(name.encode() + array.tobytes())
+        return digest.hexdigest()
+
+    def learn(
+        self, *, resume: "Resume | None" = None, progress: Progress | None = None
+    ) -> "NeuralFitter":
+        """Train.
+
+        Parameters
+        ----------
+        resume : Resume, optional
+            Where checkpoints are found and kept, under :attr:`key`.
+        progress : callable, optional
+            Told stage, epochs done and most epochs.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_TOO_SHORT``: too little history.
+        """
+        from ml.fitter.fitter import NeuralFitter
+
+        return NeuralFitter.fit(
+            self.view,
+            self.config,
+            seed=self.seed,
+            periods_per_year=self.periods_per_year,
+            previous=self.previous,
+            resume=resume,
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit found.
+
+    Parameters
+    ----------
+    fitter : NeuralFitter
+    results : FitResults
+    lesson : Lesson
+    told : dict
+        What it was made of and what it came to, in plain values: content of ``fit.json``.
+    """
+
+    fitter: "NeuralFitter"
+    results: "FitResults"
+    lesson: Lesson
+    told: dict[str, Any]
+
+    def tables(self) -> "dict[str, pl.DataFrame]":
+        """Training by epoch, and parameters and returns by date, by the names of their files."""
+        return {
+            "training_history": self.results.training_history,
+            "parameter_history": self._dated(self.results.parameter_history),
+            "backtest": self._dated(self.results.backtest),
+        }
+
+    def _dated(self, frame: "pl.DataFrame") -> "pl.DataFrame":
+        import polars as pl
+
+        market = self.lesson.view.market
+        dates = pl.Series("date", [] if market is None else market.dates).cast(pl.Date)
+        days = dates.gather(frame["session"] - self.lesson.view.first)
+        return frame.select(days.alias("date"), pl.exclude("session"))
+
+    def pictures(self) -> dict[str, bytes]:
+        """Training and parameters as PNG, by the names of their files."""
+        from backtest.fit_plots import parameters_plot, training_plot
+
+        tables, made_up = self.tables(), self.told["synthetic"]
+        return {
+            "training": training_plot(tables["training_history"], synthetic=made_up),
+            "parameters": parameters_plot(tables["parameter_history"], synthetic=made_up),
+        }
+
+
+def fitted(fitter: "NeuralFitter", lesson: Lesson, *, about: dict[str, Any]) -> Fitted:
+    """Show what a fitter came to on what it was taught.
+
+    Parameters
+    ----------
+    fitter : NeuralFitter
+    lesson : Lesson
+    about : dict
+        Of the bars: ``synthetic``, ``first``, ``last`` and more.
+    """
+    from ml.fitter.results import results_of
+
+    results = results_of(fitter, lesson.view, periods_per_year=lesson.periods_per_year)
+    last = results.training_history.group_by("network", "stage", maintain_order=True).last()
+    told = {
+        "strategy": lesson.strategy,
+        "seed": lesson.seed,
+        "config": asdict(fitter.config),
+        "parameters": results.parameters,
+        "confidence": results.confidence,
+        "mix": results.mix,
+        "refined": list(fitter.refined),
+        "epochs": results.training_history.height,
+        "comparison_on_sessions_kept_back": results.comparison,
+        "last_epochs": last.to_dicts(),
+        **about,
+    }
+    return Fitted(fitter, results, lesson, told)
+
+
+def view_of(history: "History", strategy: str) -> "LearnerView":
+    """Everything that is known at a history's last close, for one strategy.
+
+    The regimes of the view are one, always: a fitter has its own.
+    """
+    import numpy as np
+
+    from ml.learner import LearnerView, Market
+
+    one = history.strategies[strategy]
+    turnover = np.full_like(one.returns, np.nan) if one.turnover is None else one.turnover
+    always = np.ones((history.sessions, 1))
+    market = Market(history.dates, history.state, history.columns, turnover)
+    return LearnerView(one.grid, one.returns, always, ("always",), market=market)
+
+
+def plain_suggestion(said: "Suggestion", fitter: "NeuralFitter") -> dict[str, Any]:
+    """A suggestion as plain values: what ``weathervane suggest`` prints."""
+    import numpy as np
+
+    order = [int(p) for p in np.argsort(-said.weights, kind="stable")[:16] if said.weights[p] > 0]
+    names = ("mean_return", "sharpe", "turnover")
+    return {
+        "parameters": said.parameters,
+        "confidence": said.confidence,
+        "mix": [
+            {
+                "weight": float(said.weights[p]),
+                "spread": float(said.spread[p]),
+                "parameters": fitter.grid.row(p),
+            }
+            for p in order
+        ],
+        "cash": max(1.0 - float(said.weights.sum()), 0.0),
+        "expected_in_training_deviations": dict(zip(names, said.outcome.tolist(), strict=True)),
+        "regime_five_sessions_later": said.regime,
+    }
