@@ -6,8 +6,8 @@ outcomes that are not over: the caller hands them in when they are.
 
 Prequential with delay: what was predicted at a decision is kept until its outcome is over, then
 scored, and only then learned from. Predicting it then anew would look ahead: outcomes of decisions
-a week apart share most of their sessions. A detector watches the errors; after its alarm the model
-says so for ``pause`` decisions, and who uses it decides what to do.
+a week apart share most of their sessions. A detector watches the errors; after its alarm for the
+worse the model says so for ``pause`` decisions, and who uses it decides what to do.
 
 A model is a pure function of its configuration and of what it was told, in order. So its saved
 state is that journal, and a restored model has gone through it again: the same bits, no pickle.
@@ -40,6 +40,8 @@ Floats = npt.NDArray[np.float64]
 REGIMES = ("bull", "sideways", "bear")
 _LEARNED = 30
 """Decisions before the model is believed to know anything."""
+_NEWEST = 12
+"""Decisions that tell whether errors changed for the worse: detectors hear both."""
 
 
 @dataclass(frozen=True)
@@ -201,12 +203,19 @@ class OnlineModel:
             error = float(np.mean((then.predicted[judged] - outcomes[judged]) ** 2))
             self._ranking, self._error = self._averaged(self._ranking, ranking), error
             self._detector.update(1.0 - ranking)
-            alarm = bool(self._detector.drift_detected)
+            alarm = bool(self._detector.drift_detected) and self._worse(ranking)
         if alarm:
             if not alarmed:
                 self.held = Held(self.decisions, self.average, confidence)
             self.alarms.append(self.decisions)
         return Scored(ranking, regime, error, alarm, self._ranking, self._right)
+
+    def _worse(self, ranking: float) -> bool:
+        """Whether the newest decisions were ranked worse than those since the last alarm."""
+        since = [one.ranking for one in self.scored[self.alarms[-1] if self.alarms else 0 :]]
+        known = np.array([*since, ranking])
+        known = known[np.isfinite(known)]
+        return bool(known[-_NEWEST:].mean() < known.mean())
 
     def _averaged(self, before: float, new: float) -> float:
         share = max(1.0 / (self.decisions + 1.0), 1.0 - 0.5 ** (1.0 / self.config.memory))
