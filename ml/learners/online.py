@@ -155,7 +155,7 @@ class Online:
 
     def teach(self, model: Taught, view: LearnerView) -> None:
         """Tell a model, or a journal, all of a view that it has not been told."""
-        decisions, state = self.decisions(view), self._state(view)
+        decisions, state = self.decisions(view), self.state(view)
         total = np.concatenate([np.zeros((view.grid.size, 1)), view.returns.cumsum(axis=1)], axis=1)
         for now in decisions[model.observed :]:
             self._learn(model, view, state, total, decisions, until=now)
@@ -220,7 +220,7 @@ class Online:
         known = () if view.market is None else view.market.columns
         return tuple(name for name in COLUMNS if name in known) or COLUMNS[:1]
 
-    def _state(self, view: LearnerView) -> Floats:
+    def state(self, view: LearnerView) -> Floats:
         """Columns read, NaN where unknown; ``[time, column]``."""
         columns = self.columns(view)
         if view.market is None or columns[0] not in view.market.columns:
