@@ -6,7 +6,7 @@ it was taught. Not for: learning (``online``) or the mix (``learners.online``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from backtest.errors import DataError
+from backtest.errors import DataError, WeathervaneError
 from ml.learner import HORIZON, LearnerView, Market
 from ml.learners.online import Online, OnlineSelection
 from ml.online.journal import Journal
@@ -140,7 +140,7 @@ def course(
             code="E_TOO_SHORT",
         )
     whole = {**(about or {}), **_schedule(learner), "first": str(dates[0])}
-    if folder is not None and any((folder / name).exists() for name in (CONFIG, WEIGHTS)):
+    if folder is not None and _kept(folder):
         model = OnlineModel.load(folder, view.grid, learner.columns(view))
         _same(model, told, whole, dates[learner.decisions(view)], folder)
     else:
@@ -149,6 +149,44 @@ def course(
     before = model.observed + model.decisions
     model.replay(told)
     return Course(learner, view, model, model.observed + model.decisions - before)
+
+
+def gone_on(
+    view: LearnerView,
+    learner: Online,
+    folders: Sequence[Path],
+    *,
+    about: Mapping[str, Any] | None = None,
+) -> tuple[Course, list[str]]:
+    """Go on from the first of some kept states that fits, or begin anew; as of :func:`course`.
+
+    Parameters
+    ----------
+    folders : sequence of pathlib.Path
+        The first is preferred.
+
+    Returns
+    -------
+    Course
+    list of str
+        Why states that lie in a folder were left.
+    """
+    left: list[str] = []
+    for folder in folders:
+        if not _kept(folder):
+            continue
+        try:
+            return course(view, learner, folder=folder, about=about), left
+        except WeathervaneError as error:
+            if error.code not in ("E_STATE", "E_WEIGHTS", "E_SCHEMA"):
+                raise
+            left.append(str(error))
+    return course(view, learner, about=about), left
+
+
+def _kept(folder: Path) -> bool:
+    """Whether a state, or a part of one, lies in a folder."""
+    return any((folder / name).exists() for name in (CONFIG, WEIGHTS))
 
 
 def _schedule(learner: Online) -> dict[str, Any]:
