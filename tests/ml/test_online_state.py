@@ -24,11 +24,10 @@ COLUMNS = ("trend", "calm")
 DELAY, LENGTH = 6, 120
 
 
-def told(length: int = LENGTH, *, flip: int = 60) -> Journal:
-    """A journal in which good sets turn bad, some states and outcomes are unknown."""
+def tell(listener: Journal | OnlineModel, length: int = LENGTH, *, flip: int = 60) -> None:
+    """Tell of good sets that turn bad; some states and outcomes are unknown."""
     random = np.random.default_rng(5)
     momentum = GRID["direction"] == "momentum"
-    journal = Journal(GRID.size, len(COLUMNS))
     trends = np.where(np.arange(length) // 10 % 2 == 0, 1.0, -1.0)
     states = np.column_stack([trends, np.zeros(length)]) + random.normal(0.0, 0.3, (length, 2))
     states[random.random((length, 2)) < 0.05] = np.nan
@@ -39,8 +38,14 @@ def told(length: int = LENGTH, *, flip: int = 60) -> Journal:
             earned = earned + random.normal(0.0, 0.02, GRID.size)
             earned[random.random(GRID.size) < 0.1] = np.nan
             mix = None if s % 7 == 0 else 0.05
-            journal.update_from_backtest(earned, later=states[s + 1], mix=mix)
-        journal.observe(states[k])
+            listener.update_from_backtest(earned, later=states[s + 1], mix=mix)
+        listener.observe(states[k])
+
+
+def told() -> Journal:
+    """The journal of it all."""
+    journal = Journal(GRID.size, len(COLUMNS))
+    tell(journal)
     return journal
 
 
@@ -97,6 +102,14 @@ def test_a_restored_model_goes_on_like_one_never_interrupted(
     back.replay(WHOLE)
     assert says(back) == says(straight)
     assert back.about == {"market": "M"}
+
+
+def test_a_model_that_was_told_itself_is_restored_from_what_it_wrote_down(tmp_path: Path):
+    config = OnlineConfig(rate=0.02, detector="kswin")
+    model = OnlineModel(GRID, COLUMNS, config)
+    tell(model)
+    model.save(tmp_path)
+    assert says(OnlineModel.load(tmp_path, GRID)) == says(model)
 
 
 def test_the_journal_that_is_cut_holds_alarms():
