@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from backtest.errors import ConfigError, LookaheadError
 from backtest.params import ParamGrid
+from ml.learner import LearnerView, Market
 
 Floats = npt.NDArray[np.float64]
 
@@ -103,3 +104,11 @@ class History:
     def column(self, strategy: str, session: int) -> Floats:
         """Net returns of a strategy's candidates on one session; ``[param]``."""
         return self.strategies[strategy].returns[:, self.checked(session)]
+
+    def view(self, strategy: str) -> LearnerView:
+        """Everything that is known at the last close for one strategy, under one regime, always."""
+        one = self.strategies[strategy]
+        turnover = np.full_like(one.returns, np.nan) if one.turnover is None else one.turnover
+        market = Market(self.dates, self.state, self.columns, turnover)
+        always = np.ones((self.sessions, 1))
+        return LearnerView(one.grid, one.returns, always, ("always",), market=market)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ml.fitter.fitter import NeuralFitter, Suggestion
     from ml.fitter.results import FitResults
     from ml.fitter.run import Resume
-    from ml.history import History
     from ml.learner import LearnerView
 
 Progress = Callable[[str, int, int], None]
@@ -85,7 +84,7 @@ class Lesson:
     ----------
     strategy : str
     view : LearnerView
-        See :func:`view_of`.
+        With a market; its one regime is always: a fitter has its own.
     config : FitterConfig
     seed : int
     periods_per_year : int
@@ -220,22 +219,6 @@ def fitted(fitter: "NeuralFitter", lesson: Lesson, *, about: dict[str, Any]) -> 
         **about,
     }
     return Fitted(fitter, results, lesson, told)
-
-
-def view_of(history: "History", strategy: str) -> "LearnerView":
-    """Everything that is known at a history's last close, for one strategy.
-
-    The regimes of the view are one, always: a fitter has its own.
-    """
-    import numpy as np
-
-    from ml.learner import LearnerView, Market
-
-    one = history.strategies[strategy]
-    turnover = np.full_like(one.returns, np.nan) if one.turnover is None else one.turnover
-    always = np.ones((history.sessions, 1))
-    market = Market(history.dates, history.state, history.columns, turnover)
-    return LearnerView(one.grid, one.returns, always, ("always",), market=market)
 
 
 def plain_suggestion(said: "Suggestion", fitter: "NeuralFitter") -> dict[str, Any]:

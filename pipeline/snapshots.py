@@ -178,8 +178,7 @@ class Snapshots:
         names, or that this list never named, stays. One whose removal a crash cut short is still
         on the list.
         """
-        own = self.home.snapshots / f"recent-{self.settings.universe}.json"
-        before = self.values(own) if own.is_file() else []
+        own, before = self._recent(), self.recent()
         name = self.folder(latest).name
         recent = [*(one for one in before if one != name), name]
         others = self.home.snapshots.glob("recent-*.json")
@@ -194,6 +193,10 @@ class Snapshots:
                 removed.append(old)
         self.publish_values(own, recent[-KEPT:])
         return removed
+
+    def recent(self) -> list[str]:
+        """Names of this universe's folders that are kept, the latest last."""
+        return list(self.values(self._recent())) if self._recent().is_file() else []
 
     def _forget(self, folder: str) -> None:
         """Remove what points to a folder."""
@@ -266,6 +269,9 @@ class Snapshots:
     def _findings(self, snapshot: Snapshot) -> Path:
         # Equal bars may have other findings under other thresholds.
         return self.folder(snapshot) / f"findings-{self.settings.hash()[:12]}.parquet"
+
+    def _recent(self) -> Path:
+        return self.home.snapshots / f"recent-{self.settings.universe}.json"
 
     def _pointer(self) -> Path:
         name = f"current-{self.settings.universe}-{self.settings.hash()[:12]}.json"

@@ -19,7 +19,6 @@ from backtest import seeds
 from backtest.errors import NotFittedError
 from backtest.params import ParamGrid
 from ml.fitter.config import FitterConfig
-from ml.fitter.files import read_weights, write_weights
 from ml.fitter.heads import REGIME_WORDS
 from ml.fitter.lessons import Inputs, lessons, market_of
 from ml.fitter.network import PolicyNetwork
@@ -27,6 +26,7 @@ from ml.fitter.run import Progress, Resume, Run, built, one_thread, require_devi
 from ml.learner import Floats, LearnerView
 from ml.regime import REGIMES, RegimeFit
 from ml.score_table import ScoreTable
+from ml.weights import read_weights, write_weights
 
 Array = npt.NDArray[Any]
 

@@ -3,22 +3,28 @@
 For: feeding outcomes to the online model when they are over, and a mix from what it predicts. Not
 for: the model itself (``ml.online``).
 
-After a drift alarm the model is demoted: the soft static table speaks until the alarm is over.
+While a drift alarm lasts the model is not believed: it is demoted, so that the soft static table
+speaks, or frozen, so that the mix stays which was in force when the alarm began. It learns on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from backtest.errors import UnknownNameError
+from backtest.registry import closest
 from ml.learner import HORIZON, LEARNERS, MIN_ACTIVE, STILL, Floats, LearnerView
 from ml.neighbourhood import neighbour_average
 from ml.score_table import ScoreTable, TableSelection
 
 if TYPE_CHECKING:
     from ml.online.model import OnlineModel
+
+Alarm = Literal["demote", "freeze"]
+Speaker = Literal["model", "table", "frozen"]
 
 COLUMNS = (
     "market_return_20",
@@ -36,6 +42,30 @@ AHEAD = 5
 """Sessions after which the regime that came is told."""
 
 
+class Taught(Protocol):
+    """What is told states and outcomes in order: the model, or its journal."""
+
+    @property
+    def observed(self) -> int:
+        """Decisions observed."""
+        ...
+
+    @property
+    def decisions(self) -> int:
+        """Decisions whose outcome was told."""
+        ...
+
+    def observe(self, state: Floats) -> Any:
+        """Hear the state of a decision."""
+        ...
+
+    def update_from_backtest(
+        self, outcomes: Floats, *, later: Floats, mix: float | None = None
+    ) -> None:
+        """Hear the outcome of the oldest decision without one."""
+        ...
+
+
 @dataclass(frozen=True)
 class OnlineSelection:
     """The model as of one selection.
@@ -43,30 +73,28 @@ class OnlineSelection:
     Parameters
     ----------
     scores : float64, ``[1, param]``
-        Smoothed predictions, Sharpe per session.
+        Of who speaks, Sharpe per session.
     sessions : float64, ``[1]``
-        Decisions learned from times ``HORIZON``.
+        Decisions learned from times ``every``; of the table where it speaks.
+    shares : float64, ``[1, param]``
+    speaker : str
+        ``model``; ``table`` where it is demoted or knows too little; ``frozen`` where the mix is
+        that of an alarm's beginning.
     model : OnlineModel
         Shared by the selections of one history; it may have moved on.
-    average : float64, ``[param]``
-        Of the predictions, before smoothing.
     observed, learned : int
         Decisions that it had observed and learned from at this selection.
     first : int
-    static : TableSelection
-        What speaks where the model is demoted or knows too little.
-    demoted : bool
     """
 
     scores: Floats
     sessions: Floats
+    shares: Floats
+    speaker: Speaker
     model: OnlineModel
-    average: Floats
     observed: int
     learned: int
     first: int
-    static: TableSelection
-    demoted: bool
 
 
 @LEARNERS.register("online")
@@ -84,78 +112,124 @@ class Online:
         Decisions over which predictions are averaged.
     warm_up : int
         Sessions before the first decision that is learned from.
+    detector : str
+        Name in ``ml.online.drift.DETECTORS``.
+    alarm : str
+        ``demote``: while an alarm lasts, the static table speaks. ``freeze``: the mix stays that
+        was in force when it began. The model learns on under both.
     """
 
     table: ScoreTable = field(default_factory=ScoreTable)
     every: int = 5
     span: float = 4.0
     warm_up: int = 63
+    detector: str = "adwin"
+    alarm: Alarm = "demote"
+
+    def __post_init__(self) -> None:
+        if self.alarm not in get_args(Alarm):
+            raise UnknownNameError(
+                f"unknown answer to an alarm {self.alarm!r}",
+                fix=closest(self.alarm, get_args(Alarm)),
+            )
 
     def config(self) -> dict[str, Any]:
         """Plain values that define the policy."""
-        own = {"every": self.every, "span": self.span, "warm_up": self.warm_up}
+        names = ("every", "span", "warm_up", "detector", "alarm")
+        own = {name: getattr(self, name) for name in names}
         return {"learner": "online", **vars(self.table), **own}
 
     def select(self, view: LearnerView, *, before: Any = None) -> OnlineSelection:
         """Observe the decisions since, and learn from those whose outcome is over."""
-        static = self.table.select(view.blind())
-        model, average = self._begun(view, before)
-        decisions, state = self._decisions(view), self._state(view)
+        model = self._begun(view, before)
+        self.teach(model, view)
+        return self.selection(model, view)
+
+    def begin(self, view: LearnerView) -> OnlineModel:
+        """Make a model that knows nothing yet, for a view's candidates and columns."""
+        from ml.online.config import OnlineConfig
+        from ml.online.model import OnlineModel
+
+        config = OnlineConfig(detector=self.detector, span=self.span)
+        return OnlineModel(view.grid, self.columns(view), config)
+
+    def teach(self, model: Taught, view: LearnerView) -> None:
+        """Tell a model, or a journal, all of a view that it has not been told."""
+        decisions, state = self.decisions(view), self.state(view)
         total = np.concatenate([np.zeros((view.grid.size, 1)), view.returns.cumsum(axis=1)], axis=1)
-        for place in range(model.observed, len(decisions)):
-            now = decisions[place]
+        for now in decisions[model.observed :]:
             self._learn(model, view, state, total, decisions, until=now)
-            predicted = model.observe(state[now])
-            average = average + (predicted - average) / min(place + 1.0, self.span)
+            model.observe(state[now])
         self._learn(model, view, state, total, decisions, until=view.sessions - 1)
-        smooth, beside = self.table.smoothing, neighbour_average(view.grid)
-        scores = (1.0 - smooth) * average + smooth * (beside @ average)
+
+    def selection(self, model: OnlineModel, view: LearnerView) -> OnlineSelection:
+        """Say who speaks at a view's last close, and what.
+
+        Parameters
+        ----------
+        model : OnlineModel
+            Taught on this view, and on nothing else.
+        view : LearnerView
+        """
+        speaker: Speaker
+        average, confidence, seen = model.average, model.get_confidence_score(), view
+        if model.alarmed and self.alarm == "freeze" and model.held is not None:
+            speaker, average, confidence = "frozen", model.held.average, model.held.confidence
+            began = self.decisions(view)[model.held.decision] + HORIZON
+            seen = view.rows(0, began + 1)
+        else:
+            speaker = "model" if confidence > 0.5 else "table"
+        spoken = self.table.select(seen.blind())
+        if confidence > 0.5:
+            scores = np.where(np.isfinite(spoken.scores), self._smoothed(average, view), -np.inf)
+            learned = np.array([float(model.decisions * self.every)])
+            spoken = TableSelection(scores, learned, self.table.shares(scores))
         return OnlineSelection(
-            scores=np.where(np.isfinite(static.scores[0]), scores, -np.inf)[None],
-            sessions=np.array([float(model.decisions * self.every)]),
+            scores=spoken.scores,
+            sessions=spoken.sessions,
+            shares=spoken.shares,
+            speaker=speaker,
             model=model,
-            average=average,
             observed=model.observed,
             learned=model.decisions,
             first=view.first,
-            static=static,
-            demoted=model.get_confidence_score() <= 0.5,
         )
 
-    def _begun(self, view: LearnerView, before: Any) -> tuple[OnlineModel, Floats]:
+    def _smoothed(self, average: Floats, view: LearnerView) -> Floats:
+        """Averaged predictions drawn to those of the sets beside; ``[param]``."""
+        smooth = self.table.smoothing
+        return (1.0 - smooth) * average + smooth * (neighbour_average(view.grid) @ average)
+
+    def _begun(self, view: LearnerView, before: Any) -> OnlineModel:
         """The model as of ``before`` if it is still there, else a new one."""
-        from ml.online.model import OnlineModel
-
         if before is not None and before.first == view.first:
-            same = (before.observed, before.learned) == (
-                before.model.observed,
-                before.model.decisions,
-            )
-            if same and before.observed <= len(self._decisions(view)):
-                return before.model, before.average
-        return OnlineModel(view.grid, self._columns(view)), np.zeros(view.grid.size)
+            model: OnlineModel = before.model
+            same = (before.observed, before.learned) == (model.observed, model.decisions)
+            if same and before.observed <= len(self.decisions(view)):
+                return model
+        return self.begin(view)
 
-    def _decisions(self, view: LearnerView) -> list[int]:
+    def decisions(self, view: LearnerView) -> list[int]:
         """Sessions of the view at which a decision is observed."""
         start = self.warm_up + (-(view.first + self.warm_up)) % self.every
         return list(range(start, view.sessions, self.every))
 
     @staticmethod
-    def _columns(view: LearnerView) -> tuple[str, ...]:
+    def columns(view: LearnerView) -> tuple[str, ...]:
         """Columns that are there; where none is, a trend that is never known."""
         known = () if view.market is None else view.market.columns
         return tuple(name for name in COLUMNS if name in known) or COLUMNS[:1]
 
-    def _state(self, view: LearnerView) -> Floats:
+    def state(self, view: LearnerView) -> Floats:
         """Columns read, NaN where unknown; ``[time, column]``."""
-        columns = self._columns(view)
+        columns = self.columns(view)
         if view.market is None or columns[0] not in view.market.columns:
             return np.full((view.sessions, len(columns)), np.nan)
         return view.market.state[:, [view.market.columns.index(name) for name in columns]]
 
     def _learn(
         self,
-        model: OnlineModel,
+        model: Taught,
         view: LearnerView,
         state: Floats,
         total: Floats,
@@ -178,9 +252,5 @@ class Online:
 
     def weigh(self, selection: OnlineSelection, view: LearnerView) -> Floats:
         """Mix of the last selection; ``[param]``."""
-        if selection.demoted:
-            return self.table.weigh(selection.static, view.blind())
-        shares = self.table.shares(selection.scores)
-        return self.table.weigh(
-            TableSelection(selection.scores, selection.sessions, shares), view.blind()
-        )
+        spoken = TableSelection(selection.scores, selection.sessions, selection.shares)
+        return self.table.weigh(spoken, view.blind())

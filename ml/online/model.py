@@ -6,15 +6,20 @@ outcomes that are not over: the caller hands them in when they are.
 
 Prequential with delay: what was predicted at a decision is kept until its outcome is over, then
 scored, and only then learned from. Predicting it then anew would look ahead: outcomes of decisions
-a week apart share most of their sessions. A detector watches the errors; after its alarm the model
-says so for ``pause`` decisions, and who uses it decides what to do.
+a week apart share most of their sessions. A detector watches the errors; after its alarm for the
+worse the model says so for ``pause`` decisions, and who uses it decides what to do.
+
+A model is a pure function of its configuration and of what it was told, in order. So its saved
+state is that journal, and a restored model has gone through it again: the same bits, no pickle.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,47 +28,20 @@ from river import forest, linear_model, naive_bayes, optim, preprocessing
 
 from backtest.errors import NotFittedError
 from backtest.params import ParamGrid
+from ml.online.config import OnlineConfig, same_schema
 from ml.online.drift import DETECTORS
 from ml.online.features import described
+from ml.online.journal import Journal
+from ml.online.prequential import Held, Scored, ranked
+from ml.weights import read_weights, write_weights
 
 Floats = npt.NDArray[np.float64]
 
 REGIMES = ("bull", "sideways", "bear")
 _LEARNED = 30
 """Decisions before the model is believed to know anything."""
-
-
-@dataclass(frozen=True)
-class OnlineConfig:
-    """How an online model learns.
-
-    Parameters
-    ----------
-    rate : float
-        Of the linear regression's gradient steps.
-    shrink : float
-        Its L2 penalty.
-    detector : str
-        Name in ``DETECTORS``.
-    pause : int
-        Decisions for which an alarm lasts.
-    memory : float
-        Half-life, in decisions, of the prequential scores.
-    trees : int
-        Of the adaptive random forest.
-    band : float
-        Running deviations of the trend from which a regime is bull or bear.
-    seed : int
-    """
-
-    rate: float = 0.003
-    shrink: float = 1e-4
-    detector: str = "adwin"
-    pause: int = 12
-    memory: float = 26.0
-    trees: int = 5
-    band: float = 0.5
-    seed: int = 0
+_NEWEST = 12
+"""Decisions that tell whether errors changed for the worse: detectors hear both."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +64,28 @@ class OnlineModel:
     columns : tuple of str
         Of the market's state; the first is the trend, by which regimes are told.
     config : OnlineConfig, optional
+    about : mapping, optional
+        Plain values that are saved with it: what it is taught on.
+
+    Attributes
+    ----------
+    average : float64, ``[param]``
+        Predictions of the last ``span`` decisions or so, averaged.
+    held : Held, optional
+        As of the last alarm's beginning.
     """
 
     def __init__(
-        self, grid: ParamGrid, columns: tuple[str, ...], config: OnlineConfig | None = None
+        self,
+        grid: ParamGrid,
+        columns: tuple[str, ...],
+        config: OnlineConfig | None = None,
+        *,
+        about: Mapping[str, Any] | None = None,
     ):
         self.grid, self.columns, self.config = grid, columns, config or OnlineConfig()
+        self.about = dict(about or {})
+        self.journal = Journal(grid.size, len(columns))
         self._sets = described(grid)
         own = self.config
         self._scaler: Any = preprocessing.StandardScaler()
@@ -107,8 +101,10 @@ class OnlineModel:
             for j in range(self._sets.shape[1])
         ]
         self._waiting: deque[_Waiting] = deque()
-        self.decisions = 0
+        self.average = np.zeros(grid.size)
+        self.scored: list[Scored] = []
         self.alarms: list[int] = []
+        self.held: Held | None = None
         self._ranking, self._right, self._error = 0.5, 0.5, math.nan
 
     def _row(self, state: Floats) -> dict[str, float]:
@@ -138,9 +134,12 @@ class OnlineModel:
         float64, ``[param]``
             As of :meth:`predict`.
         """
+        self.journal.observe(state)
         row = self._row(state)
         features = self._features(row)
         predicted = self._linear(features)
+        share = 1.0 / min(self.observed, self.config.span)
+        self.average = self.average + (predicted - self.average) * share
         guess = self._regime.predict_one(row) if self.decisions else None
         self._waiting.append(_Waiting(row, features, predicted, guess))
         known = {n: float(v) for n, v in zip(self.columns, state, strict=True) if np.isfinite(v)}
@@ -150,7 +149,12 @@ class OnlineModel:
     @property
     def observed(self) -> int:
         """Decisions observed, whether or not their outcome is over."""
-        return self.decisions + len(self._waiting)
+        return self.journal.observed
+
+    @property
+    def decisions(self) -> int:
+        """Decisions learned from."""
+        return len(self.scored)
 
     def update_from_backtest(
         self, outcomes: Floats, *, later: Floats, mix: float | None = None
@@ -171,44 +175,47 @@ class OnlineModel:
         NotFittedError
             No decision waits for its outcome.
         """
-        if not self._waiting:
-            raise NotFittedError(
-                "no decision waits for its outcome",
-                where="update_from_backtest",
-                fix="call observe at the decision",
-            )
+        self.journal.update_from_backtest(outcomes, later=later, mix=mix)
         then = self._waiting.popleft()
-        judged = np.isfinite(outcomes)
-        if then.guess is not None and judged.sum() > 1:
-            self._score(then.predicted, outcomes, judged)
+        judged, came = np.isfinite(outcomes), self._named(later)
+        self.scored.append(self._score(then, outcomes, judged, came))
         self._learn(then.features, outcomes, judged)
-        came = self._named(later)
-        if then.guess is not None:
-            self._right = self._averaged(self._right, float(then.guess == came))
         self._regime.learn_one(then.row, came)
         if mix is not None and np.isfinite(mix):
             self._performance.learn_one(then.row, float(mix))
-        self.decisions += 1
 
     def _linear(self, features: Floats) -> Floats:
         """Predicted outcome of every set; ``[param]``."""
         weights = self._parameters.weights
         return np.asarray(features @ np.array([weights.get(name, 0.0) for name in self._names]))
 
-    def _score(self, predicted: Floats, outcomes: Floats, judged: npt.NDArray[np.bool_]) -> None:
-        """Prequential scores of one decision, and what the detector makes of them."""
-        first, second = np.triu_indices(int(judged.sum()), 1)
-        gap = outcomes[judged][first] - outcomes[judged][second]
-        material = np.abs(gap) > np.median(np.abs(gap))
-        if not material.any():
-            return
-        told = predicted[judged][first] - predicted[judged][second]
-        right = float((np.sign(told[material]) * np.sign(gap[material]) * 0.5 + 0.5).mean())
-        self._ranking = self._averaged(self._ranking, right)
-        self._error = float(np.mean((predicted[judged] - outcomes[judged]) ** 2))
-        self._detector.update(1.0 - right)
-        if self._detector.drift_detected:
+    def _score(
+        self, then: _Waiting, outcomes: Floats, judged: npt.NDArray[np.bool_], came: str
+    ) -> Scored:
+        """Score one decision as it was predicted, and tell the detector."""
+        ranking = error = regime = math.nan
+        confidence, alarm, alarmed = self.get_confidence_score(), False, self.alarmed
+        if then.guess is not None:
+            ranking = ranked(then.predicted[judged], outcomes[judged])
+            regime = float(then.guess == came)
+            self._right = self._averaged(self._right, regime)
+        if not math.isnan(ranking):
+            error = float(np.mean((then.predicted[judged] - outcomes[judged]) ** 2))
+            self._ranking, self._error = self._averaged(self._ranking, ranking), error
+            self._detector.update(1.0 - ranking)
+            alarm = bool(self._detector.drift_detected) and self._worse(ranking)
+        if alarm:
+            if not alarmed:
+                self.held = Held(self.decisions, self.average, confidence)
             self.alarms.append(self.decisions)
+        return Scored(ranking, regime, error, alarm, self._ranking, self._right)
+
+    def _worse(self, ranking: float) -> bool:
+        """Whether the newest decisions were ranked worse than those since the last alarm."""
+        since = [one.ranking for one in self.scored[self.alarms[-1] if self.alarms else 0 :]]
+        known = np.array([*since, ranking])
+        known = known[np.isfinite(known)]
+        return bool(known[-_NEWEST:].mean() < known.mean())
 
     def _averaged(self, before: float, new: float) -> float:
         share = max(1.0 / (self.decisions + 1.0), 1.0 - 0.5 ** (1.0 / self.config.memory))
@@ -267,6 +274,66 @@ class OnlineModel:
         if self.alarmed:
             return 0.0
         return self._ranking if self.decisions >= _LEARNED else 0.5
+
+    def replay(self, journal: Journal) -> None:
+        """Go on with what a journal holds beyond what this model was told.
+
+        Parameters
+        ----------
+        journal : Journal
+            Begins with this model's own; see :meth:`Journal.parts_from`.
+        """
+        for k in range(self.decisions, journal.decisions):
+            for state in journal.states[self.observed : journal.seen[k]]:
+                self.observe(state)
+            self.update_from_backtest(
+                journal.outcomes[k], later=journal.later[k], mix=journal.mixes[k]
+            )
+        for state in journal.states[self.observed :]:
+            self.observe(state)
+
+    def save(self, folder: Path) -> None:
+        """Write the journal and the configuration into a folder; see ``ml.weights``."""
+        values = {
+            "model": "online",
+            "config": asdict(self.config),
+            "columns": list(self.columns),
+            "sets": self.grid.rows(),
+            "about": self.about,
+        }
+        write_weights(folder, self.journal.arrays(), values)
+
+    @classmethod
+    def load(
+        cls, folder: Path, grid: ParamGrid, columns: tuple[str, ...] | None = None
+    ) -> OnlineModel:
+        """Read what :meth:`save` wrote, and go through it again.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+        grid : ParamGrid
+        columns : tuple of str, optional
+            That must be those of the saved model; not looked at if missing.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_WEIGHTS``: a file is missing, cut short or altered. ``E_SCHEMA``: the folder holds
+            another model, or one of other columns or candidate sets.
+        UnknownNameError
+            A detector that is not there.
+        """
+        arrays, values = read_weights(folder)
+        same_schema(values, grid, columns)
+        made = cls(
+            grid,
+            tuple(values["columns"]),
+            OnlineConfig(**values["config"]),
+            about=values["about"],
+        )
+        made.replay(Journal.of(arrays))
+        return made
 
     def scores(self) -> dict[str, float | int | None]:
         """Prequential scores: ranking and regime accuracy, squared error, alarms, decisions."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pipeline.commands.files import results_folder, write_bytes, write_json, write_parquet
 from pipeline.commands.panels import PanelOptions, load_panel
-from pipeline.fitting import FitOptions, Fitted, Lesson, Progress, fitted, view_of
+from pipeline.fitting import FitOptions, Fitted, Lesson, Progress, fitted
 
 if TYPE_CHECKING:
     from backtest.market.panel import Panel
@@ -84,7 +84,7 @@ def _swept(panel: "Panel", strategy: str, *, book: str, cost_bps: float) -> "Lea
 
     spec = WalkSpec(book=checked_kind(book), cost=cost_per_side(cost_bps))
     corpora = {strategy: corpus(panel, strategy, spec, progress=None)}
-    return view_of(history_of(panel, corpora), strategy)
+    return history_of(panel, corpora).view(strategy)
 
 
 def _write(folder: Path, done: Fitted) -> None:

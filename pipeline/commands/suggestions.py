@@ -130,12 +130,11 @@ def _state_of(panel: "Panel", grid: "ParamGrid") -> "LearnerView":
 
     from ml.history import History, StrategyHistory
     from ml.market_state import market_state, state_matrix
-    from pipeline.fitting import view_of
 
     state, columns = state_matrix(market_state(panel.frame().lazy()))
     unknown = np.full((grid.size, len(panel.dates)), np.nan)
     history = History(panel.dates, {"": StrategyHistory(grid, unknown)}, state, columns)
-    return view_of(history, "")
+    return history.view("")
 
 
 def suggestion_lines(told: dict[str, Any]) -> list[str]:

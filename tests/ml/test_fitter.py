@@ -11,13 +11,14 @@ import torch
 
 from backtest.errors import ConfigError, NotFittedError
 from ml.fitter.config import FitterConfig
-from ml.fitter.files import CONFIG, WEIGHTS, CheckpointFolder
+from ml.fitter.files import CheckpointFolder
 from ml.fitter.fitter import NeuralFitter
 from ml.fitter.lessons import Inputs, Windows, lessons
 from ml.fitter.results import results_of
 from ml.learner import HORIZON, LearnerView, Market
 from ml.score_table import ScoreTable
 from ml.train import TrainConfig
+from ml.weights import CONFIG, WEIGHTS
 from tests.ml.histories import (
     COLUMNS,
     days,
@@ -198,8 +199,8 @@ class TestFiles:
         content = bytearray(path.read_bytes())
         if damage == "missing":
             path.unlink()
-        elif damage == "flipped" and name == WEIGHTS:
-            content[-100] ^= 1
+        elif damage == "flipped":
+            content[content.index(b"columns") + 1 if name == CONFIG else -100] ^= 1
             path.write_bytes(content)
         else:
             path.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from backtest.errors import NotFittedError, UnknownNameError
+from ml.online.config import OnlineConfig
 from ml.online.drift import DETECTORS
 from ml.online.features import described
-from ml.online.model import OnlineConfig, OnlineModel
+from ml.online.model import OnlineModel
 from tests.ml.histories import small_grid
 
 GRID = small_grid(periods=(3, 8, 20, 40))

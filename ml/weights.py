@@ -1,0 +1,80 @@
+"""A model on disk: ``weights.safetensors`` and ``config.json``, without pickle.
+
+For: arrays and plain values written whole and read back with a hash that a flipped byte of either
+file fails. Not for: what the arrays mean, and not for the model registry, which stores them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from backtest.errors import NotFittedError
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+
+
+def write_weights(
+    folder: Path, arrays: Mapping[str, npt.NDArray[Any]], values: Mapping[str, Any]
+) -> None:
+    """Write weights and plain values; these come last, so half a folder is never taken for one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save_arrays({name: np.ascontiguousarray(one) for name, one in arrays.items()})
+    replace_file(folder / WEIGHTS, weights)
+    told = {**values, "sha256": _digest(weights, values)}
+    replace_file(folder / CONFIG, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_weights(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Read what :func:`write_weights` wrote.
+
+    Raises
+    ------
+    NotFittedError
+        ``E_WEIGHTS``: a file is missing, cut short or altered.
+    """
+    try:
+        values = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        weights = (folder / WEIGHTS).read_bytes()
+        written = str(values.pop("sha256"))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise NotFittedError(
+            f"no weights can be read: {type(error).__name__}",
+            where=str(folder),
+            fix="restore the folder, or train again",
+            code="E_WEIGHTS",
+        ) from error
+    found = _digest(weights, values)
+    if found != written:
+        raise NotFittedError(
+            "the weights are not those that were saved",
+            where=f"SHA-256 {found[:12]} where {written[:12]} was written",
+            fix="restore the file, or train again",
+            code="E_WEIGHTS",
+        )
+    return load_arrays(weights), values
+
+
+def _digest(weights: bytes, values: Mapping[str, Any]) -> str:
+    """SHA-256 of both files' content, whatever the layout of the plain values."""
+    plain = json.dumps(json.loads(json.dumps(values)), sort_keys=True).encode()  # as read back
+    return hashlib.sha256(hashlib.sha256(weights).digest() + plain).hexdigest()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole, in place of the one before."""
+    beside = path.with_name(f".{path.name}.tmp")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
