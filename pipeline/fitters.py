@@ -6,8 +6,8 @@ training (``fitting``), or the tracker's manners (``tracker``).
 
 import io
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import NotFittedError, StoreError
@@ -16,10 +16,10 @@ from pipeline.tracker import Scope, Signature, fingerprint, fitter_model
 if TYPE_CHECKING:
     import polars as pl
 
-    from backtest.params import ParamGrid
     from ml.fitter.fitter import NeuralFitter
-    from pipeline.fitting import Fitted
+    from pipeline.fitting import Fitted, Lesson
     from pipeline.tracker import Loaded, Registered, Research, Tracker
+    from pipeline.workbench import Workbench
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,6 @@ def log_fit(
     fit: "Fitted",
     *,
     universe: str,
-    revision: str,
     tags: Mapping[str, str] | None = None,
 ) -> LoggedFit:
     """Log a neural fit and register its weights; the same fit again changes nothing.
@@ -76,22 +75,20 @@ def log_fit(
     fit : Fitted
     universe : str
         Within it, an alias moves forward in sessions only.
-    revision : str
-        Of the code that trained.
     tags : mapping of str to str, optional
         More of them, for example ``dagster_url``.
     """
-    told, mark = fit.told, fingerprint(fit=fit.lesson.key, code=revision)
+    told = fit.told
     given = {
         "kind": "fit",
         "strategy": told["strategy"],
         "universe": universe,
-        "revision": revision,
+        "revision": fit.lesson.revision,
         "synthetic": str(told["synthetic"]).lower(),
         **(tags or {}),
     }
     name = f"fit {told['strategy']} {told['last']}"
-    with tracker.research(mark, name=name, tags=given) as run:
+    with tracker.research(fingerprint(fit=fit.lesson.key), name=name, tags=given) as run:
         _log(run, fit)
         model = tracker.register(
             fitter_model(told["strategy"]),
@@ -116,8 +113,8 @@ def _log(run: "Research", fit: "Fitted") -> None:
     run.files({f"{name}.parquet": _parquet(frame) for name, frame in tables.items()})
     if run.reused:
         return
-    basis = ("strategy", "seed", "symbols", "sessions", "first", "last")
-    run.params({**{name: told[name] for name in basis}, **told["config"]})
+    basis = ("strategy", "seed", "symbols", "sessions", "first", "last", "snapshot")
+    run.params({**{name: told[name] for name in basis if name in told}, **told["config"]})
     run.metrics({f"sharpe_kept_back/{n}": v for n, v in fit.results.comparison.items()})
     run.metrics({f"confidence/{n}": v for n, v in fit.results.confidence.items()})
     run.epochs(training_curves(tables["training_history"]))
@@ -207,23 +204,52 @@ def load_fitter(
     return NeuralFitter.restore(loaded.arrays, loaded.config, grid), loaded
 
 
-def fitter_before(
-    tracker: "Tracker", strategy: str, grid: "ParamGrid", scope: Scope
-) -> "NeuralFitter | None":
-    """The last fitter of a strategy that was registered for a session before that of ``scope``.
+def lessons_of(work: "Workbench", tracker: "Tracker") -> "Iterator[Lesson]":
+    """Lesson of every strategy of a research, on from the fit before where there is one.
 
-    None where there is none, and where it cannot be gone on from: its files are damaged, or the
-    candidate sets have changed since. The latter is logged.
+    Parameters
+    ----------
+    work : Workbench
+        With swept corpora; its settings say how networks are trained.
+    tracker : Tracker
+        Where fits of earlier sessions are registered.
+    """
+    from backtest.market.calendar import periods_per_year
+    from pipeline.exports import running_revision
+    from pipeline.fitting import FitOptions, Lesson
+
+    seen, told, history = work.snapshot, work.files.settings, work.history()
+    asked = FitOptions(**told.learning.model_dump(), seed=told.seed)
+    config = asked.config(cost_bps=told.costs.cost_bps)
+    year, revision = periods_per_year(seen.calendar), running_revision()
+    for name in told.strategies.names:
+        anew = Lesson(name, history.view(name), config, told.seed, year, revision)
+        before = fitter_before(tracker, anew, Scope(seen.universe, seen.last))
+        yield replace(anew, previous=before)
+
+
+def fitter_before(tracker: "Tracker", lesson: "Lesson", scope: Scope) -> "NeuralFitter | None":
+    """The last fitter that was registered for a session before that of ``scope``.
+
+    None where there is none, and where it cannot be gone on from, which is logged: its files are
+    damaged, or it is of other candidate sets, settings or columns than the lesson.
     """
     from ml.fitter.fitter import NeuralFitter
 
+    name = fitter_model(lesson.strategy)
     try:
-        loaded = tracker.load_before(fitter_model(strategy), scope)
+        loaded = tracker.load_before(name, scope)
         if loaded is None:
             return None
-        return NeuralFitter.restore(loaded.arrays, loaded.config, grid)
+        found = NeuralFitter.restore(loaded.arrays, loaded.config, lesson.view.grid)
     except (StoreError, NotFittedError) as error:
         if error.code not in ("E_CORRUPT", "E_MODEL_UNSAFE", "E_SCHEMA"):
             raise
-        logger.warning("%s: trained anew, not on from the last fit (%s)", strategy, error)
+        logger.warning("%s: begun anew, not from the fit before (%s)", name, error)
         return None
+    market = lesson.view.market
+    known = set() if market is None else set(market.columns)
+    if found.config != lesson.config or not set(found.inputs.columns) <= known:
+        logger.warning("%s: begun anew: version %d is of other settings", name, loaded.version)
+        return None
+    return found

@@ -6,9 +6,12 @@ files of a fit lie.
 
 import hashlib
 import json
+import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from ml.fitter.results import FitResults
     from ml.fitter.run import Resume
     from ml.learner import LearnerView
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 
@@ -78,7 +83,7 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Everything that a fit depends on, but the code.
+    """Everything that a fit depends on.
 
     Parameters
     ----------
@@ -88,6 +93,8 @@ class Lesson:
     config : FitterConfig
     seed : int
     periods_per_year : int
+    revision : str
+        Of the code that trains.
     previous : NeuralFitter, optional
         To go on from.
     """
@@ -97,14 +104,20 @@ class Lesson:
     config: "FitterConfig"
     seed: int
     periods_per_year: int
+    revision: str
     previous: "NeuralFitter | None" = None
 
     @cached_property
     def key(self) -> str:
         """Digest of it; a checkpoint, a kept fitter and a tracked run belong to one."""
         view, market = self.view, self.view.market
-        told: list[Any] = [asdict(self.config), self.seed, self.periods_per_year, self.strategy]
-        told += [view.grid.rows(), None if market is None else market.columns]
+        told: list[Any] = [asdict(self.config), self.seed, self.periods_per_year]
+        told += [
+            self.revision,
+            self.strategy,
+            view.grid.rows(),
+            None if market is None else market.columns,
+        ]
         digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         digest.update(view.returns.tobytes())
         if market is not None:
@@ -189,6 +202,41 @@ class Fitted:
             "training": training_plot(tables["training_history"], synthetic=made_up),
             "parameters": parameters_plot(tables["parameter_history"], synthetic=made_up),
         }
+
+
+def kept_fitter(
+    lesson: Lesson, folder: Path, *, progress: Progress | None = None
+) -> "NeuralFitter":
+    """The fitter that a folder holds of a lesson; trained, and kept there, where it holds none.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    folder : pathlib.Path
+        Below it, each lesson has a folder of its own. Checkpoints lie there until it is trained.
+    progress : callable, optional
+    """
+    from backtest.errors import NotFittedError
+    from ml.fitter.files import CheckpointFolder
+    from ml.fitter.fitter import NeuralFitter
+
+    own = place_of(lesson, folder)
+    if own.is_dir():
+        try:
+            return NeuralFitter.load(own, lesson.view.grid)
+        except NotFittedError as error:
+            logger.warning("trained anew (%s)", error)
+    checkpoints = folder / f"{own.name}-checkpoints"
+    resume = CheckpointFolder(checkpoints, lesson.key)
+    fitter = lesson.learn(resume=resume, progress=progress)
+    fitter.save(own)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return fitter
+
+
+def place_of(lesson: Lesson, folder: Path) -> Path:
+    """Where :func:`kept_fitter` keeps the fitter of a lesson."""
+    return folder / lesson.key[:12]
 
 
 def fitted(fitter: "NeuralFitter", lesson: Lesson, *, about: dict[str, Any]) -> Fitted:

@@ -33,4 +33,6 @@ if CALENDAR not in SETTLED:
     )
 ZONE, _HOUR, _MINUTE = SETTLED[CALENDAR]
 RUN_AT = f"{_MINUTE} {_HOUR} * * 1-5"
+LEARNED_AT = f"{_MINUTE} {_HOUR + HOURS_TO_PUBLISH} * * 5"
+"""Fridays, once the day's document must be there."""
 PUBLISHED_BY = f"{_MINUTE} {_HOUR + HOURS_TO_PUBLISH} * * 1-5"

@@ -1,6 +1,7 @@
 """Named selections of assets: what people and schedules start.
 
-For: ``ingest``, ``research``, ``daily`` and ``prove``. Not for: when they run (``schedules``).
+For: ``ingest``, ``research``, ``daily``, ``prove`` and ``learn``. Not for: when they run
+(``schedules``).
 """
 
 import dagster as dg
@@ -38,4 +39,11 @@ prove = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
-JOBS = (ingest, research, daily, prove)
+learn = dg.define_asset_job(
+    "learn",
+    selection=LEARNING,
+    description="Networks and online models, on from the last ones; nothing exported reads them.",
+    executor_def=dg.in_process_executor,
+)
+
+JOBS = (ingest, research, daily, prove, learn)

@@ -56,6 +56,7 @@ def run_fit(
     from backtest.market.world_files import is_synthetic
     from backtest.strategy import STRATEGIES
     from ml.fitter.files import CheckpointFolder
+    from pipeline.exports import running_revision
 
     STRATEGIES.get(strategy)
     asked = asked or FitOptions()
@@ -63,7 +64,8 @@ def run_fit(
     folder = results_folder(out)
     loaded = load_panel(source, **options)
     view = _swept(loaded.panel, strategy, book=book, cost_bps=cost_bps)
-    lesson = Lesson(strategy, view, config, asked.seed, loaded.panel.periods_per_year)
+    year, revision = loaded.panel.periods_per_year, running_revision()
+    lesson = Lesson(strategy, view, config, asked.seed, year, revision)
     checkpoints = CheckpointFolder(folder / CHECKPOINTS, lesson.key)
     fitter = lesson.learn(resume=checkpoints, progress=progress)
     about = {"synthetic": is_synthetic(Path(source)), **loaded.about()}
@@ -100,14 +102,11 @@ def _write(folder: Path, done: Fitted) -> None:
 def _track(home: "Home", done: Fitted, source: Path) -> dict[str, Any]:
     """Log the fit in the home's tracker, and register its weights."""
     from pipeline.config import TrackingConfig, load_settings
-    from pipeline.exports import code_facts
     from pipeline.fitters import log_fit
     from pipeline.tracker import open_tracker
 
-    tracker, code = open_tracker(home, TrackingConfig()), code_facts()
     universe = load_settings(path=Path(source)).universe
-    logged = log_fit(tracker, done, universe=universe, revision=str(code.revision or code.version))
-    return logged.plain()
+    return log_fit(open_tracker(home, TrackingConfig()), done, universe=universe).plain()
 
 
 def summary_lines(told: dict[str, Any], out: Path) -> list[str]:

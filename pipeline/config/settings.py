@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -64,6 +64,30 @@ class TrackingConfig(Section):
     experiment: Annotated[str, Field(min_length=1)] = "weathervane"
 
 
+class LearningConfig(Section):
+    """How the job ``learn`` trains the neural fitter; nothing that is exported reads it.
+
+    Parameters
+    ----------
+    networks : int
+        Of each strategy's ensemble.
+    epochs : int
+        Most of the first fit's stage one; a later fit goes on from the last for at most ten.
+    extractor : str
+        Name in ``EXTRACTORS``: ``tcn`` or ``conv_lstm``.
+    refinement : str
+        Stage two, by what mixes earn: ``gradient``, ``evolution``, ``reinforce`` or ``none``.
+    device : str
+        ``cpu`` or ``cuda``.
+    """
+
+    networks: Annotated[int, Field(ge=1, le=16)] = 2
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 60
+    extractor: str = "tcn"
+    refinement: Literal["gradient", "evolution", "reinforce", "none"] = "gradient"
+    device: Literal["cpu", "cuda"] = "cpu"
+
+
 class Settings(Section):
     """Everything that a run may be told.
 
@@ -88,6 +112,7 @@ class Settings(Section):
     policy: PolicyConfig = PolicyConfig()
     gate: GateConfig = GateConfig()
     tracking: TrackingConfig = TrackingConfig()
+    learning: LearningConfig = LearningConfig()
 
     @property
     def universe(self) -> str:
@@ -105,9 +130,10 @@ class Settings(Section):
     def hash(self) -> str:
         """SHA-256 of what can change a result: no tracker, no place, no manners, no patience.
 
+        Nor how networks are trained: nothing that is exported reads them.
         A table that is set counts by its content; without the file that is ``E_DATA_PATH``.
         """
-        unread = dict.fromkeys(("profile", "tracking", "feed", "checks"), True)
+        unread = dict.fromkeys(("profile", "tracking", "feed", "checks", "learning"), True)
         content = self.model_dump(mode="json", exclude=unread)
         content["data"].pop("path")
         for name in TABLES:

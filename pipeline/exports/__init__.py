@@ -1,11 +1,11 @@
 """Exported parameter documents: files, ledger, and what can be read from them.
 
 For: ``publish_document``, ``read_document``, ``preceding``, ``show``, ``explain``, ``diff``,
-``history``, ``rollback``, ``code_facts`` and ``source_sha256`` under one name. Not for: what
-a document says.
+``history``, ``rollback``, ``code_facts``, ``running_revision`` and ``source_sha256`` under one
+name. Not for: what a document says.
 """
 
-from pipeline.exports.code import code_facts, source_sha256
+from pipeline.exports.code import code_facts, running_revision, source_sha256
 from pipeline.exports.ledger import Entry, Ledger, read_ledger
 from pipeline.exports.publishing import Exported, publish_document, rollback
 from pipeline.exports.reading import History, history, preceding, read_document
@@ -28,6 +28,7 @@ __all__ = [
     "read_document",
     "read_ledger",
     "rollback",
+    "running_revision",
     "show",
     "source_sha256",
 ]

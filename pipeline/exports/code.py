@@ -41,6 +41,12 @@ def code_facts() -> "CodeFacts":
     )
 
 
+def running_revision() -> str:
+    """Revision of the running code; its version where there is none."""
+    code = code_facts()
+    return str(code.revision or code.version)
+
+
 @functools.cache
 def source_sha256(rooms: tuple[str, ...] = ROOMS) -> str:
     """SHA-256 over paths and content of all Python and TOML files of the rooms."""

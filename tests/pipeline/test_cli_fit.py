@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,9 +17,12 @@ import pytest
 import torch
 
 import ml.market_state
+from ml.fitter.fitter import NeuralFitter
+from ml.learner import LearnerView, Market
 from pipeline.commands.fits import CHECKPOINTS
 from pipeline.config import Home, TrackingConfig
 from pipeline.fitters import fitter_before, load_fitter
+from pipeline.fitting import Lesson
 from pipeline.tracker import Scope, open_tracker
 from tests.architecture.source_tree import ROOT
 from tests.pipeline.cli_runner import Ran, weathervane
@@ -70,6 +74,15 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 
 def tracker_of(kept: Kept):
     return open_tracker(Home(kept.home), TrackingConfig())
+
+
+def lesson_of(fitter: NeuralFitter, columns: tuple[str, ...] | None = None) -> Lesson:
+    """What a fitter could be taught next, with nothing in it."""
+    names = fitter.inputs.columns if columns is None else columns
+    nothing = np.zeros((fitter.grid.size, 1))
+    market = Market(np.zeros(1, "datetime64[D]"), np.zeros((1, len(names))), names, nothing)
+    view = LearnerView(fitter.grid, nothing, np.ones((1, 1)), ("always",), market=market)
+    return Lesson(STRATEGY, view, fitter.config, 0, 252, "revision")
 
 
 def fresh(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -183,22 +196,29 @@ class TestTracker:
         version = tracker.client.get_model_version_by_alias(MODEL, "challenger")
         assert version.tags.keys() >= {"strategy", "revision", "universe", "session"}
 
-    def test_the_last_fitter_before_a_session(self, kept: Kept):
+    def test_the_last_fitter_before_a_session(self, kept: Kept, caplog):
         tracker = tracker_of(kept)
         fitter, loaded = load_fitter(tracker, STRATEGY)
         universe = loaded.tags["universe"]
 
-        def before(session: str, name: str = universe):
-            return fitter_before(tracker, STRATEGY, fitter.grid, Scope(name, session))
+        def before(session: str, name: str = universe, **changed: Any):
+            lesson = replace(lesson_of(fitter), **changed)
+            return fitter_before(tracker, lesson, Scope(name, session))
 
         found = before("2012-05-19")
         assert found is not None
         assert found.plain() == fitter.plain()
         assert before("2012-05-18") is None
         assert before("2012-05-19", "another") is None
-        assert fitter_before(
-            tracker, STRATEGY, fitter.grid.take(np.arange(3)), Scope(universe, "2012-05-19")
-        ) is None  # fmt: skip
+        assert caplog.messages == []
+        assert before("2012-05-19", config=replace(fitter.config, dropout=0.2)) is None
+        few = lesson_of(fitter, columns=fitter.inputs.columns[1:]).view
+        assert before("2012-05-19", view=few) is None
+        fewer = replace(few, grid=fitter.grid.take(np.arange(3)))
+        assert before("2012-05-19", view=fewer) is None
+        assert len(caplog.messages) == 3
+        assert all("begun anew" in said for said in caplog.messages)
+        assert "E_SCHEMA" in caplog.messages[-1]
 
 
 class TestSuggest:

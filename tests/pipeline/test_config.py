@@ -168,6 +168,7 @@ def test_the_hash_moves_with_what_changes_results_only(tmp_path):
     plain = load_settings("demo")
     assert plain.hash() == load_settings("demo").hash()
     assert plain.hash() == load_settings("demo", overrides=["tracking.uri=http://x"]).hash()
+    assert plain.hash() == load_settings("demo", overrides=["learning.epochs=3"]).hash()
     assert plain.hash() != load_settings("demo", overrides=["costs.cost_bps=4"]).hash()
     here, there = load_settings(path=tmp_path / "a"), load_settings(path=tmp_path / "b" / "a")
     assert here.hash() == there.hash()

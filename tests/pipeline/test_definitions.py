@@ -28,6 +28,7 @@ GRAPH = {
     "regime_parameters": {"promoted_model", "sessions", "walk_forward"},
     "store_backup": {"regime_parameters"},
     "online_state": {"backtest_corpus", "market_state"},
+    "neural_fitter": {"backtest_corpus", "market_state"},
 }
 BLOCKING = {
     "symbols_were_answered",
@@ -93,12 +94,25 @@ def test_bad_content_is_stopped_where_it_must_not_flow():
 def test_jobs_and_schedule():
     sizes = {
         name: len(defs.resolve_job_def(name).asset_layer.executable_asset_keys)
-        for name in ("ingest", "research", "daily", "prove")
+        for name in ("ingest", "research", "daily", "prove", "learn")
     }
-    daily = len(GRAPH) - 1  # but for what learns by itself
-    expected = {"ingest": 5, "research": daily - 2, "daily": daily, "prove": 2}
+    learn = 2  # what learns by itself is no part of the day
+    daily = len(GRAPH) - learn
+    expected = {"ingest": 5, "research": daily - 2, "daily": daily, "prove": 2, "learn": learn}
     assert sizes == expected
     assert defs.resolve_schedule_def("after_close").job_name == "daily"
+    assert defs.resolve_schedule_def("weekly_learning").job_name == "learn"
+
+
+def test_what_learns_by_itself_is_no_part_of_the_day(graph):
+    grouped = {
+        key for key in graph.materializable_asset_keys if graph.get(key).group_name == "learning"
+    }
+    assert defs.resolve_job_def("learn").asset_layer.executable_asset_keys == grouped
+    for name in ("ingest", "research", "daily", "prove"):
+        assert not defs.resolve_job_def(name).asset_layer.executable_asset_keys & grouped
+    readers = {key for one in grouped for key in graph.get(one).child_keys}
+    assert readers <= grouped, "nothing of the day reads them"
 
 
 def test_the_root_s_storage_settings_are_those_of_a_home(tmp_path):

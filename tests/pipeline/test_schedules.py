@@ -1,4 +1,4 @@
-"""The schedule after the close: which days it asks for, in the exchange's own time."""
+"""The schedules: which days they ask for, in the exchange's own time."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from pipeline.hours import HOURS_TO_PUBLISH, SETTLED, SINCE_THE_CLOSE, ZONE
 from pipeline.instance import open_instance
 from pipeline.partitions import SESSIONS, add_sessions, partition_of, session_of
 from pipeline.resources import SettingsResource
-from pipeline.schedules import after_close
+from pipeline.schedules import after_close, weekly_learning
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,25 @@ def test_it_is_shipped_stopped_and_says_how_to_start_it():
     assert after_close.job_name == "daily"
 
 
+def test_learning_is_asked_for_once_a_week_after_the_day_s_document(instance: dg.DagsterInstance):
+    assert weekly_learning.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert weekly_learning.job_name == "learn"
+    assert "dagster schedule start weekly_learning" in weekly_learning.description
+    assert weekly_learning.cron_schedule == "30 20 * * 5"
+    assert weekly_learning.execution_timezone == "America/New_York"
+
+    def asked(*when: int) -> dg.RunRequest:
+        moment = datetime(*when, tzinfo=UTC)
+        return weekly_learning(
+            dg.build_schedule_context(instance=instance, scheduled_execution_time=moment)
+        )
+
+    request = asked(2024, 3, 9, 1, 30)  # Friday evening in New York
+    assert request.run_key == "weekly_learning/2024-03-08"
+    assert request.partition_key is None
+    assert asked(2024, 3, 16, 0, 30).run_key == "weekly_learning/2024-03-15"
+
+
 def test_keys_are_added_once(instance: dg.DagsterInstance):
     days = [session_of("2019-03-05"), session_of("2019-03-04")]
     assert add_sessions(instance, days) == 2
@@ -91,10 +110,11 @@ def test_a_key_that_is_no_date_ends_in_one_line():
 
 TELL = """
 from assets.export import regime_parameters as asset
-from pipeline.schedules import after_close
+from pipeline.schedules import after_close, weekly_learning
 policy = next(iter(asset.specs)).freshness_policy
 print(after_close.execution_timezone, after_close.cron_schedule, sep=" | ")
 print(policy.timezone, policy.deadline_cron, sep=" | ")
+print(weekly_learning.execution_timezone, weekly_learning.cron_schedule, sep=" | ")
 """
 
 
@@ -113,6 +133,7 @@ def test_schedule_and_deadline_are_in_the_exchange_s_own_time():
     assert told_under("XETR").stdout.splitlines() == [
         "Europe/Berlin | 0 19 * * 1-5",
         "Europe/Berlin | 0 22 * * 1-5",
+        "Europe/Berlin | 0 22 * * 5",
     ]
     wrong = told_under("XETRA")
     assert wrong.returncode == 1
