@@ -122,8 +122,8 @@ def _shown(work: "Workbench", fits: "list[tuple[Fitted, LoggedFit]]") -> dict[st
     }
     return {
         "summary": ", ".join(
-            f"{one.model.name} version {one.model.version} ({one.model.note or one.model.alias})"
-            for one in models.values()
+            f"{name} version {one.model.version} ({one.model.note or one.model.alias})"
+            for name, one in models.items()
         ),
         "dagster/row_count": table.height,
         "today": table_of(list(today[0]), today),
@@ -150,6 +150,6 @@ def _today(fit: "Fitted") -> dict[str, str]:
         "strategy": told["strategy"],
         "heaviest set": listed(told["parameters"]),
         "confidence": listed(told["confidence"]),
-        "Sharpe ratio where the epoch was chosen": listed(told["comparison_on_sessions_kept_back"]),
         "gone on from": "the fit before" if fit.lesson.previous else "nothing",
+        "Sharpe ratio, not out of sample": listed(told["comparison_on_sessions_kept_back"]),
     }

@@ -234,7 +234,7 @@ def _version_of(client: "MlflowClient", name: str, alias: str) -> "ModelVersion"
         raise StoreError(
             f"no model {name}@{alias}",
             where=f"aliases of {name}: {known}" if models else "registered models",
-            fix="run `weathervane run` to register one",
+            fix="`weathervane run` registers some, `weathervane fit --home` a fitter",
             code="E_MODEL",
         )
     return client.get_model_version(name, str(aliases[alias]))
