@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ml.learner import HORIZON, LEARNERS, STILL, Floats, LearnerView, heaviest
+from ml.learner import HORIZON, LEARNERS, Floats, LearnerView, heaviest
 
 MEMBERS = ("experts", "neural", "online", "regime_table")
 
@@ -71,7 +71,8 @@ class Ensemble:
 
     def select(self, view: LearnerView, *, before: Any = None) -> EnsembleSelection:
         """Weigh the members by what they earned since their first proposal."""
-        from ml.ensemble.combiner import COMBINERS
+        from ml.ensemble.combiner import COMBINERS, Earned
+        from ml.performance import outcomes
 
         proposals = np.stack([view.proposals[name] for name in self.advisers])  # [M, T, P]
         start = self._start(proposals)
@@ -79,7 +80,7 @@ class Ensemble:
         streams = np.einsum("mtp,pt->mt", held, view.returns[:, start + 1 :])
         decisions = np.arange(start, view.sessions - HORIZON, self.every)
         shares = COMBINERS.get(self.combiner)(
-            streams, proposals[:, decisions], _outcomes(view, decisions)
+            Earned(streams, decisions, proposals[:, decisions], outcomes(view.returns, decisions))
         )
         scores = (shares @ proposals[:, -1])[None]
         return EnsembleSelection(scores, np.array([float(streams.shape[1])]), shares)
@@ -94,18 +95,6 @@ class Ensemble:
         """Mix today's proposals by the members' weights; ``[param]``."""
         today = np.stack([view.proposals[name][-1] for name in self.advisers])
         return heaviest(np.asarray(selection.shares @ today), self.members)
-
-
-def _outcomes(view: LearnerView, decisions: np.ndarray) -> Floats:
-    """What sets earned after each decision, Sharpe per session; NaN if still; ``[decision, P]``."""
-    total = np.concatenate([np.zeros((len(view.returns), 1)), view.returns.cumsum(axis=1)], axis=1)
-    out = np.full((len(decisions), len(view.returns)), np.nan)
-    for row, s in enumerate(decisions):
-        deviation = view.returns[:, : s + 1].std(axis=1)
-        able = deviation > STILL
-        mean = (total[:, s + HORIZON + 1] - total[:, s + 1]) / HORIZON
-        out[row, able] = mean[able] / deviation[able]
-    return out
 
 
 @LEARNERS.register("ensemble")

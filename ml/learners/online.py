@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml.learner import HORIZON, LEARNERS, MIN_ACTIVE, STILL, Floats, LearnerView
+from ml.learner import HORIZON, LEARNERS, Floats, LearnerView
 from ml.neighbourhood import neighbour_average
+from ml.performance import outcomes
 from ml.score_table import ScoreTable, TableSelection
 
 if TYPE_CHECKING:
@@ -101,13 +102,12 @@ class Online:
         static = self.table.select(view.blind())
         model, average = self._begun(view, before)
         decisions, state = self._decisions(view), self._state(view)
-        total = np.concatenate([np.zeros((view.grid.size, 1)), view.returns.cumsum(axis=1)], axis=1)
         for place in range(model.observed, len(decisions)):
             now = decisions[place]
-            self._learn(model, view, state, total, decisions, until=now)
+            self._learn(model, view, state, decisions, until=now)
             predicted = model.observe(state[now])
             average = average + (predicted - average) / min(place + 1.0, self.span)
-        self._learn(model, view, state, total, decisions, until=view.sessions - 1)
+        self._learn(model, view, state, decisions, until=view.sessions - 1)
         smooth, beside = self.table.smoothing, neighbour_average(view.grid)
         scores = (1.0 - smooth) * average + smooth * (beside @ average)
         return OnlineSelection(
@@ -158,7 +158,6 @@ class Online:
         model: OnlineModel,
         view: LearnerView,
         state: Floats,
-        total: Floats,
         decisions: list[int],
         *,
         until: int,
@@ -168,13 +167,9 @@ class Online:
             s = decisions[model.decisions]
             if s + HORIZON > until:
                 return
-            seen = view.returns[:, : s + 1]
-            deviation = seen.std(axis=1)
-            able = (np.count_nonzero(seen, axis=1) >= MIN_ACTIVE) & (deviation > STILL)
-            earned = (total[:, s + HORIZON + 1] - total[:, s + 1]) / HORIZON
-            outcomes = np.where(able, earned / np.where(able, deviation, 1.0), np.nan)
-            mean = float(np.nanmean(outcomes)) if able.any() else None
-            model.update_from_backtest(outcomes, later=state[s + AHEAD], mix=mean)
+            earned = outcomes(view.returns[:, : s + HORIZON + 1], np.array([s]))[0]
+            mean = float(np.nanmean(earned)) if np.isfinite(earned).any() else None
+            model.update_from_backtest(earned, later=state[s + AHEAD], mix=mean)
 
     def weigh(self, selection: OnlineSelection, view: LearnerView) -> Floats:
         """Mix of the last selection; ``[param]``."""

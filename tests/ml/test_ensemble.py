@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ml.ensemble.combiner import COMBINERS, sharpe_of
+from ml.ensemble.combiner import COMBINERS, Earned, purged_folds, sharpe_of
 from ml.learner import HORIZON
-from ml.learners.ensemble import StackedEnsemble, _outcomes
+from ml.learners.ensemble import StackedEnsemble
 from tests.ml.histories import planted_returns, small_grid, spells, view_of
 
 NAMES = COMBINERS.names()
@@ -30,10 +30,10 @@ def told(members: int, decisions: int = 60, sets: int = 6, *, right: int = 0, se
     return proposals, outcomes
 
 
-def weights(name: str, given: np.ndarray, *others: np.ndarray) -> np.ndarray:
-    if not others:
-        others = told(len(given))
-    return COMBINERS.get(name)(given, *others)
+def weights(name: str, given: np.ndarray, *others: np.ndarray, every: int = 5) -> np.ndarray:
+    proposals, outcomes = others or told(len(given))
+    sessions = every * np.arange(len(outcomes))
+    return COMBINERS.get(name)(Earned(given, sessions, proposals, outcomes))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +51,7 @@ class TestCombiner:
         np.testing.assert_allclose(found, found[0], atol=1e-9)
 
     def test_nothing_known_is_even(self, name: str):
-        found = COMBINERS.get(name)(np.zeros((4, 0)), np.zeros((4, 0, 6)), np.zeros((0, 6)))
+        found = weights(name, np.zeros((4, 0)), np.zeros((4, 0, 6)), np.zeros((0, 6)))
         np.testing.assert_allclose(found, 0.25)
 
     def test_a_single_member_is_all_or_cash(self, name: str):
@@ -96,13 +96,39 @@ def test_stacking_on_noise_stays_near_even():
     assert found.max() < 0.8 or found.sum() == 0.0
 
 
-def test_outcomes_are_of_the_sessions_after_the_decision():
-    grid = small_grid()
-    returns = planted_returns(grid, spells(120))
-    view = view_of(grid, returns)
-    found = _outcomes(view, np.array([50]))
-    expected = returns[:, 51 : 51 + HORIZON].mean(axis=1) / returns[:, :51].std(axis=1)
-    np.testing.assert_allclose(found[0], expected)
+@pytest.mark.parametrize("every", [1, 5, 7, 40])
+def test_a_fold_is_fitted_on_no_session_of_its_own_outcomes(every: int):
+    sessions = 3 + every * np.arange(100)
+    used = [set(range(s + 1, s + 1 + HORIZON)) for s in sessions]
+    for block, away in purged_folds(sessions):
+        own = set().union(*(used[k] for k in block))
+        clear = [k for k in range(len(sessions)) if not used[k] & own]
+        assert away.tolist() == clear
+
+
+def slow_noise(seed: int, *, members: int = 20, decisions: int = 80, span: int = 60) -> Earned:
+    """Members that are all alike right, and whose noise and outcomes change slowly.
+
+    Decisions on every session: outcomes of neighbours share all sessions but one.
+    """
+    random, sets = np.random.default_rng(seed), 6
+    steps = random.normal(size=(decisions + HORIZON, sets))
+    outcomes = np.stack([steps[s + 1 : s + 1 + HORIZON].mean(axis=0) for s in range(decisions)])
+    raw = random.normal(size=(members, decisions + span, sets)).cumsum(axis=1)
+    slow = raw[:, span:] - raw[:, :-span]
+    proposals = np.exp(slow / slow.std())
+    proposals /= proposals.sum(axis=2, keepdims=True)
+    outcomes = 0.1 * outcomes / outcomes.std() + proposals.mean(axis=0)
+    return Earned(np.zeros((members, 0)), np.arange(decisions), proposals, outcomes)
+
+
+def test_outcomes_that_overlap_do_not_choose_the_penalty():
+    """Without a purge neighbours betray a block, and members that were lucky there look right."""
+    apart = []
+    for seed in range(20):
+        found = COMBINERS.get("stacked")(slow_noise(seed))
+        apart.append(float(((found - 0.05) ** 2).sum() * 20))
+    assert np.mean(apart) < 0.7
 
 
 def test_only_outcomes_that_are_over_are_stacked_on():
