@@ -3,6 +3,9 @@
 For: three rules and their registry. Not for: what the members propose, and never for what they
 would have earned on sessions that they had learned from: a member's stream is made of the proposals
 as they were at each close.
+
+Cash is a choice in every rule. In ``softmax`` it takes part as a member that earns nothing; the
+others hold their mix to the degree that its own recent record is above cash's.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
+from scipy.special import ndtr
 
 from backtest.registry import Registry
 from ml.learner import HORIZON, STILL
@@ -50,8 +54,9 @@ COMBINERS: Registry[Combiner] = Registry("combiner", "ml.ensemble.combiner")
 
 RECENT = 252
 """Sessions over which recent performance is measured."""
+LEAST = 63
+"""Sessions of a stream before it is judged."""
 _TEMPERATURE = 0.03
-_LEAST = 63
 _FOLDS = 5
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)
 
@@ -66,11 +71,34 @@ def sharpe_of(streams: Floats) -> Floats:
     return out
 
 
+def held(raw: Floats, streams: Floats) -> Floats:
+    """Shares in the proportions of ``raw``, as far as their mix is likely to beat cash.
+
+    The part held is ``Phi(S sqrt(n))``: the probability that a mean is above zero whose Sharpe
+    ratio over ``n`` sessions was ``S``, with nothing known before. A mix with a loss behind it is
+    held by less than half, one that nobody has seen for ``LEAST`` sessions whole.
+
+    Parameters
+    ----------
+    raw : float64, ``[member]``
+        Not negative; all cash if all are 0.
+    streams : float64, ``[member, time]``
+    """
+    total = float(raw.sum())
+    if total <= 0.0:
+        return np.zeros(len(raw))
+    shares: Floats = raw / total
+    mix = (shares @ streams)[None, -RECENT:]
+    if mix.shape[1] < LEAST:
+        return shares
+    return shares * float(ndtr(sharpe_of(mix)[0] * np.sqrt(mix.shape[1])))
+
+
 @COMBINERS.register("softmax")
 def softmax(known: Earned) -> Floats:
     """Shares by recent Sharpe per session at one temperature; cash takes part with 0."""
     streams = known.streams
-    if streams.shape[1] < _LEAST:
+    if streams.shape[1] < LEAST:
         return np.full(len(streams), 1.0 / len(streams))
     sharpe = sharpe_of(streams)
     best = max(float(sharpe.max()), 0.0)
@@ -87,7 +115,7 @@ def sharpe(known: Earned) -> Floats:
     members that say the same share one member's weight, and one that repeats a loser loses none.
     """
     streams = known.streams
-    if streams.shape[1] < _LEAST:
+    if streams.shape[1] < LEAST:
         return np.full(len(streams), 1.0 / len(streams))
     gained = np.maximum(sharpe_of(streams), 0.0)
     last = streams[:, -RECENT:]
@@ -96,9 +124,7 @@ def sharpe(known: Earned) -> Floats:
     unit = np.divide(centred, size[:, None], out=np.zeros_like(centred), where=size[:, None] > 0.0)
     alike = np.where(gained > 0.0, np.maximum(unit @ unit.T, 0.0), 0.0)
     np.fill_diagonal(alike, 1.0)
-    raw = gained / alike.sum(axis=1)
-    total = float(raw.sum())
-    return raw / total if total > 0.0 else np.zeros(len(streams))
+    return held(gained / alike.sum(axis=1), streams)
 
 
 @COMBINERS.register("stacked")
@@ -118,9 +144,7 @@ def stacked(known: Earned) -> Floats:
     x = _centred(known.proposals[:, rows], judged)
     folds = purged_folds(sessions)
     errors = [_left_out(x, y, penalty, folds) for penalty in _PENALTIES]
-    found = _solved(x, y, _PENALTIES[int(np.argmin(errors))])
-    total = float(found.sum())
-    return found / total if total > 0.0 else np.zeros(len(found))
+    return held(_solved(x, y, _PENALTIES[int(np.argmin(errors))]), known.streams)
 
 
 def purged_folds(sessions: Ints) -> list[tuple[Ints, Ints]]:

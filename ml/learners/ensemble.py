@@ -27,11 +27,17 @@ class EnsembleSelection:
     sessions : float64, ``[1]``
     shares : float64, ``[member]``
         Sum at most 1; the rest is cash.
+    disagreement : float
+        Part of the capital that a member would hold elsewhere than the mix does.
+    spread : float64, ``[param]``
+        Mean distance of the members' weights from the mix; see :mod:`ml.ensemble.disagreement`.
     """
 
     scores: Floats
     sessions: Floats
     shares: Floats
+    disagreement: float
+    spread: Floats
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Ensemble:
     def select(self, view: LearnerView, *, before: Any = None) -> EnsembleSelection:
         """Weigh the members by what they earned since their first proposal."""
         from ml.ensemble.combiner import COMBINERS, Earned
+        from ml.ensemble.disagreement import disagreement, spread
         from ml.performance import outcomes
 
         proposals = np.stack([view.proposals[name] for name in self.advisers])  # [M, T, P]
@@ -82,8 +89,14 @@ class Ensemble:
         shares = COMBINERS.get(self.combiner)(
             Earned(streams, decisions, proposals[:, decisions], outcomes(view.returns, decisions))
         )
-        scores = (shares @ proposals[:, -1])[None]
-        return EnsembleSelection(scores, np.array([float(streams.shape[1])]), shares)
+        today = proposals[:, -1]
+        return EnsembleSelection(
+            scores=(shares @ today)[None],
+            sessions=np.array([float(streams.shape[1])]),
+            shares=shares,
+            disagreement=float(disagreement(today, shares)),
+            spread=spread(today, shares)[:-1],
+        )
 
     @staticmethod
     def _start(proposals: Floats) -> int:
