@@ -91,11 +91,9 @@ class Student:
         if view.market is None or len(proposed) - start < self.least:
             return None
         from ml.distill import distil, rows_of
-        from ml.train import TrainConfig
 
         rows = rows_of(view.market.state[:stop])[start:]
-        config = TrainConfig(epochs=60, batch=64, rate=3e-3)
-        return distil(rows, proposed[start:], seed=self.seed, config=config)
+        return distil(rows, proposed[start:], seed=self.seed)
 
     def _mix(self, network: Network | None, view: LearnerView) -> Floats:
         """Weights of the last session."""
