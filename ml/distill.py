@@ -11,6 +11,7 @@ quarter. Loss: Kullback-Leibler divergence at temperature 2 (Hinton, Vinyals and
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -121,6 +122,8 @@ class Agreement:
         Mean Spearman correlation of the sets' weights; None where they were all alike.
     heaviest : float or None
         Share of the sessions on which the teacher held something, with the same heaviest set.
+    overlap : float
+        Mean part of the capital that both hold in the same sets, or both in cash.
     teacher_sharpe, student_sharpe : float
         Per session, less what changing the mix costs.
     regret : float
@@ -132,6 +135,7 @@ class Agreement:
     sessions: int
     rank: float | None
     heaviest: float | None
+    overlap: float
     teacher_sharpe: float
     student_sharpe: float
     regret: float
@@ -191,8 +195,7 @@ def distil(rows: Floats, teacher: Floats, *, seed: int, config: TrainConfig = TR
         gap = np.where(known, rows - centre, 0.0)
         scale = np.maximum(np.sqrt((gap**2).sum(axis=0) / count), 1e-8)
     x = torch.from_numpy(_scaled(rows, centre, scale))
-    cash = np.maximum(1.0 - teacher.sum(axis=1, keepdims=True), 0.0)
-    y = torch.from_numpy(np.concatenate([teacher, cash], axis=1).astype("f4"))
+    y = torch.from_numpy(_whole(teacher).astype("f4"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.integer(seed, "student") % 2**32)
         network = _built(x.shape[1], y.shape[1])
@@ -245,13 +248,14 @@ def agreement(
     returns : float64, ``[time, param]``
         Net return of every set in the session after each.
     members : int
-        Most sets that a student's mix holds; ranks are of all.
+        Most sets of the student's mix, like the teacher's: among weights that are all above 0 those
+        that the teacher does not hold would have an order that it never gave them.
     cost : float
         Per side, decimal, of what changes in a mix.
     seed : int
         Of the bound.
     """
-    said = student.mixes(rows)
+    said = np.stack([heaviest(one, members) for one in student.mixes(rows)])
     taught = teacher.any(axis=1)
     same = said.argmax(axis=1) == teacher.argmax(axis=1)
     with warnings.catch_warnings():
@@ -260,13 +264,13 @@ def agreement(
             [spearmanr(a, b).statistic for a, b in zip(said, teacher, strict=True)], dtype=float
         )
     known = np.isfinite(ranks)
-    mix = np.stack([heaviest(one, members) for one in said])
-    earned = [_earned(one, returns, cost) for one in (teacher, mix)]
+    earned = [_earned(one, returns, cost) for one in (teacher, said)]
     sharpe = [float(one.mean() / max(one.std(), 1e-12)) for one in earned]
     return Agreement(
         sessions=len(rows),
         rank=float(ranks[known].mean()) if known.any() else None,
         heaviest=float(same[taught].mean()) if taught.any() else None,
+        overlap=float(np.minimum(_whole(teacher), _whole(said)).sum(axis=1).mean()),
         teacher_sharpe=sharpe[0],
         student_sharpe=sharpe[1],
         regret=sharpe[0] - sharpe[1],
@@ -274,11 +278,25 @@ def agreement(
     )
 
 
+def _whole(mixes: Floats) -> Floats:
+    """Weights with cash as the last column; ``[time, param + 1]``."""
+    cash = np.maximum(1.0 - mixes.sum(axis=1, keepdims=True), 0.0)
+    return np.concatenate([mixes, cash], axis=1)
+
+
 def _earned(mixes: Floats, returns: Floats, cost: float) -> Floats:
     """Return of each session's mix, less the cost of changing into it; ``[time]``."""
     net: Floats = (mixes * returns).sum(axis=1)
     net[1:] -= cost * np.abs(np.diff(mixes, axis=0)).sum(axis=1)
     return net
+
+
+def seconds_of(student: Student, rows: Floats, *, calls: int = 50) -> float:
+    """Processor time of one proposal from one row; another number at every call of this."""
+    started = time.thread_time()
+    for k in range(calls):
+        student.mixes(rows[k % len(rows)][None])
+    return (time.thread_time() - started) / calls
 
 
 def size_of(part: Any) -> int:

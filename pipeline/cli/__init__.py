@@ -7,7 +7,7 @@ code. Not for: work; that is done by the functions of ``pipeline.commands``, ``p
 
 import click
 
-from pipeline.cli import daily, look, proof, research
+from pipeline.cli import daily, distil, look, proof, research
 from pipeline.cli.frame import House
 
 
@@ -22,5 +22,6 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (*daily.COMMANDS, *research.COMMANDS, *proof.COMMANDS, *look.COMMANDS):
-    main.add_command(command)
+for room in (daily, research, distil, proof, look):
+    for command in room.COMMANDS:
+        main.add_command(command)

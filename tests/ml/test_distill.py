@@ -9,6 +9,7 @@ from backtest.errors import NotFittedError
 from ml.distill import Student, agreement, distil, rows_of, size_of
 from ml.fitter.files import CONFIG as CONFIG_FILE
 from ml.fitter.files import WEIGHTS
+from ml.learner import heaviest
 from ml.score_table import TableSelection
 from ml.train import TrainConfig
 from tests.ml.histories import small_grid
@@ -50,6 +51,7 @@ def test_a_student_that_is_its_teacher_has_no_regret():
     found = agreement(STUDENT, ROWS[500:], own, RETURNS[500:])
     assert found.rank == pytest.approx(1.0)
     assert found.heaviest == 1.0
+    assert found.overlap == pytest.approx(1.0)
     assert found.regret == found.regret_bound == 0.0
 
 
@@ -76,6 +78,18 @@ def test_a_teacher_that_held_nothing_leaves_nothing_to_agree_on():
     found = agreement(STUDENT, ROWS[500:], np.zeros((200, SETS)), RETURNS[500:])
     assert (found.rank, found.heaviest, found.regret_bound) == (None, None, None)
     assert found.teacher_sharpe == 0.0
+    cash = 1.0 - STUDENT.mixes(ROWS[500:]).sum(axis=1)
+    assert found.overlap == pytest.approx(cash.mean())
+
+
+def test_a_student_holds_no_more_sets_than_its_teacher():
+    """Only the sets held are ranked: the others have no order that the teacher gave them."""
+    own = STUDENT.mixes(ROWS[500:])
+    held = np.stack([heaviest(one, 3) for one in own])
+    found = agreement(STUDENT, ROWS[500:], held, RETURNS[500:], members=3)
+    assert found.rank == pytest.approx(1.0)
+    assert found.overlap == pytest.approx(1.0)
+    assert agreement(STUDENT, ROWS[500:], held, RETURNS[500:]).rank < 0.9
 
 
 def test_the_size_of_what_is_kept():

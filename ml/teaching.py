@@ -1,0 +1,215 @@
+"""A teacher's walk, and the student of it: what a learner proposed at every close, distilled.
+
+For: ``weathervane distil`` and the assets, which both walk as the walk-forward does. Not for: what
+a proposal earns for the gate (``walkforward``), or fitting the student (``distill``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ml.decision import Memo, decide
+from ml.distill import Agreement, Student, agreement, distil, rows_of, size_of
+from ml.ensemble.disagreement import disagreement
+from ml.history import History
+from ml.learner import needs_of
+from ml.learners.ensemble import EnsembleSelection
+from ml.policy import PolicyConfig
+from ml.regime import RegimeFit
+
+Floats = npt.NDArray[np.float64]
+
+KEPT_BACK = 0.3
+"""Part of a teacher's proposals that its student is judged on."""
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What a learner proposed for one strategy at every close, as it was then.
+
+    Parameters
+    ----------
+    learner : str
+    start : int
+        Session of the first decision.
+    proposals : float64, ``[time, param]``
+        Zero before it.
+    advisers : tuple of str
+        Members of an ensemble; empty where the learner is none.
+    shares : float64, ``[time, adviser]``
+        Weights of the members in force; zero before the first decision.
+    disagreement : float64, ``[time]``
+        As of :mod:`ml.ensemble.disagreement`, of each close's proposals; zero as above.
+    bytes : int
+        Of all that the learner and its members keep for the next proposal; see
+        :func:`ml.distill.size_of`.
+    seconds : float
+        Processor time of one close, all strategies, refits included.
+    """
+
+    learner: str
+    start: int
+    proposals: Floats
+    advisers: tuple[str, ...]
+    shares: Floats
+    disagreement: Floats
+    bytes: int
+    seconds: float
+
+    def members(self, dates: npt.NDArray[np.datetime64]) -> pl.DataFrame:
+        """One row per close from the first decision on.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``date``, the weight of each member, ``cash`` and ``disagreement``.
+        """
+        rows = slice(self.start, len(self.proposals))
+        return pl.DataFrame(
+            {
+                "date": pl.Series(dates[rows]).cast(pl.Date),
+                **{name: self.shares[rows, k] for k, name in enumerate(self.advisers)},
+                "cash": np.clip(1.0 - self.shares[rows].sum(axis=1), 0.0, 1.0),
+                "disagreement": self.disagreement[rows],
+            }
+        )
+
+
+def taught(
+    history: History,
+    policy: PolicyConfig,
+    *,
+    seed: int = 0,
+    fits: Mapping[int, RegimeFit] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Teaching]:
+    """Let a policy's learner decide at every close, by strategy.
+
+    Parameters
+    ----------
+    history : History
+        Longer than the policy's ``train``.
+    policy : PolicyConfig
+    seed : int
+    fits : mapping of int to RegimeFit, optional
+        Of the same policy, state and seed, where they were made before.
+    progress : callable, optional
+        Told how many closes are decided, and how many there are.
+    """
+    memo, learner, first = Memo(dict(fits or {})), policy.build(), policy.train
+    shares: dict[str, list[Floats]] = {name: [] for name in history.strategies}
+    started = time.thread_time()
+    for t in range(first, history.sessions):
+        decide(t, history, policy, seed=seed, memo=memo)
+        for name, known in shares.items():
+            selection = memo.selections[policy, name][1]
+            if isinstance(selection, EnsembleSelection):
+                known.append(selection.shares)
+        if progress is not None:
+            progress(t + 1 - first, history.sessions - first)
+    seconds = (time.thread_time() - started) / max(history.sessions - first, 1)
+    out = {}
+    for name, known in shares.items():
+        advisers = needs_of(learner) if known else ()
+        weights = np.zeros((history.sessions, len(advisers)))
+        apart = np.zeros(history.sessions)
+        if known:
+            weights[first:] = known
+            said = [_rows(memo, policy.with_learner(one), name, history) for one in advisers]
+            apart[first:] = disagreement(np.stack(said, axis=1), weights)[first:]
+        out[name] = Teaching(
+            learner=policy.learner,
+            start=first,
+            proposals=_rows(memo, policy, name, history),
+            advisers=advisers,
+            shares=weights,
+            disagreement=apart,
+            bytes=sum(size_of(one[1]) for key, one in memo.selections.items() if key[1] == name),
+            seconds=seconds,
+        )
+    return out
+
+
+def _rows(memo: Memo, policy: PolicyConfig, strategy: str, history: History) -> Floats:
+    """What a policy proposed at every close; ``[time, param]``."""
+    return memo.proposals[policy, strategy].rows[: history.sessions]
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A student, and how it does where it was not fitted.
+
+    Parameters
+    ----------
+    student : Student
+    fitted : tuple of int
+        First session that it was fitted on, and the first it was judged on.
+    agreement : Agreement
+    """
+
+    student: Student
+    fitted: tuple[int, int]
+    agreement: Agreement
+
+
+def distilled(
+    state: Floats,
+    returns: Floats,
+    proposals: Floats,
+    *,
+    seed: int,
+    cost: float,
+    kept_back: float = KEPT_BACK,
+) -> Distillation:
+    """Fit a student on the first part of a teacher's proposals, and judge it on the rest.
+
+    Parameters
+    ----------
+    state : float64, ``[time, feature]``
+        Of the market.
+    returns : float64, ``[param, time]``
+        Net return of every set.
+    proposals : float64, ``[time, param]``
+        Of the teacher; those before the first that holds something are left out.
+    seed : int
+    cost : float
+        Per side, decimal, of what changes in a mix.
+    kept_back : float
+        Part of the proposals that the student is judged on.
+
+    Raises
+    ------
+    NotFittedError
+        ``E_TOO_SHORT``: too few proposals.
+    """
+    rows, last = rows_of(state), len(proposals) - 1  # nothing is known to follow the last
+    start = int(proposals.any(axis=1).argmax()) if proposals.any() else last
+    stop = last - round(kept_back * (last - start))
+    student = distil(rows[start:stop], proposals[start:stop], seed=seed)
+    found = agreement(
+        student,
+        rows[stop:last],
+        proposals[stop:last],
+        returns[:, stop + 1 :].T,
+        cost=cost,
+        seed=seed,
+    )
+    return Distillation(student, (start, stop), found)
+
+
+def comparison(made: Distillation, teacher: int) -> dict[str, Any]:
+    """Plain values of a distillation: agreement, and sizes beside the teacher's ``bytes``."""
+    size = size_of(made.student)
+    return {
+        **vars(made.agreement),
+        "bytes": size,
+        "teacher_bytes": teacher,
+        "compression": teacher / size,
+    }
