@@ -1,6 +1,6 @@
-"""Picture of an ensemble as PNG bytes: its members' weights over time, and how far they are apart.
+"""Pictures of an ensemble and its student as PNG bytes: members' weights, and what both earned.
 
-For: the folder of a distillation and the page of an asset. Not for: numbers, which stand in tables.
+For: the folder of a distillation and the pages of assets. Not for: numbers, which stand in tables.
 """
 
 from __future__ import annotations
@@ -41,5 +41,30 @@ def members_plot(tables: Mapping[str, pl.DataFrame], *, synthetic: bool = False)
         )
         axes.set_ylim(0.0, 1.0)
         axes.set_title(title, loc="left", fontsize=10)
+        legend_beside(axes)
+    return png_of(figure)
+
+
+def student_plot(tables: Mapping[str, pl.DataFrame], *, synthetic: bool = False) -> bytes:
+    """Draw what teacher and student earned, summed up, one panel per table.
+
+    Parameters
+    ----------
+    tables : mapping of str to polars.DataFrame
+        By title: ``date``, and the net returns of ``teacher`` and ``student``.
+    """
+    figure, rows = figure_of(len(tables), 2.2, synthetic=synthetic)
+    for axes, (title, table) in zip(rows, tables.items(), strict=False):
+        for name, colour in (("teacher", "#8a8a8a"), ("student", "#0072b2")):
+            axes.plot(
+                table["date"].to_numpy(),
+                table[name].cum_sum().to_numpy(),
+                color=colour,
+                linewidth=1.3,
+                label=name,
+            )
+        axes.set_title(
+            f"{title}: sum of net returns where the student was not fitted", loc="left", fontsize=10
+        )
         legend_beside(axes)
     return png_of(figure)

@@ -255,7 +255,7 @@ def agreement(
     seed : int
         Of the bound.
     """
-    said = np.stack([heaviest(one, members) for one in student.mixes(rows)])
+    said = held(student, rows, members)
     taught = teacher.any(axis=1)
     same = said.argmax(axis=1) == teacher.argmax(axis=1)
     with warnings.catch_warnings():
@@ -264,8 +264,8 @@ def agreement(
             [spearmanr(a, b).statistic for a, b in zip(said, teacher, strict=True)], dtype=float
         )
     known = np.isfinite(ranks)
-    earned = [_earned(one, returns, cost) for one in (teacher, said)]
-    sharpe = [float(one.mean() / max(one.std(), 1e-12)) for one in earned]
+    streams = [earned(one, returns, cost) for one in (teacher, said)]
+    sharpe = [float(one.mean() / max(one.std(), 1e-12)) for one in streams]
     return Agreement(
         sessions=len(rows),
         rank=float(ranks[known].mean()) if known.any() else None,
@@ -274,7 +274,7 @@ def agreement(
         teacher_sharpe=sharpe[0],
         student_sharpe=sharpe[1],
         regret=sharpe[0] - sharpe[1],
-        regret_bound=shortfall_bound(earned[0], earned[1], seed=seed),
+        regret_bound=shortfall_bound(streams[0], streams[1], seed=seed),
     )
 
 
@@ -284,8 +284,21 @@ def _whole(mixes: Floats) -> Floats:
     return np.concatenate([mixes, cash], axis=1)
 
 
-def _earned(mixes: Floats, returns: Floats, cost: float) -> Floats:
-    """Return of each session's mix, less the cost of changing into it; ``[time]``."""
+def held(student: Student, rows: Floats, members: int = 16) -> Floats:
+    """A student's mixes, each cut to its heaviest sets; ``[row, param]``."""
+    return np.stack([heaviest(one, members) for one in student.mixes(rows)])
+
+
+def earned(mixes: Floats, returns: Floats, cost: float) -> Floats:
+    """Return of each session's mix, less the cost of changing into it; ``[time]``.
+
+    Parameters
+    ----------
+    mixes, returns : float64, ``[time, param]``
+        Returns are of the session after each close.
+    cost : float
+        Per side, decimal.
+    """
     net: Floats = (mixes * returns).sum(axis=1)
     net[1:] -= cost * np.abs(np.diff(mixes, axis=0)).sum(axis=1)
     return net

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from backtest.params import ParamGrid
 from ml.decision import Memo, decide
-from ml.distill import Agreement, Student, agreement, distil, rows_of, size_of
+from ml.distill import Agreement, Student, agreement, distil, earned, held, rows_of, size_of
 from ml.ensemble.disagreement import disagreement
 from ml.history import History
 from ml.learner import needs_of
@@ -80,6 +81,24 @@ class Teaching:
                 "disagreement": self.disagreement[rows],
             }
         )
+
+    def today(self, grid: ParamGrid) -> dict[str, Any]:
+        """What is said after the last close, as plain values.
+
+        Returns
+        -------
+        dict
+            ``mix`` (``parameters`` and ``weight`` of its sets, heaviest first), ``cash``,
+            ``members`` (the weight of each) and ``disagreement``, None where there are none.
+        """
+        weights = self.proposals[-1]
+        held = [int(p) for p in np.argsort(-weights, kind="stable") if weights[p] > 0.0]
+        return {
+            "mix": [{"parameters": grid.row(p), "weight": float(weights[p])} for p in held],
+            "cash": float(max(1.0 - weights.sum(), 0.0)),
+            "members": dict(zip(self.advisers, self.shares[-1].tolist(), strict=True)),
+            "disagreement": float(self.disagreement[-1]) if self.advisers else None,
+        }
 
 
 def taught(
@@ -152,11 +171,19 @@ class Distillation:
     fitted : tuple of int
         First session that it was fitted on, and the first it was judged on.
     agreement : Agreement
+    earned : dict of str to float64, ``[session]``
+        Net returns of ``teacher`` and ``student`` in the sessions after those judged.
     """
 
     student: Student
     fitted: tuple[int, int]
     agreement: Agreement
+    earned: dict[str, Floats]
+
+    def streams(self, dates: npt.NDArray[np.datetime64]) -> pl.DataFrame:
+        """``date`` and what ``teacher`` and ``student`` earned on it, where it was judged."""
+        days = dates[self.fitted[1] + 1 :][: self.agreement.sessions]
+        return pl.DataFrame({"date": pl.Series(days).cast(pl.Date), **self.earned})
 
 
 def distilled(
@@ -193,15 +220,13 @@ def distilled(
     start = int(proposals.any(axis=1).argmax()) if proposals.any() else last
     stop = last - round(kept_back * (last - start))
     student = distil(rows[start:stop], proposals[start:stop], seed=seed)
-    found = agreement(
-        student,
-        rows[stop:last],
-        proposals[stop:last],
-        returns[:, stop + 1 :].T,
-        cost=cost,
-        seed=seed,
-    )
-    return Distillation(student, (start, stop), found)
+    judged, after = slice(stop, last), returns[:, stop + 1 :].T
+    found = agreement(student, rows[judged], proposals[judged], after, cost=cost, seed=seed)
+    streams = {
+        "teacher": earned(proposals[judged], after, cost),
+        "student": earned(held(student, rows[judged]), after, cost),
+    }
+    return Distillation(student, (start, stop), found, streams)
 
 
 def comparison(made: Distillation, teacher: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import dagster as dg
 INGEST = dg.AssetSelection.groups("ingest")
 EXPORT = dg.AssetSelection.assets("regime_parameters", "store_backup")
 PROOF = dg.AssetSelection.groups("proof")
+LEARNING = dg.AssetSelection.groups("learning")
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -18,14 +19,14 @@ ingest = dg.define_asset_job(
 
 research = dg.define_asset_job(
     "research",
-    selection=dg.AssetSelection.all() - EXPORT - PROOF,
+    selection=dg.AssetSelection.all() - EXPORT - PROOF - LEARNING,
     description="From bars to the evidence, the registered models and the report.",
     executor_def=dg.in_process_executor,
 )
 
 daily = dg.define_asset_job(
     "daily",
-    selection=dg.AssetSelection.all() - PROOF,
+    selection=dg.AssetSelection.all() - PROOF - LEARNING,
     description="The whole chain up to the parameter document of one session.",
     executor_def=dg.in_process_executor,
 )

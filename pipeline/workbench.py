@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from backtest.pages import Picture
     from ml.corpus import Corpus, WalkSpec
     from ml.export.packing import Step
+    from ml.history import History
     from ml.parameter_table import ParameterTable
     from ml.regime import RegimeFit, RegimeModel
     from ml.regime_track import RegimeTrack
@@ -171,6 +172,14 @@ class Workbench:
             grid = ParamGrid.of(STRATEGIES.get(name).params, facts.pop("rows"))
             out[name] = Corpus(grid=grid, book=BookResult(*streams), **facts)
         return out
+
+    def history(self) -> "History":
+        """Candidates' returns and the market's state on the snapshot's sessions."""
+        from ml.corpus import history_of
+        from ml.market_state import state_matrix
+
+        state = state_matrix(read_frame(self.files.folder(self.snapshot) / "market_state.parquet"))
+        return history_of(self.files.panel(self.snapshot), self.corpora(), state=state)
 
     def walk(
         self,

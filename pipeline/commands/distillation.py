@@ -160,8 +160,7 @@ def _told(
         "fitted": {"first": str(days[first]), "last": str(days[stop - 1])},
         "judged": {"first": str(days[stop]), "last": str(days[-2])},
         "agreement": comparison(made, teaching.bytes),
-        "members_today": dict(zip(teaching.advisers, teaching.shares[-1].tolist(), strict=True)),
-        "disagreement_today": float(teaching.disagreement[-1]) if teaching.advisers else None,
+        "today": teaching.today(history.strategies[about["strategy"]].grid),
     }
 
 
@@ -172,15 +171,18 @@ def _write(
     history: "History",
     told: dict[str, Any],
 ) -> None:
-    """Weights, the members' table and picture, and the report."""
-    from backtest.member_plots import members_plot
+    """Weights, pictures, the members' table, and the report."""
+    from backtest.member_plots import members_plot, student_plot
 
+    shown = told["synthetic"]
+    streams = {told["strategy"]: made.streams(history.dates)}
+    write_bytes(folder / "student.png", student_plot(streams, synthetic=shown))
     grid = history.strategies[told["strategy"]].grid
     made.student.save(folder, columns=history.columns, grid=grid)
     if teaching.advisers:
         table = teaching.members(history.dates)
         write_parquet(folder / "members.parquet", table)
-        drawn = members_plot({told["strategy"]: table}, synthetic=told["synthetic"])
+        drawn = members_plot({told["strategy"]: table}, synthetic=shown)
         write_bytes(folder / "members.png", drawn)
     write_json(folder / "distillation.json", told)
 
@@ -210,9 +212,9 @@ def summary_lines(found: Distilled, out: Path) -> list[str]:
         f"({said['compression']:.1f} times as many); {1e3 * seconds['student']:.2f} ms where it "
         f"takes {1e3 * seconds['teacher']:.1f} ms a close",
     ]
-    if told["members_today"]:
-        held = ", ".join(f"{name} {share:.2f}" for name, share in told["members_today"].items())
-        lines.append(f"members today: {held}; apart by {told['disagreement_today']:.2f}")
+    if members := told["today"]["members"]:
+        held = ", ".join(f"{name} {share:.2f}" for name, share in members.items())
+        lines.append(f"members today: {held}; apart by {told['today']['disagreement']:.2f}")
     return [*lines, f"files: {out}"]
 
 

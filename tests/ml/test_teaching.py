@@ -84,6 +84,12 @@ def test_the_student_is_fitted_on_the_first_part_and_judged_on_the_rest():
     earned = (teacher[400:500] * returns[:, 401:].T).sum(axis=1)
     assert found.agreement.teacher_sharpe == pytest.approx(earned.mean() / earned.std())
     assert found.agreement.heaviest > 0.9
+    dates = np.datetime64("2020-01-01") + np.arange(501)
+    streams = found.streams(dates)
+    assert streams["date"].to_numpy().astype("datetime64[D]").tolist() == dates[401:].tolist()
+    assert streams["teacher"].to_list() == pytest.approx(earned.tolist())
+    student = streams["student"].to_numpy()
+    assert student.mean() / student.std() == pytest.approx(found.agreement.student_sharpe)
 
 
 def test_sizes_are_compared():

@@ -34,7 +34,8 @@ def done(market: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def test_it_leaves_weights_a_report_and_the_members(done: tuple[Path, Ran]):
     out, _ = done
-    names = {*(CONFIG, WEIGHTS), "distillation.json", "members.parquet", "members.png"}
+    names = {*(CONFIG, WEIGHTS), "distillation.json", "members.parquet"}
+    names |= {"members.png", "student.png"}
     assert {path.name for path in out.iterdir()} == names
     told = json.loads((out / "distillation.json").read_text())
     assert told["synthetic"] is True
@@ -51,7 +52,7 @@ def test_it_leaves_weights_a_report_and_the_members(done: tuple[Path, Ran]):
     table = pl.read_parquet(out / "members.parquet")
     assert table.columns == ["date", *MEMBERS, "cash", "disagreement"]
     assert table.height == 260 - TRAIN
-    assert table.row(-1, named=True)["experts"] == told["members_today"]["experts"]
+    assert table.row(-1, named=True)["experts"] == told["today"]["members"]["experts"]
     assert (out / "members.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -93,12 +94,16 @@ def test_the_lines_say_what_it_came_to(done: tuple[Path, Ran]):
 def test_a_teacher_without_members_leaves_no_table(market: Path, tmp_path: Path):
     ran = distil(market, tmp_path, "--teacher", "static", "--json")
     assert ran.code == 0, ran.err
-    assert {path.name for path in tmp_path.iterdir()} == {CONFIG, WEIGHTS, "distillation.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(CONFIG, WEIGHTS, "distillation.json", "student.png")
+    }
     told = json.loads(ran.out)
     assert set(told.pop("seconds")) == {"teacher", "student"}
     assert told == json.loads((tmp_path / "distillation.json").read_text())
-    assert told["members_today"] == {}
-    assert told["disagreement_today"] is None
+    today = told["today"]
+    assert (today["members"], today["disagreement"]) == ({}, None)
+    assert sum(one["weight"] for one in today["mix"]) + today["cash"] == pytest.approx(1.0)
+    assert set(today["mix"][0]["parameters"]) == {"direction", "period", "width", "smoothing"}
 
 
 @pytest.mark.parametrize(
