@@ -1,11 +1,12 @@
 """Distillation: a small network that says what a large teacher would, and what it loses by that.
 
 For: fitting the student to proposals that the teacher made at past closes, and measuring rank
-agreement, regret and size. Not for: teaching on sessions that the teacher had learned
-from: its proposals are taken as they were.
+agreement, regret and size. Not for: teaching on sessions that the teacher had learned from: its
+proposals are taken as they were.
 
-The student reads one row, not a year: the market's state and its averages over a month and a
-quarter. Loss: Kullback-Leibler divergence at temperature 2 (Hinton, Vinyals and Dean, 2015).
+The student reads one row, not a year: averages of the market's state over a week, a month and a
+quarter. The state itself would make its mix change four times as much as the teacher's. Loss:
+Kullback-Leibler divergence at temperature 2 (Hinton, Vinyals and Dean, 2015).
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 
 TEMPERATURE = 2.0
-SPANS = (21, 63)
+SPANS = (5, 21, 63)
 TRAINING = TrainConfig(epochs=60, batch=64, rate=3e-3)
 """How a student is fitted."""
+LEAST = 126
+"""Proposals that a student needs."""
 _HIDDEN = 32
-_LEAST = 126
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,11 @@ class Agreement:
 
 
 def rows_of(state: Floats) -> Floats:
-    """What a student reads at each close: the state, and its averages so far; ``[time, input]``.
+    """What a student reads at each close: averages of the state so far; ``[time, input]``.
 
-    Averages skip what is unknown, and look back only.
+    They skip what is unknown, and look back only.
     """
-    return np.concatenate([state, *(_averaged(state, float(span)) for span in SPANS)], axis=1)
+    return np.concatenate([_averaged(state, float(span)) for span in SPANS], axis=1)
 
 
 @njit(cache=True, nogil=True)
@@ -181,9 +183,9 @@ def distil(rows: Floats, teacher: Floats, *, seed: int, config: TrainConfig = TR
     NotFittedError
         ``E_TOO_SHORT``: too few proposals.
     """
-    if len(rows) < _LEAST:
+    if len(rows) < LEAST:
         raise NotFittedError(
-            f"{len(rows)} proposals where a student needs {_LEAST}",
+            f"{len(rows)} proposals where a student needs {LEAST}",
             where="distillation",
             fix="give more history",
             code="E_TOO_SHORT",
@@ -229,48 +231,37 @@ def _scaled(rows: Floats, centre: Floats, scale: Floats) -> npt.NDArray[np.float
 
 
 def agreement(
-    student: Student,
-    rows: Floats,
-    teacher: Floats,
-    returns: Floats,
-    *,
-    members: int = 16,
-    cost: float = 0.0,
-    seed: int = 0,
+    teacher: Floats, student: Floats, returns: Floats, *, cost: float = 0.0, seed: int = 0
 ) -> Agreement:
-    """Compare a student with its teacher on sessions that it was not fitted on.
+    """Compare a student's mixes with its teacher's on sessions that it was not fitted on.
 
     Parameters
     ----------
-    student : Student
-    rows, teacher : float64
-        As of :func:`distil`.
+    teacher, student : float64, ``[time, param]``
+        The student's as of :func:`held`: among weights that are all above 0 those that the teacher
+        does not hold would have an order that it never gave them.
     returns : float64, ``[time, param]``
         Net return of every set in the session after each.
-    members : int
-        Most sets of the student's mix, like the teacher's: among weights that are all above 0 those
-        that the teacher does not hold would have an order that it never gave them.
     cost : float
         Per side, decimal, of what changes in a mix.
     seed : int
         Of the bound.
     """
-    said = held(student, rows, members)
     taught = teacher.any(axis=1)
-    same = said.argmax(axis=1) == teacher.argmax(axis=1)
+    same = student.argmax(axis=1) == teacher.argmax(axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sessions on which all weights are alike
         ranks = np.array(
-            [spearmanr(a, b).statistic for a, b in zip(said, teacher, strict=True)], dtype=float
+            [spearmanr(a, b).statistic for a, b in zip(student, teacher, strict=True)], dtype=float
         )
     known = np.isfinite(ranks)
-    streams = [earned(one, returns, cost) for one in (teacher, said)]
+    streams = [earned(one, returns, cost) for one in (teacher, student)]
     sharpe = [float(one.mean() / max(one.std(), 1e-12)) for one in streams]
     return Agreement(
-        sessions=len(rows),
+        sessions=len(teacher),
         rank=float(ranks[known].mean()) if known.any() else None,
         heaviest=float(same[taught].mean()) if taught.any() else None,
-        overlap=float(np.minimum(_whole(teacher), _whole(said)).sum(axis=1).mean()),
+        overlap=float(np.minimum(_whole(teacher), _whole(student)).sum(axis=1).mean()),
         teacher_sharpe=sharpe[0],
         student_sharpe=sharpe[1],
         regret=sharpe[0] - sharpe[1],

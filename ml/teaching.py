@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from backtest.errors import NotFittedError
 from backtest.params import ParamGrid
 from ml.decision import Memo, decide
 from ml.distill import Agreement, Student, agreement, distil, earned, held, rows_of, size_of
@@ -22,13 +23,11 @@ from ml.ensemble.disagreement import disagreement
 from ml.history import History
 from ml.learner import needs_of
 from ml.learners.ensemble import EnsembleSelection
+from ml.learners.student import Student as Pupil
 from ml.policy import PolicyConfig
 from ml.regime import RegimeFit
 
 Floats = npt.NDArray[np.float64]
-
-KEPT_BACK = 0.3
-"""Part of a teacher's proposals that its student is judged on."""
 
 
 @dataclass(frozen=True)
@@ -163,39 +162,35 @@ def _rows(memo: Memo, policy: PolicyConfig, strategy: str, history: History) -> 
 
 @dataclass(frozen=True)
 class Distillation:
-    """A student, and how it does where it was not fitted.
+    """Students along a history, and how they do where they were not fitted.
 
     Parameters
     ----------
     student : Student
-    fitted : tuple of int
-        First session that it was fitted on, and the first it was judged on.
+        The last, fitted on the latest proposals.
+    fits : tuple of int
+        First session after those of each fit; the first of them is the first judged.
     agreement : Agreement
+        Of all students together, each until the next fit.
     earned : dict of str to float64, ``[session]``
         Net returns of ``teacher`` and ``student`` in the sessions after those judged.
     """
 
     student: Student
-    fitted: tuple[int, int]
+    fits: tuple[int, ...]
     agreement: Agreement
     earned: dict[str, Floats]
 
     def streams(self, dates: npt.NDArray[np.datetime64]) -> pl.DataFrame:
         """``date`` and what ``teacher`` and ``student`` earned on it, where it was judged."""
-        days = dates[self.fitted[1] + 1 :][: self.agreement.sessions]
+        days = dates[self.fits[0] + 1 :][: self.agreement.sessions]
         return pl.DataFrame({"date": pl.Series(days).cast(pl.Date), **self.earned})
 
 
 def distilled(
-    state: Floats,
-    returns: Floats,
-    proposals: Floats,
-    *,
-    seed: int,
-    cost: float,
-    kept_back: float = KEPT_BACK,
+    state: Floats, returns: Floats, proposals: Floats, *, seed: int, cost: float
 ) -> Distillation:
-    """Fit a student on the first part of a teacher's proposals, and judge it on the rest.
+    """Fit students along a teacher's proposals, each judged until the next, as the learner does.
 
     Parameters
     ----------
@@ -208,25 +203,37 @@ def distilled(
     seed : int
     cost : float
         Per side, decimal, of what changes in a mix.
-    kept_back : float
-        Part of the proposals that the student is judged on.
 
     Raises
     ------
     NotFittedError
         ``E_TOO_SHORT``: too few proposals.
     """
-    rows, last = rows_of(state), len(proposals) - 1  # nothing is known to follow the last
+    pupil, last = Pupil(seed=seed), len(proposals) - 1  # nothing is known to follow the last
     start = int(proposals.any(axis=1).argmax()) if proposals.any() else last
-    stop = last - round(kept_back * (last - start))
-    student = distil(rows[start:stop], proposals[start:stop], seed=seed)
-    judged, after = slice(stop, last), returns[:, stop + 1 :].T
-    found = agreement(student, rows[judged], proposals[judged], after, cost=cost, seed=seed)
-    streams = {
-        "teacher": earned(proposals[judged], after, cost),
-        "student": earned(held(student, rows[judged]), after, cost),
-    }
-    return Distillation(student, (start, stop), found, streams)
+    first = -(-(start + pupil.least) // pupil.refit) * pupil.refit
+    fits = range(first, last, pupil.refit)
+    if not fits:
+        raise NotFittedError(
+            f"{last - start} proposals where a student needs {first + 1 - start}",
+            where="distillation",
+            fix="give more history, or a smaller train",
+            code="E_TOO_SHORT",
+        )
+    rows, said = rows_of(state), np.zeros_like(proposals)
+    for stop in fits:
+        begin = max(start, stop - pupil.window)
+        student = distil(rows[begin:stop], proposals[begin:stop], seed=seed)
+        until = min(stop + pupil.refit, last)
+        said[stop:until] = held(student, rows[stop:until], pupil.members)
+    judged, after = slice(first, last), returns[:, first + 1 :].T
+    told = {"teacher": proposals[judged], "student": said[judged]}
+    return Distillation(
+        student,
+        tuple(fits),
+        agreement(**told, returns=after, cost=cost, seed=seed),
+        {name: earned(one, after, cost) for name, one in told.items()},
+    )
 
 
 def comparison(made: Distillation, teacher: int) -> dict[str, Any]:

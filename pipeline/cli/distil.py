@@ -39,13 +39,6 @@ from pipeline.cli.research import (
     show_default=True,
     help="Sessions before the teacher's first decision.",
 )
-@click.option(
-    "--holdout",
-    type=click.FloatRange(min=0.05, max=0.9),
-    default=0.3,
-    show_default=True,
-    help="Share of its proposals that the student is judged on.",
-)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @out_option
 @json_option
@@ -55,17 +48,17 @@ def distil(
     as_json: bool,
     teacher: str,
     train: int,
-    holdout: float,
     seed: int,
     **rest: Any,
 ) -> None:
     """Distil what a learner proposed at every close into a small network.
 
-    The walk of an ensemble with a neural member takes minutes on a long panel.
+    It is refitted every 63 closes and judged on those that follow, as the learner `student` is. The
+    walk of an ensemble with a neural member takes minutes on a long panel.
     """
     from pipeline.commands.distillation import DistilOptions, run_distil, summary_lines
 
-    asked = DistilOptions(teacher, train, holdout, seed)
+    asked = DistilOptions(teacher, train, seed)
     done = run_distil(strategy, source, asked=asked, progress=Stages(), **rest)
     values = {**done.told, "seconds": done.seconds}
     answer(values, summary_lines(done, rest["out"]), as_json=as_json)

@@ -31,14 +31,11 @@ class DistilOptions:
         Name in ``LEARNERS``.
     train : int
         Sessions before the teacher's first decision.
-    holdout : float
-        Part of its proposals that the student is judged on.
     seed : int
     """
 
     teacher: str = "ensemble"
     train: int = 756
-    holdout: float = 0.3
     seed: int = 0
 
 
@@ -106,7 +103,6 @@ def run_distil(
         teaching.proposals,
         seed=asked.seed,
         cost=spec.cost,
-        kept_back=asked.holdout,
     )
     about = {
         "strategy": strategy,
@@ -153,12 +149,12 @@ def _told(
     """Content of ``distillation.json``."""
     from ml.teaching import comparison
 
-    first, stop = made.fitted
     days = history.dates
     return {
         **about,
-        "fitted": {"first": str(days[first]), "last": str(days[stop - 1])},
-        "judged": {"first": str(days[stop]), "last": str(days[-2])},
+        "judged": {"first": str(days[made.fits[0]]), "last": str(days[-2])},
+        "fits": len(made.fits),
+        "fitted_until": str(days[made.fits[-1] - 1]),
         "agreement": comparison(made, teaching.bytes),
         "today": teaching.today(history.strategies[about["strategy"]].grid),
     }
@@ -190,7 +186,7 @@ def _write(
 def _seconds(made: "Distillation", teaching: "Teaching", history: "History") -> dict[str, float]:
     from ml.distill import rows_of, seconds_of
 
-    rows = rows_of(history.state)[made.fitted[1] :]
+    rows = rows_of(history.state)[made.fits[0] :]
     return {"teacher": teaching.seconds, "student": seconds_of(made.student, rows)}
 
 
@@ -202,7 +198,7 @@ def summary_lines(found: Distilled, out: Path) -> list[str]:
     bound = said["regret_bound"]
     lines = [
         f"{mark}{told['symbols']} symbols x {told['sessions']} sessions; student of "
-        f"{told['teacher']}, judged on {said['sessions']} closes that it was not fitted on",
+        f"{told['teacher']}, judged on {said['sessions']} closes, each before it was fitted on it",
         f"rank agreement {_number(said['rank'])}, same heaviest set {_number(said['heaviest'])}, "
         f"capital in the same sets {said['overlap']:.2f}",
         f"Sharpe ratio per session: teacher {said['teacher_sharpe']:+.3f}, student "

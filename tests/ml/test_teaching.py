@@ -1,15 +1,19 @@
 """A teacher's walk is the decision path's, and its student is judged where it was not fitted."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from backtest.errors import NotFittedError
 from ml.decision import Memo, decide
-from ml.distill import distil, rows_of, size_of
+from ml.distill import distil, earned, held, rows_of, size_of
 from ml.ensemble.disagreement import disagreement
+from ml.learner import Market
+from ml.learners.student import Student as Pupil
 from ml.policy import PolicyConfig
 from ml.teaching import comparison, distilled, taught
-from tests.ml.histories import planted_history
+from tests.ml.histories import days, planted_history, small_grid, view_of
 
 TRAIN = 240
 POLICY = PolicyConfig(learner="ensemble", regime_model="rules", train=TRAIN, refit=20)
@@ -67,29 +71,61 @@ def test_a_learner_without_members_has_none():
 def proposals(sessions: int, *, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """State, returns ``[param, time]`` and a teacher that follows the state from ``start`` on."""
     random = np.random.default_rng(0)
-    state = random.normal(size=(sessions, 2))
-    teacher = np.where(state[:, :1] > 0.0, [0.6, 0.2, 0.1], [0.1, 0.2, 0.6])
+    trend = np.sign(np.sin(np.arange(sessions) / 40.0))
+    state = np.column_stack([trend, random.normal(size=sessions)])
+    teacher = np.where(trend[:, None] > 0.0, [0.6, 0.2, 0.1], [0.1, 0.2, 0.6])
     teacher[:start] = 0.0
     return state, random.normal(0.0, 0.01, (3, sessions)), teacher
 
 
-def test_the_student_is_fitted_on_the_first_part_and_judged_on_the_rest():
+def test_each_student_is_judged_until_the_next_and_fitted_on_what_was_before():
     state, returns, teacher = proposals(501, start=100)
-    found = distilled(state, returns, teacher, seed=3, cost=0.0, kept_back=0.25)
-    assert found.fitted == (100, 400)
-    assert found.agreement.sessions == 100  # what followed the last close is not known
-    own = distil(rows_of(state)[100:400], teacher[100:400], seed=3)
+    found = distilled(state, returns, teacher, seed=3, cost=0.001)
+    assert found.fits == (252, 315, 378, 441)  # multiples of 63 with 126 proposals before
+    assert found.agreement.sessions == 500 - 252  # what followed the last close is not known
+    rows, said = rows_of(state), []
+    for stop in found.fits:
+        own = distil(rows[100:stop], teacher[100:stop], seed=3)
+        said.append(held(own, rows[stop : min(stop + 63, 500)]))
     for name, array in own.arrays().items():
         assert found.student.arrays()[name].tobytes() == array.tobytes()
-    earned = (teacher[400:500] * returns[:, 401:].T).sum(axis=1)
-    assert found.agreement.teacher_sharpe == pytest.approx(earned.mean() / earned.std())
-    assert found.agreement.heaviest > 0.9
+    net = earned(np.concatenate(said), returns[:, 253:].T, 0.001)
+    assert found.earned["student"] == pytest.approx(net)
+    assert found.agreement.student_sharpe == pytest.approx(net.mean() / net.std())
+    assert found.agreement.heaviest > 0.6
     dates = np.datetime64("2020-01-01") + np.arange(501)
     streams = found.streams(dates)
-    assert streams["date"].to_numpy().astype("datetime64[D]").tolist() == dates[401:].tolist()
-    assert streams["teacher"].to_list() == pytest.approx(earned.tolist())
-    student = streams["student"].to_numpy()
-    assert student.mean() / student.std() == pytest.approx(found.agreement.student_sharpe)
+    assert streams["date"].to_numpy().astype("datetime64[D]").tolist() == dates[253:].tolist()
+    assert streams["student"].to_list() == found.earned["student"].tolist()
+
+
+def test_a_student_forgets_what_its_teacher_said_long_ago():
+    state, returns, teacher = proposals(900, start=0)
+    grid = small_grid().take(np.arange(3))
+    market = Market(days(900), state, ("trend", "noise"), np.zeros_like(returns))
+    known = dataclasses.replace(view_of(grid, returns), market=market)
+    taught = []
+    for until in (0, 126, 127):  # fitted on 126 to 881
+        other = teacher.copy()
+        other[:until] = teacher[:until, ::-1]
+        view = dataclasses.replace(known, proposals={"ensemble": other})
+        taught.append(Pupil().select(view).network.arrays()["0.weight"].tobytes())
+    assert taught[0] == taught[1] != taught[2]
+
+
+def test_it_is_judged_as_the_learner_would_propose():
+    """The students' mixes are those of the learner, from its next selection after each fit on."""
+    history = planted_history(420)
+    policy = POLICY.with_learner("student")
+    memo = Memo()
+    decide(419, history, policy, memo=memo)
+    teacher = memo.proposals[policy.with_learner("ensemble"), "swing_0"].rows[:420]
+    own = memo.proposals[policy, "swing_0"].rows[:420]
+    one = history.strategies["swing_0"]
+    found = distilled(history.state, one.returns, teacher, seed=0, cost=0.0)
+    assert found.fits == (378,)
+    net = earned(own[380:419], one.returns[:, 381:].T, 0.0)
+    assert found.earned["student"][2:] == pytest.approx(net, abs=1e-7)
 
 
 def test_sizes_are_compared():

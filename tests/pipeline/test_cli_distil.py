@@ -14,13 +14,22 @@ from ml.fitter.files import CONFIG, WEIGHTS
 from pipeline.commands.panels import load_panel
 from tests.pipeline.cli_runner import Ran, weathervane
 
-TRAIN = 90  # regimes need as many; a student then has enough of the 260 sessions
+SESSIONS, TRAIN = 340, 90  # regimes need as many before the first decision
 MEMBERS = ["experts", "neural", "online", "regime_table"]
 
 
 def distil(source: Path, out: Path, *options: object) -> Ran:
-    told = ("--strategy", "rsi_swing", "--data", source, "--train", TRAIN, "--holdout", 0.2)
+    told = ("--strategy", "rsi_swing", "--data", source, "--train", TRAIN)
     return weathervane("distil", *told, "--out", out, *options)
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bars of enough sessions for a student that is judged on some weeks; not to be changed."""
+    out = tmp_path_factory.mktemp("market")
+    told = ("--world", "clear", "--symbols", 6, "--sessions", SESSIONS, "--seed", 3, "--out", out)
+    assert weathervane("market", *told).code == 0
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +49,21 @@ def test_it_leaves_weights_a_report_and_the_members(done: tuple[Path, Ran]):
     told = json.loads((out / "distillation.json").read_text())
     assert told["synthetic"] is True
     assert told["teacher"] == "ensemble"
-    assert told["sessions"] == 260
+    assert told["sessions"] == SESSIONS
     said = told["agreement"]
-    assert said["sessions"] == round(0.2 * (259 - TRAIN))
+    assert (
+        said["sessions"] == SESSIONS - 1 - 252
+    )  # of 63 the first multiple with 126 proposals before
     assert -1.0 <= said["rank"] <= 1.0
     assert 0.0 <= said["heaviest"] <= 1.0
     assert said["regret"] == said["teacher_sharpe"] - said["student_sharpe"]
-    assert said["regret_bound"] >= said["regret"]
     assert said["compression"] == said["teacher_bytes"] / said["bytes"]
-    assert told["fitted"]["last"] < told["judged"]["first"]
+    assert said["regret_bound"] >= said["regret"]
+    assert told["fits"] == 2
+    assert told["fitted_until"] < told["judged"]["last"]
     table = pl.read_parquet(out / "members.parquet")
     assert table.columns == ["date", *MEMBERS, "cash", "disagreement"]
-    assert table.height == 260 - TRAIN
+    assert table.height == SESSIONS - TRAIN
     assert table.row(-1, named=True)["experts"] == told["today"]["members"]["experts"]
     assert (out / "members.png").read_bytes().startswith(b"\x89PNG")
 
@@ -64,7 +76,7 @@ def test_the_weights_are_the_student_that_was_judged(market: Path, done: tuple[P
     grid = history.strategies["rsi_swing"].grid
     student = Student.load(out, columns=history.columns, grid=grid)
     mixes = student.mixes(rows_of(history.state))
-    assert mixes.shape == (260, grid.size)
+    assert mixes.shape == (SESSIONS, grid.size)
     assert np.isfinite(mixes).all()
     with pytest.raises(NotFittedError, match="E_SCHEMA"):
         Student.load(out, columns=history.columns[1:], grid=grid)
@@ -85,10 +97,10 @@ def test_the_same_command_gives_the_same_bytes(
 def test_the_lines_say_what_it_came_to(done: tuple[Path, Ran]):
     out, ran = done
     lines = ran.out.splitlines()
-    assert lines[0].startswith("SYNTHETIC market, 6 symbols x 260 sessions; student of ensemble")
+    assert lines[0].startswith("SYNTHETIC market, 6 symbols x 340 sessions; student of ensemble")
     assert "regret" in lines[2]
     assert lines[-1] == f"files: {out}"
-    assert "teach: 100 % (170 of 170)" in ran.err
+    assert "teach: 100 % (250 of 250)" in ran.err
 
 
 def test_a_teacher_without_members_leaves_no_table(market: Path, tmp_path: Path):
@@ -110,10 +122,10 @@ def test_a_teacher_without_members_leaves_no_table(market: Path, tmp_path: Path)
     ("options", "line"),
     [
         (("--teacher", "nobody"), "E_UNKNOWN: unknown learner 'nobody'"),
-        (("--teacher", "cash"), "E_TOO_SHORT: 0 proposals where a student needs 126"),
-        (("--train", 130, "--teacher", "static"), "E_TOO_SHORT: 103 proposals where a student"),
-        (("--train", 300), "E_TOO_SHORT: 260 sessions where a walk-forward needs 302"),
-        (("--holdout", 1.5), "E_PARAMETER: 1.5 is not in the range"),
+        (("--teacher", "cash"), "E_TOO_SHORT: 0 proposals where a student needs"),
+        (("--train", 200, "--teacher", "static"), "E_TOO_SHORT: 139 proposals where a student"),
+        (("--train", 340), "E_TOO_SHORT: 340 sessions where a walk-forward needs 342"),
+        (("--train", 20), "E_PARAMETER: 20 is not in the range"),
         (("--strategy", "none"), "E_UNKNOWN: unknown strategy 'none'"),
     ],
 )
