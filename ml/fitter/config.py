@@ -14,6 +14,9 @@ from ml.train import TrainConfig
 WARM_EPOCHS: Final = 10
 """Most epochs of a refit that goes on from earlier weights."""
 
+CLEAR: Final = 1.65
+"""Standard errors by which stage two must earn more than stage one on the sessions kept back."""
+
 Refinement = Literal["gradient", "evolution", "reinforce", "none"]
 
 
@@ -34,6 +37,8 @@ class FitterConfig:
         Stage two: ``gradient``, ``evolution``, ``reinforce``, or ``none``.
     pretrained : bool
         Whether there is a stage one; without it, learning is by reinforcement alone.
+    beside_table : bool
+        Whether the network tilts the regime table's mix; without, its own heads are all there is.
     refine_epochs : int
         Most of stage two.
     cost : float
@@ -50,6 +55,7 @@ class FitterConfig:
     seeds: int = 2
     refinement: Refinement = "gradient"
     pretrained: bool = True
+    beside_table: bool = True
     refine_epochs: int = 15
     cost: float = 0.0005
     regime_model: str = "hmm"
