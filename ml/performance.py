@@ -1,7 +1,7 @@
 """What is known of each parameter set at a close, and what it then earned: data for prediction.
 
-For: features of past sessions and the target that belongs to them, purged. Not for: the model
-that is fitted on them (``predictor``).
+For: features of past sessions, and the outcomes that whoever learns from decisions learns from. Not
+for: the models that are fitted on them.
 
 A sample is a pair of session and set. Its features are read from columns up to that session; its
 target is the mean return of the ``HORIZON`` sessions after it over the set's own deviation so far
@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ml.learner import HORIZON, STILL, Floats, LearnerView, Market
+from ml.learner import HORIZON, MIN_ACTIVE, STILL, Floats, LearnerView, Market
 from ml.score_table import RegimeSharpe, ScoreTable
 
 Ints = npt.NDArray[np.int64]
@@ -56,15 +56,12 @@ class Samples:
     names : tuple of str, ``[feature]``
     eligible : bool, ``[session, param]``
         As the regime table counts it; else ``BASE`` is unknown.
-    deviation : float64, ``[session, param]``
-        Of the returns of all sessions so far.
     """
 
     sessions: Ints
     values: Floats
     names: tuple[str, ...]
     eligible: npt.NDArray[np.bool_]
-    deviation: Floats
 
 
 def samples(
@@ -106,27 +103,50 @@ def samples(
         np.stack(columns, axis=2),
         (*by_set, *by_session, *coded),
         known.eligible,
-        past.deviation[-1],
     )
 
 
-def targets(view: LearnerView, known: Samples) -> Floats:
-    """What each set earned after each sample's session; ``[session, param]``.
+def outcomes(returns: Floats, sessions: Ints) -> Floats:
+    """What each set earned after some sessions, Sharpe per session; ``[session, param]``.
+
+    Parameters
+    ----------
+    returns : float64, ``[param, time]``
+    sessions : int64, ``[session]``
+        Columns of ``returns``.
 
     Returns
     -------
     float64
-        Mean return of the next ``HORIZON`` sessions over the deviation of all sessions up to the
-        sample's; NaN where these sessions are not all in the view, or the set was not eligible.
+        Mean return of the next ``HORIZON`` sessions over the deviation of all up to the session.
+        NaN where these are not all known, where a set had a return on fewer than ``MIN_ACTIVE``
+        sessions, or where it had not moved.
     """
-    out = np.full(known.eligible.shape, np.nan)
-    total = np.concatenate([np.zeros((len(view.returns), 1)), view.returns.cumsum(axis=1)], axis=1)
-    for row, t in enumerate(known.sessions):
-        if t + HORIZON < view.sessions:
-            mean = (total[:, t + HORIZON + 1] - total[:, t + 1]) / HORIZON
-            able = known.eligible[row]
-            out[row, able] = mean[able] / known.deviation[row, able]
+    out = np.full((len(sessions), len(returns)), np.nan)
+    over = sessions + HORIZON < returns.shape[1]
+    if not over.any():
+        return out
+    ends = sessions[over] + 1
+    cuts = np.unique(np.concatenate([[0], ends, ends + HORIZON]))
+    total, square, active = (
+        _sums(one, cuts) for one in (returns, returns * returns, returns != 0.0)
+    )
+    then, later = np.searchsorted(cuts, ends), np.searchsorted(cuts, ends + HORIZON)
+    mean = total[then] / ends[:, None]
+    deviation = np.sqrt(np.maximum(square[then] / ends[:, None] - mean**2, 0.0))
+    earned = (total[later] - total[then]) / HORIZON
+    able = (active[then] >= MIN_ACTIVE) & (deviation > STILL)
+    out[over] = np.divide(earned, deviation, out=np.full_like(earned, np.nan), where=able)
     return out
+
+
+def _sums(values: npt.NDArray[np.generic], cuts: Ints) -> Floats:
+    """Sums of the columns before each of some ascending cuts, the first 0; ``[cut, param]``."""
+    stops = cuts[cuts < values.shape[1]]
+    parts = np.add.reduceat(values, stops, axis=1, dtype=np.float64)
+    sums = np.zeros((len(cuts), len(values)))
+    sums[1:] = parts[:, : len(cuts) - 1].T.cumsum(axis=0)
+    return sums
 
 
 def parameters_coded(view: LearnerView) -> dict[str, Floats]:
@@ -161,26 +181,18 @@ class _Past:
         cuts = np.unique(np.concatenate([self.starts.ravel(), self.edges.ravel(), self.ends]))
         self._cuts = cuts
         r = view.returns
-        self._sum = self._cumulated(r)
-        self.count = self._windows(self._cumulated(r != 0.0))
+        self._sum = _sums(r, cuts)
+        self.count = self._windows(_sums(r != 0.0, cuts))
         self.total = self._windows(self._sum)
-        square = self._windows(self._cumulated(r * r))
-        self.gain = self._windows(self._cumulated(np.maximum(r, 0.0)))
-        self.won = self._windows(self._cumulated(r > 0.0))
+        square = self._windows(_sums(r * r, cuts))
+        self.gain = self._windows(_sums(np.maximum(r, 0.0), cuts))
+        self.won = self._windows(_sums(r > 0.0, cuts))
         self.length = (self.ends - self.starts)[:, :, None].astype(np.float64)
         mean = self.total / self.length
         self.deviation = np.sqrt(np.maximum(square / self.length - mean**2, 0.0))
         self.sharpe = np.divide(
             mean, self.deviation, out=np.zeros_like(mean), where=self.deviation > STILL
         )
-
-    def _cumulated(self, values: npt.NDArray[np.generic]) -> Floats:
-        """Sums before each of the cuts; ``[cut, param]``."""
-        stops = self._cuts[self._cuts < values.shape[1]]
-        parts = np.add.reduceat(values, stops, axis=1, dtype=np.float64)
-        sums = np.zeros((len(self._cuts), len(values)))
-        sums[1:] = parts[:, : len(self._cuts) - 1].T.cumsum(axis=0)
-        return sums
 
     def at(self, sums: Floats, cuts: Ints) -> Floats:
         """Sums before some cuts; ``[..., param]``."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from backtest import seeds
 from ml.learner import HORIZON, Floats, LearnerView
-from ml.performance import BASE, Samples, samples, targets
+from ml.performance import BASE, Samples, outcomes, samples
 from ml.score_table import ScoreTable
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class PerformancePredictor:
         """
         finished = max(view.sessions - HORIZON, FIRST)
         known = samples(view, np.arange(FIRST, finished, settings.every), table)
-        earned = targets(view, known)
+        earned = outcomes(view.returns, known.sessions)
         learned = np.asarray(np.isfinite(earned).any(axis=1))
         if np.count_nonzero(learned) < LEAST_SESSIONS:
             return None

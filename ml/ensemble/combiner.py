@@ -3,31 +3,60 @@
 For: three rules and their registry. Not for: what the members propose, and never for what they
 would have earned on sessions that they had learned from: a member's stream is made of the proposals
 as they were at each close.
+
+Cash is a choice in every rule. In ``softmax`` it takes part as a member that earns nothing; the
+others hold their mix to the degree that its own recent record is above cash's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
+from scipy.special import ndtr
 
 from backtest.registry import Registry
 from ml.learner import HORIZON, STILL
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
-Combiner = Callable[[Floats, Floats, Floats], Floats]
-"""From streams ``[member, time]``, proposals ``[member, decision, param]`` and outcomes
-``[decision, param]`` to weights ``[member]``, non-negative, sum at most 1; the rest is cash."""
+
+@dataclass(frozen=True)
+class Earned:
+    """What members proposed, and what that came to.
+
+    Parameters
+    ----------
+    streams : float64, ``[member, time]``
+        Return of each member's proposal of the close before.
+    sessions : int64, ``[decision]``
+        Ascending; closes whose next ``HORIZON`` sessions are over.
+    proposals : float64, ``[member, decision, param]``
+        At these closes.
+    outcomes : float64, ``[decision, param]``
+        What each set earned after them, as :func:`ml.performance.outcomes`.
+    """
+
+    streams: Floats
+    sessions: Ints
+    proposals: Floats
+    outcomes: Floats
+
+
+Combiner = Callable[[Earned], Floats]
+"""To weights ``[member]``, non-negative, sum at most 1; the rest is cash."""
 
 COMBINERS: Registry[Combiner] = Registry("combiner", "ml.ensemble.combiner")
 
 RECENT = 252
 """Sessions over which recent performance is measured."""
+LEAST = 63
+"""Sessions of a stream before it is judged."""
 _TEMPERATURE = 0.03
-_LEAST = 63
 _FOLDS = 5
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)
 
@@ -42,10 +71,34 @@ def sharpe_of(streams: Floats) -> Floats:
     return out
 
 
+def held(raw: Floats, streams: Floats) -> Floats:
+    """Shares in the proportions of ``raw``, as far as their mix is likely to beat cash.
+
+    The part held is ``Phi(S sqrt(n))``: the probability that a mean is above zero whose Sharpe
+    ratio over ``n`` sessions was ``S``, with nothing known before. A mix with a loss behind it is
+    held by less than half, one that nobody has seen for ``LEAST`` sessions whole.
+
+    Parameters
+    ----------
+    raw : float64, ``[member]``
+        Not negative; all cash if all are 0.
+    streams : float64, ``[member, time]``
+    """
+    total = float(raw.sum())
+    if total <= 0.0:
+        return np.zeros(len(raw))
+    shares: Floats = raw / total
+    mix = (shares @ streams)[None, -RECENT:]
+    if mix.shape[1] < LEAST:
+        return shares
+    return shares * float(ndtr(sharpe_of(mix)[0] * np.sqrt(mix.shape[1])))
+
+
 @COMBINERS.register("softmax")
-def softmax(streams: Floats, _proposals: Floats, _outcomes: Floats) -> Floats:
+def softmax(known: Earned) -> Floats:
     """Shares by recent Sharpe per session at one temperature; cash takes part with 0."""
-    if streams.shape[1] < _LEAST:
+    streams = known.streams
+    if streams.shape[1] < LEAST:
         return np.full(len(streams), 1.0 / len(streams))
     sharpe = sharpe_of(streams)
     best = max(float(sharpe.max()), 0.0)
@@ -55,66 +108,78 @@ def softmax(streams: Floats, _proposals: Floats, _outcomes: Floats) -> Floats:
 
 
 @COMBINERS.register("sharpe")
-def sharpe(streams: Floats, _proposals: Floats, _outcomes: Floats) -> Floats:
+def sharpe(known: Earned) -> Floats:
     """Recent Sharpe where it is positive, over how much a member repeats the others.
 
-    ``w_i ~ max(S_i, 0) / (1 + sum of max(correlation with each other member, 0))``: two members
-    that say the same share one member's weight.
+    ``w_i ~ max(S_i, 0) / (1 + sum of max(correlation with each other such member, 0))``: two
+    members that say the same share one member's weight, and one that repeats a loser loses none.
     """
-    if streams.shape[1] < _LEAST:
+    streams = known.streams
+    if streams.shape[1] < LEAST:
         return np.full(len(streams), 1.0 / len(streams))
-    known = np.maximum(sharpe_of(streams), 0.0)
+    gained = np.maximum(sharpe_of(streams), 0.0)
     last = streams[:, -RECENT:]
     centred = last - last.mean(axis=1, keepdims=True)
     size = np.sqrt((centred**2).sum(axis=1))
     unit = np.divide(centred, size[:, None], out=np.zeros_like(centred), where=size[:, None] > 0.0)
-    alike = np.maximum(unit @ unit.T, 0.0)
+    alike = np.where(gained > 0.0, np.maximum(unit @ unit.T, 0.0), 0.0)
     np.fill_diagonal(alike, 1.0)
-    raw = known / alike.sum(axis=1)
-    total = float(raw.sum())
-    return raw / total if total > 0.0 else np.zeros(len(streams))
+    return held(gained / alike.sum(axis=1), streams)
 
 
 @COMBINERS.register("stacked")
-def stacked(streams: Floats, proposals: Floats, outcomes: Floats) -> Floats:
+def stacked(known: Earned) -> Floats:
     """Non-negative regression of what sets earned on what members gave them, ridge to the mean.
 
     Proposals are out of sample already. The penalty is chosen on purged folds: blocks of
     decisions in time, without those whose outcome overlaps the block's.
     """
-    count = len(proposals)
-    even = np.full(count, 1.0 / count)
-    judged = np.isfinite(outcomes)
-    known = np.flatnonzero(judged.any(axis=1))
-    if len(known) < 2 * _FOLDS:
+    even = np.full(len(known.proposals), 1.0 / len(known.proposals))
+    judged = np.isfinite(known.outcomes)
+    rows = judged.any(axis=1)
+    if np.count_nonzero(rows) < 2 * _FOLDS:
         return even
-    y = np.where(judged, outcomes, 0.0)[known]
-    x = np.where(judged[None], proposals, 0.0)[:, known]
-    y = np.where(judged[known], y - _mean(y, judged[known]), 0.0)
-    x = np.where(judged[known][None], x - _mean(x, judged[known][None]), 0.0)
-    blocks = np.array_split(np.arange(len(known)), _FOLDS)
-    step = max(1, round(float(np.median(np.diff(known))))) if len(known) > 1 else 1
-    purge = -(-HORIZON // (5 * step))
-    errors = [_left_out(x, y, penalty, blocks, purge) for penalty in _PENALTIES]
-    found = _solved(x, y, _PENALTIES[int(np.argmin(errors))])
-    total = float(found.sum())
-    return found / total if total > 0.0 else np.zeros(count)
+    judged, sessions = judged[rows], known.sessions[rows]
+    y = _centred(known.outcomes[rows], judged)
+    x = _centred(known.proposals[:, rows], judged)
+    folds = purged_folds(sessions)
+    errors = [_left_out(x, y, penalty, folds) for penalty in _PENALTIES]
+    return held(_solved(x, y, _PENALTIES[int(np.argmin(errors))]), known.streams)
 
 
-def _mean(values: Floats, judged: npt.NDArray[np.bool_]) -> Floats:
+def purged_folds(sessions: Ints) -> list[tuple[Ints, Ints]]:
+    """Blocks of decisions in time, each with those whose outcome shares no session with its own.
+
+    Parameters
+    ----------
+    sessions : int64, ``[decision]``
+        Ascending. The outcome of a decision at ``s`` is of ``s + 1`` to ``s + HORIZON``.
+
+    Returns
+    -------
+    list of (int64, int64)
+        Places of a block, and of what may be fitted on to predict it.
+    """
+    out = []
+    for block in np.array_split(np.arange(len(sessions)), _FOLDS):
+        first, last = sessions[block[0]], sessions[block[-1]]
+        away = (sessions + HORIZON <= first) | (sessions >= last + HORIZON)
+        out.append((block, np.flatnonzero(away)))
+    return out
+
+
+def _centred(values: Floats, judged: npt.NDArray[np.bool_]) -> Floats:
+    """Less the mean over the judged sets of each decision; 0 where a set is not judged."""
     total = np.where(judged, values, 0.0).sum(axis=-1, keepdims=True)
-    return np.asarray(total / np.maximum(judged.sum(axis=-1, keepdims=True), 1))
+    mean = total / np.maximum(judged.sum(axis=-1, keepdims=True), 1)
+    return np.where(judged, values - mean, 0.0)
 
 
-def _left_out(
-    x: Floats, y: Floats, penalty: float, blocks: list[npt.NDArray[np.int64]], purge: int
-) -> float:
-    """Mean squared error on blocks that were not fitted on."""
+def _left_out(x: Floats, y: Floats, penalty: float, folds: list[tuple[Ints, Ints]]) -> float:
+    """Sum over blocks of the mean squared error of what was fitted away from them."""
     total = 0.0
-    for block in blocks:
-        away = np.ones(y.shape[0], dtype=bool)
-        away[max(block[0] - purge, 0) : block[-1] + purge + 1] = False
-        if away.sum() < 2:
+    for block, away in folds:
+        if len(away) < 2:
             continue
         found = _solved(x[:, away], y[away], penalty)
         total += float(((y[block] - np.tensordot(found, x[:, block], axes=1)) ** 2).mean())

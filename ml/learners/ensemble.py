@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ml.learner import HORIZON, LEARNERS, STILL, Floats, LearnerView, heaviest
+from ml.learner import HORIZON, LEARNERS, Floats, LearnerView, heaviest
 
 MEMBERS = ("experts", "neural", "online", "regime_table")
 
@@ -27,11 +27,17 @@ class EnsembleSelection:
     sessions : float64, ``[1]``
     shares : float64, ``[member]``
         Sum at most 1; the rest is cash.
+    disagreement : float
+        Part of the capital that a member would hold elsewhere than the mix does.
+    spread : float64, ``[param]``
+        Mean distance of the members' weights from the mix; see :mod:`ml.ensemble.disagreement`.
     """
 
     scores: Floats
     sessions: Floats
     shares: Floats
+    disagreement: float
+    spread: Floats
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,9 @@ class Ensemble:
 
     def select(self, view: LearnerView, *, before: Any = None) -> EnsembleSelection:
         """Weigh the members by what they earned since their first proposal."""
-        from ml.ensemble.combiner import COMBINERS
+        from ml.ensemble.combiner import COMBINERS, Earned
+        from ml.ensemble.disagreement import disagreement, spread
+        from ml.performance import outcomes
 
         proposals = np.stack([view.proposals[name] for name in self.advisers])  # [M, T, P]
         start = self._start(proposals)
@@ -79,10 +87,16 @@ class Ensemble:
         streams = np.einsum("mtp,pt->mt", held, view.returns[:, start + 1 :])
         decisions = np.arange(start, view.sessions - HORIZON, self.every)
         shares = COMBINERS.get(self.combiner)(
-            streams, proposals[:, decisions], _outcomes(view, decisions)
+            Earned(streams, decisions, proposals[:, decisions], outcomes(view.returns, decisions))
         )
-        scores = (shares @ proposals[:, -1])[None]
-        return EnsembleSelection(scores, np.array([float(streams.shape[1])]), shares)
+        today = proposals[:, -1]
+        return EnsembleSelection(
+            scores=(shares @ today)[None],
+            sessions=np.array([float(streams.shape[1])]),
+            shares=shares,
+            disagreement=float(disagreement(today, shares)),
+            spread=spread(today, shares)[:-1],
+        )
 
     @staticmethod
     def _start(proposals: Floats) -> int:
@@ -94,18 +108,6 @@ class Ensemble:
         """Mix today's proposals by the members' weights; ``[param]``."""
         today = np.stack([view.proposals[name][-1] for name in self.advisers])
         return heaviest(np.asarray(selection.shares @ today), self.members)
-
-
-def _outcomes(view: LearnerView, decisions: np.ndarray) -> Floats:
-    """What sets earned after each decision, Sharpe per session; NaN if still; ``[decision, P]``."""
-    total = np.concatenate([np.zeros((len(view.returns), 1)), view.returns.cumsum(axis=1)], axis=1)
-    out = np.full((len(decisions), len(view.returns)), np.nan)
-    for row, s in enumerate(decisions):
-        deviation = view.returns[:, : s + 1].std(axis=1)
-        able = deviation > STILL
-        mean = (total[:, s + HORIZON + 1] - total[:, s + 1]) / HORIZON
-        out[row, able] = mean[able] / deviation[able]
-    return out
 
 
 @LEARNERS.register("ensemble")

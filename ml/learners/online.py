@@ -16,8 +16,9 @@ import numpy as np
 
 from backtest.errors import UnknownNameError
 from backtest.registry import closest
-from ml.learner import HORIZON, LEARNERS, MIN_ACTIVE, STILL, Floats, LearnerView
+from ml.learner import HORIZON, LEARNERS, Floats, LearnerView
 from ml.neighbourhood import neighbour_average
+from ml.performance import outcomes
 from ml.score_table import ScoreTable, TableSelection
 
 if TYPE_CHECKING:
@@ -156,11 +157,10 @@ class Online:
     def teach(self, model: Taught, view: LearnerView) -> None:
         """Tell a model, or a journal, all of a view that it has not been told."""
         decisions, state = self.decisions(view), self.state(view)
-        total = np.concatenate([np.zeros((view.grid.size, 1)), view.returns.cumsum(axis=1)], axis=1)
         for now in decisions[model.observed :]:
-            self._learn(model, view, state, total, decisions, until=now)
+            self._learn(model, view, state, decisions, until=now)
             model.observe(state[now])
-        self._learn(model, view, state, total, decisions, until=view.sessions - 1)
+        self._learn(model, view, state, decisions, until=view.sessions - 1)
 
     def selection(self, model: OnlineModel, view: LearnerView) -> OnlineSelection:
         """Say who speaks at a view's last close, and what.
@@ -232,7 +232,6 @@ class Online:
         model: Taught,
         view: LearnerView,
         state: Floats,
-        total: Floats,
         decisions: list[int],
         *,
         until: int,
@@ -242,13 +241,9 @@ class Online:
             s = decisions[model.decisions]
             if s + HORIZON > until:
                 return
-            seen = view.returns[:, : s + 1]
-            deviation = seen.std(axis=1)
-            able = (np.count_nonzero(seen, axis=1) >= MIN_ACTIVE) & (deviation > STILL)
-            earned = (total[:, s + HORIZON + 1] - total[:, s + 1]) / HORIZON
-            outcomes = np.where(able, earned / np.where(able, deviation, 1.0), np.nan)
-            mean = float(np.nanmean(outcomes)) if able.any() else None
-            model.update_from_backtest(outcomes, later=state[s + AHEAD], mix=mean)
+            earned = outcomes(view.returns[:, : s + HORIZON + 1], np.array([s]))[0]
+            mean = float(np.nanmean(earned)) if np.isfinite(earned).any() else None
+            model.update_from_backtest(earned, later=state[s + AHEAD], mix=mean)
 
     def weigh(self, selection: OnlineSelection, view: LearnerView) -> Floats:
         """Mix of the last selection; ``[param]``."""

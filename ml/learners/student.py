@@ -3,8 +3,9 @@
 For: what is left of the ensemble where a proposal must be small and quick. Not for: fitting the
 student (``ml.distill``).
 
-The student is fitted on the ensemble's proposals up to the last multiple of ``refit`` sessions.
-Until there are enough, the teacher speaks.
+The student is fitted on the ensemble's last ``window`` proposals, up to the last multiple of
+``refit`` sessions: years ago it said other things of the same state. Until there are enough, the
+teacher speaks.
 """
 
 from __future__ import annotations
@@ -54,14 +55,15 @@ class Student:
         Most sets in the mix.
     refit : int
         Sessions between two fits.
-    least : int
-        Proposals before the first fit.
+    least, window : int
+        Proposals before the first fit, and most of those that one is fitted on.
     seed : int
     """
 
     members: int = 16
-    refit: int = 252
-    least: int = 252
+    refit: int = 63
+    least: int = 126
+    window: int = 756
     seed: int = 0
 
     @property
@@ -91,11 +93,10 @@ class Student:
         if view.market is None or len(proposed) - start < self.least:
             return None
         from ml.distill import distil, rows_of
-        from ml.train import TrainConfig
 
+        start = max(start, stop - self.window)
         rows = rows_of(view.market.state[:stop])[start:]
-        config = TrainConfig(epochs=60, batch=64, rate=3e-3)
-        return distil(rows, proposed[start:], seed=self.seed, config=config)
+        return distil(rows, proposed[start:], seed=self.seed)
 
     def _mix(self, network: Network | None, view: LearnerView) -> Floats:
         """Weights of the last session."""

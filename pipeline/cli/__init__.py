@@ -7,7 +7,7 @@ code. Not for: work; that is done by the functions of ``pipeline.commands``, ``p
 
 import click
 
-from pipeline.cli import daily, learning, look, online, proof, research
+from pipeline.cli import daily, distil, learning, look, online, proof, research
 from pipeline.cli.frame import House
 
 
@@ -22,6 +22,6 @@ def main(debug: bool) -> None:
     """
 
 
-for room in (daily, research, learning, online, proof, look):
+for room in (daily, research, learning, online, distil, proof, look):
     for command in room.COMMANDS:
         main.add_command(command)

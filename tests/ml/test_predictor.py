@@ -13,7 +13,7 @@ from ml.conformal import adaptive_widths, coverage_frame, half_width
 from ml.learner import HORIZON, MIN_ACTIVE, LearnerView, Market
 from ml.learners.predictor import Predictor
 from ml.market_state import COLUMNS
-from ml.performance import BASE, parameters_coded, samples, targets
+from ml.performance import BASE, outcomes, parameters_coded, samples
 from ml.predictor import FIRST, Boosting, PerformancePredictor
 from ml.proof.measures import ranking_accuracy
 from ml.score_table import ScoreTable
@@ -112,14 +112,28 @@ def test_parameters_in_the_unit_interval_and_as_codes():
     assert (coded["parameter_period"] <= 1.0).all()
 
 
-def test_a_target_is_the_next_thirty_sessions():
-    view = a_view()
-    known = samples(view, np.array([300, SESSIONS - 1 - HORIZON, SESSIONS - HORIZON]), TABLE)
-    earned = targets(view, known)
-    mean = view.returns[:, 301:331].mean(axis=1)
-    assert earned[0] == pytest.approx(mean / view.returns[:, :301].std(axis=1))
+def test_an_outcome_is_the_next_thirty_sessions():
+    returns = a_view().returns
+    told = np.array([300, SESSIONS - 1 - HORIZON, SESSIONS - HORIZON])
+    earned = outcomes(returns, told)
+    mean = returns[:, 301:331].mean(axis=1)
+    assert earned[0] == pytest.approx(mean / returns[:, :301].std(axis=1))
     assert np.isfinite(earned[1]).all()
     assert np.isnan(earned[2]).all()  # one session is still to come
+    for row, session in zip(earned, told, strict=True):  # alone as among others
+        assert outcomes(returns, np.array([session]))[0] == pytest.approx(row, nan_ok=True)
+    assert outcomes(returns, told[:0]).shape == (0, GRID.size)
+
+
+def test_a_set_that_hardly_traded_or_never_moved_has_no_outcome():
+    returns = a_view().returns
+    returns[0, :301] = 0.0
+    returns[1, : 301 - (MIN_ACTIVE - 1)] = 0.0
+    returns[2, : 301 - MIN_ACTIVE] = 0.0
+    returns[3, :301] = 0.001
+    assert np.isnan(outcomes(returns, np.array([300]))[0]).tolist()[:5] == [
+        *(True, True, False, True, False)
+    ]
 
 
 @settings(max_examples=15, deadline=None)
@@ -154,7 +168,7 @@ def test_what_is_planted_is_ranked_and_noise_is_not(edge: float):
         view = a_view(seed, 1400, edge=edge)
         model = fitted(view.rows(0, 800))
         known = samples(view, np.arange(800, 1400 - HORIZON, 35), TABLE)
-        said, came = model.predict(known), targets(view, known)
+        said, came = model.predict(known), outcomes(view.returns, known.sessions)
         found += [ranking_accuracy(a, b) for a, b in zip(said, came, strict=True)]
     mean, error = np.mean(found), np.std(found) / np.sqrt(len(found))
     if edge:
