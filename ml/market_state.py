@@ -174,8 +174,11 @@ def market_state(bars: pl.LazyFrame, names: Iterable[str] = COLUMNS) -> pl.DataF
         rows.sort("date", "symbol")
         .group_by("date", maintain_order=True)
         .agg(_together(part.session for part in parts.values()))
+        # Collected here: for a join alone the planner drops both orders, and sums differ by a bit.
+        .collect()
     )
-    sessions = bars.select("date").unique().join(numbers, on="date", how="left").sort("date")
+    dates = bars.select("date").unique()
+    sessions = dates.join(numbers.lazy(), on="date", how="left").sort("date")
     frame = sessions.select("date", *(part.value.alias(name) for name, part in parts.items()))
     finite = [pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c in parts]
     return frame.select("date", *finite).collect()

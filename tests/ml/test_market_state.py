@@ -249,3 +249,10 @@ def test_names_without_volume_are_thin_and_without_axes_sideways() -> None:
     weights = np.ones((3, 1))
     assert name_states(state, AXES, weights) == ("bull calm thin dispersed",)
     assert name_states(state, ("a", "b", "c", "d"), weights) == ("sideways calm thin dispersed",)
+
+
+def test_the_same_bars_give_the_same_bits_every_time():
+    """Sums over symbols are in one order, however the query is planned or threaded."""
+    first = market_state(BARS.lazy(), ["market_correlation_20"])
+    for _ in range(100):
+        assert market_state(BARS.lazy(), ["market_correlation_20"]).equals(first)
