@@ -71,9 +71,9 @@ class NeuralFitter:
     regimes : RegimeFit
         Of the training sessions: whose words the networks read.
     inputs : Inputs
-    networks : tuple of PolicyNetwork
     table : ScoreTable
-        Recipe of the table that taught them, and that they tilt.
+        Recipe of the table that teaches the networks, and that they tilt.
+    networks : tuple of PolicyNetwork
     history : tuple of list of dict
         Per network, one row per epoch; ``stage`` is 1 or 2.
     refined : tuple of bool
@@ -84,8 +84,8 @@ class NeuralFitter:
     config: FitterConfig
     regimes: RegimeFit
     inputs: Inputs
-    networks: tuple[PolicyNetwork, ...]
     table: ScoreTable
+    networks: tuple[PolicyNetwork, ...]
     history: tuple[list[dict[str, float]], ...] = ()
     refined: tuple[bool, ...] = ()
 
@@ -138,9 +138,8 @@ class NeuralFitter:
         )
         view = _told(view, regimes)
         inputs = Inputs.fitted(market) if warm is None else warm.inputs
-        recipe = table or ScoreTable()
+        recipe, networks, told, refined = table or ScoreTable(), [], [], []
         made = lessons(view, inputs=inputs, windows=config.windows, table=recipe)
-        networks, told, refined = [], [], []
         with one_thread():
             for k in range(config.seeds):
                 start = None if warm is None else warm.networks[k]
@@ -150,7 +149,7 @@ class NeuralFitter:
                 told.append(rows)
                 refined.append(better)
         trained = tuple(networks), tuple(told), tuple(refined)
-        return cls(view.grid, config, regimes, inputs, trained[0], recipe, *trained[1:])
+        return cls(view.grid, config, regimes, inputs, recipe, *trained)
 
     def _fits(self, view: LearnerView, config: FitterConfig) -> bool:
         """Whether these weights can be gone on from."""
@@ -161,7 +160,8 @@ class NeuralFitter:
     def mixes(self, view: LearnerView, sessions: int = 1) -> Floats:
         """Weights of every network at the last sessions; ``[network, session, param]``.
 
-        A session's weights depend on the ``sequence`` sessions that end with it only.
+        A session's weights depend on what was known at its close: the state of the ``sequence``
+        sessions that end with it, and what every set had earned.
         """
         return self._said(view, sessions)[0]
 
@@ -266,7 +266,7 @@ class NeuralFitter:
             networks.append(network.eval())
         told = tuple(values["history"]), tuple(values["refined"])
         recipe = ScoreTable(**values["table"])
-        return cls(grid, config, regimes, inputs, tuple(networks), recipe, *told)
+        return cls(grid, config, regimes, inputs, recipe, tuple(networks), *told)
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``config.json`` into a folder."""

@@ -54,7 +54,7 @@ class Windows:
     overlap: int = 126
     step: int = 5
     held_out: int = 126
-    passes: int = 4
+    passes: int = 8
 
     @property
     def least(self) -> int:

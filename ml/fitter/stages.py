@@ -40,7 +40,8 @@ class Batch:
     inputs : float32, ``[sequence, time, input]``
     at : int64, ``[asked]``
     teacher, table, block : float32, ``[sequence, asked, param + 1]``
-        The table's mix as it is known at the end and as it was then, and what each set earns until the next decision.
+        The table's mix as it is known at the end and as it was then, and what each set earns until
+        the next decision.
     outcome : float32, ``[sequence, asked, 3]``
     regime : float32, ``[sequence, asked, 6]``
     """
