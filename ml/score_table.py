@@ -99,6 +99,34 @@ class ScoreTable:
         """Share of each set by row; what is missing to 1 is cash; ``[state, param]``."""
         return _softmax(scores, self.temperature)
 
+    def mixes(self, view: LearnerView, sessions: int, *, every: int) -> Floats:
+        """What the table would have proposed at the last closes, from what was known at each.
+
+        Parameters
+        ----------
+        view : LearnerView
+        sessions : int
+            How many of the last ones.
+        every : int
+            Sessions between two selections; at multiples of it, wherever the view begins.
+
+        Returns
+        -------
+        float64, ``[session, param]``
+            Of all sets, not of the heaviest only.
+        """
+        out, start = np.zeros((sessions, view.grid.size)), view.sessions - sessions
+        while start < view.sessions:
+            late = (view.first + start) % every
+            stop = min(start + every - late, view.sessions)
+            known = self.select(view.rows(0, max(start - late, 0) + 1))
+            rows = slice(start, stop)
+            out[start - view.sessions + sessions : stop - view.sessions + sessions] = (
+                view.probabilities[rows] @ known.shares
+            )
+            start = stop
+        return out
+
     def weigh(self, selection: TableSelection, view: LearnerView) -> Floats:
         """Mix the regimes' shares by the probabilities of the last session; ``[param]``."""
         return heaviest(view.probabilities[-1] @ selection.shares, self.members)

@@ -146,7 +146,7 @@ def train(
     """
     optimiser = torch.optim.Adam(network.parameters(), lr=config.rate, weight_decay=config.decay)
     now = (
-        _begun(network, optimiser, config)
+        _begun(network, optimiser, config, validate)
         if resume is None
         else _restored(network, optimiser, resume)
     )
@@ -293,11 +293,20 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
     return copy.deepcopy(network.state_dict())
 
 
-def _begun(network: nn.Module, optimiser: torch.optim.Optimizer, config: TrainConfig) -> Checkpoint:
+def _begun(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    config: TrainConfig,
+    validate: Callable[[nn.Module], Parts],
+) -> Checkpoint:
+    """The state before the first epoch; it stays the best one until an epoch validates better."""
     weights = _copied(network)
-    return Checkpoint(
-        0, weights, weights, math.inf, 0, _moments(network, optimiser), config.rate, 0
-    )
+    network.eval()
+    with torch.no_grad():
+        loss = validate(network)["loss"]
+    first = loss if math.isfinite(loss) else math.inf
+    moments = _moments(network, optimiser)
+    return Checkpoint(0, weights, weights, first, 0, moments, config.rate, 0)
 
 
 def _moments(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

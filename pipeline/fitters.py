@@ -220,7 +220,7 @@ def lessons_of(work: "Workbench", tracker: "Tracker") -> "Iterator[Lesson]":
 
     seen, told, history = work.snapshot, work.files.settings, work.history()
     asked = FitOptions(**told.learning.model_dump(), seed=told.seed)
-    config = asked.config(cost_bps=told.costs.cost_bps)
+    config = asked.config(book=told.book.kind, cost_bps=told.costs.cost_bps)
     year, revision = periods_per_year(seen.calendar), running_revision()
     for name in told.strategies.names:
         anew = Lesson(name, history.view(name), config, told.seed, year, revision)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars as pl
 
+    from backtest.market.panel import Panel
     from ml.fitter.config import FitterConfig
     from ml.fitter.fitter import NeuralFitter, Suggestion
     from ml.fitter.results import FitResults
@@ -52,8 +53,8 @@ class FitOptions:
     device: str = "cpu"
     seed: int = 0
 
-    def config(self, *, cost_bps: float) -> "FitterConfig":
-        """The fitter that these options and a cost per side ask for.
+    def config(self, *, book: str, cost_bps: float) -> "FitterConfig":
+        """The fitter that these options, a book and a cost per side ask for.
 
         Raises
         ------
@@ -63,6 +64,7 @@ class FitOptions:
         from typing import cast
 
         from backtest.engine.costs import cost_per_side
+        from backtest.portfolio.book import checked_kind
         from ml.fitter.config import FitterConfig, Refinement
         from ml.fitter.extractor import EXTRACTORS
         from ml.fitter.run import require_device
@@ -76,9 +78,20 @@ class FitOptions:
             seeds=self.networks,
             pretrained=not alone,
             refinement=cast("Refinement", "reinforce" if alone else self.refinement),
+            book=checked_kind(book),
             cost=cost_per_side(cost_bps),
             training=replace(plain.training, epochs=self.epochs, device=self.device),
         )
+
+
+def view_of(panel: "Panel", strategy: str, config: "FitterConfig") -> "LearnerView":
+    """What every candidate set of a strategy earned on a panel, and the state of its market."""
+    from backtest.portfolio.book import checked_kind
+    from ml.corpus import WalkSpec, corpus, history_of
+
+    spec = WalkSpec(book=checked_kind(config.book), cost=config.cost)
+    corpora = {strategy: corpus(panel, strategy, spec, progress=None)}
+    return history_of(panel, corpora).view(strategy)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,11 @@ from ml.train import TrainConfig
 WARM_EPOCHS: Final = 10
 """Most epochs of a refit that goes on from earlier weights."""
 
+CLEAR: Final = 3.0
+"""Standard errors by which stage two must earn more than stage one on the sessions kept back.
+
+The epoch is chosen on the same sessions: one chance in twenty, shared by 15 epochs, is 2.9."""
+
 Refinement = Literal["gradient", "evolution", "reinforce", "none"]
 
 
@@ -34,10 +39,14 @@ class FitterConfig:
         Stage two: ``gradient``, ``evolution``, ``reinforce``, or ``none``.
     pretrained : bool
         Whether there is a stage one; without it, learning is by reinforcement alone.
+    beside_table : bool
+        Whether the network tilts the regime table's mix; without, its own heads are all there is.
     refine_epochs : int
         Most of stage two.
+    book : str
+        In which the candidate sets were run; who asks the fitter must run them likewise.
     cost : float
-        Per side, decimal, that stage two pays for changing a mix.
+        Per side, decimal, that the sets and stage two paid.
     regime_model : str
         Name in ``REGIMES``: whose words the network reads, and whose table teaches it.
     windows : Windows
@@ -50,7 +59,9 @@ class FitterConfig:
     seeds: int = 2
     refinement: Refinement = "gradient"
     pretrained: bool = True
+    beside_table: bool = True
     refine_epochs: int = 15
+    book: str = "dollar-neutral"
     cost: float = 0.0005
     regime_model: str = "hmm"
     windows: Windows = field(default_factory=Windows)

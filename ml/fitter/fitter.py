@@ -20,7 +20,7 @@ from backtest.errors import NotFittedError
 from backtest.params import ParamGrid
 from ml.fitter.config import FitterConfig
 from ml.fitter.heads import REGIME_WORDS
-from ml.fitter.lessons import Inputs, lessons, market_of
+from ml.fitter.lessons import Inputs, lessons, market_of, with_cash
 from ml.fitter.network import PolicyNetwork
 from ml.fitter.run import Progress, Resume, Run, built, one_thread, require_device
 from ml.learner import Floats, LearnerView
@@ -71,6 +71,8 @@ class NeuralFitter:
     regimes : RegimeFit
         Of the training sessions: whose words the networks read.
     inputs : Inputs
+    table : ScoreTable
+        Recipe of the table that teaches the networks, and that they tilt.
     networks : tuple of PolicyNetwork
     history : tuple of list of dict
         Per network, one row per epoch; ``stage`` is 1 or 2.
@@ -82,6 +84,7 @@ class NeuralFitter:
     config: FitterConfig
     regimes: RegimeFit
     inputs: Inputs
+    table: ScoreTable
     networks: tuple[PolicyNetwork, ...]
     history: tuple[list[dict[str, float]], ...] = ()
     refined: tuple[bool, ...] = ()
@@ -135,8 +138,8 @@ class NeuralFitter:
         )
         view = _told(view, regimes)
         inputs = Inputs.fitted(market) if warm is None else warm.inputs
-        made = lessons(view, inputs=inputs, windows=config.windows, table=table or ScoreTable())
-        networks, told, refined = [], [], []
+        recipe, networks, told, refined = table or ScoreTable(), [], [], []
+        made = lessons(view, inputs=inputs, windows=config.windows, table=recipe)
         with one_thread():
             for k in range(config.seeds):
                 start = None if warm is None else warm.networks[k]
@@ -146,7 +149,7 @@ class NeuralFitter:
                 told.append(rows)
                 refined.append(better)
         trained = tuple(networks), tuple(told), tuple(refined)
-        return cls(view.grid, config, regimes, inputs, *trained)
+        return cls(view.grid, config, regimes, inputs, recipe, *trained)
 
     def _fits(self, view: LearnerView, config: FitterConfig) -> bool:
         """Whether these weights can be gone on from."""
@@ -157,23 +160,27 @@ class NeuralFitter:
     def mixes(self, view: LearnerView, sessions: int = 1) -> Floats:
         """Weights of every network at the last sessions; ``[network, session, param]``.
 
-        A session's weights depend on the ``sequence`` sessions that end with it only.
+        A session's weights depend on what was known at its close: the state of the ``sequence``
+        sessions that end with it, and what every set had earned.
         """
         return self._said(view, sessions)[0]
 
     def _said(self, view: LearnerView, sessions: int) -> tuple[Floats, Floats, Floats]:
         """Weights, outcomes and regime words ``[network, session, ...]``."""
-        length = self.config.windows.sequence
-        rows = self.inputs.of(_told(view, self.regimes).last(length + sessions - 1))
+        length, seen = self.config.windows.sequence, _told(view, self.regimes)
+        rows = self.inputs.of(seen.last(length + sessions - 1))
+        proposed = self.table.mixes(seen, sessions, every=self.config.windows.step)
         short = length + sessions - 1 - len(rows)
         rows = np.concatenate([np.zeros((max(short, 0), rows.shape[1]), np.float32), rows])
         windows = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)
         x = torch.from_numpy(windows.transpose(0, 2, 1).copy())
         at = torch.tensor([length - 1])
+        table = torch.from_numpy(with_cash(proposed).astype(np.float32)[:, None])
         mixes, outcomes, regimes = [], [], []
         with torch.no_grad(), one_thread():
             for network in self.networks:
-                said = network(x.to(self.config.training.device), at)
+                device = next(network.parameters()).device
+                said = network(x.to(device), at.to(device), table.to(device))
                 mixes.append(said.mix.exp()[:, 0, :-1].cpu().double().numpy())
                 outcomes.append(said.outcome[:, 0].cpu().double().numpy())
                 words = said.regime[:, 0].cpu().double()
@@ -221,6 +228,7 @@ class NeuralFitter:
             "scale": self.inputs.scale.tolist(),
             "sets": self.grid.rows(),
             "regimes": self.regimes.config(),
+            "table": vars(self.table),
             "refined": list(self.refined),
             "history": [list(one) for one in self.history],
         }
@@ -257,7 +265,8 @@ class NeuralFitter:
             network.load_state_dict({name: torch.from_numpy(np.array(one)) for name, one in own})
             networks.append(network.eval())
         told = tuple(values["history"]), tuple(values["refined"])
-        return cls(grid, config, regimes, inputs, tuple(networks), *told)
+        recipe = ScoreTable(**values["table"])
+        return cls(grid, config, regimes, inputs, recipe, tuple(networks), *told)
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``config.json`` into a folder."""

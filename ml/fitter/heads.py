@@ -31,6 +31,9 @@ OUTCOMES = 3
 REGIME_WORDS = ("bull", "sideways", "bear", "volatile", "heavy", "correlated")
 """Probabilities that the regime head tells; the first three sum to 1."""
 
+LEAST_SHARE = 1e-6
+"""Share of a set that the table leaves out, so that a tilt can bring it back."""
+
 _NARROWEST = 0.03
 _LOG_TINY = -30.0
 
@@ -178,3 +181,19 @@ class RegimeHead(nn.Linear):
 
     def __init__(self) -> None:
         super().__init__(HIDDEN, len(REGIME_WORDS))
+
+
+class TiltHead(nn.Linear):
+    """How much the heads' mix tilts the table's; ``[...]``, between -1 and 1.
+
+    It begins with 0: an untrained network proposes what the table does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(HIDDEN, 1)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Tilts at some sessions."""
+        return torch.tanh(super().forward(h))[..., 0]

@@ -54,7 +54,7 @@ class Windows:
     overlap: int = 126
     step: int = 5
     held_out: int = 126
-    passes: int = 4
+    passes: int = 8
 
     @property
     def least(self) -> int:
@@ -161,7 +161,9 @@ class Lessons:
     ----------
     inputs : float32, ``[time, input]``
     teacher : float32, ``[time, param + 1]``
-        The table's mix, cash last.
+        The table's mix, as it is known at the end; cash last.
+    table : float32, ``[time, param + 1]``
+        What the table would have proposed at each close, from what was known then.
     outcome : float32, ``[time, 3]``
         Mean return, Sharpe ratio and turnover of the teacher's mix over the next ``HORIZON``
         sessions, in training deviations.
@@ -180,6 +182,7 @@ class Lessons:
 
     inputs: Singles
     teacher: Singles
+    table: Singles
     outcome: Singles
     regime: Singles
     returns: Singles
@@ -211,6 +214,12 @@ class Lessons:
         return np.arange(cut.sequence - 1, cut.overlap - 1, -cut.step)[::-1].copy()
 
 
+def with_cash(mixes: Floats) -> Floats:
+    """Weights ``[..., param]`` and, last, what is missing to 1."""
+    cash = np.maximum(1.0 - mixes.sum(axis=-1, keepdims=True), 0.0)
+    return np.concatenate([mixes, cash], axis=-1)
+
+
 def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: ScoreTable) -> Lessons:
     """Turn everything that a view knows into lessons.
 
@@ -231,7 +240,8 @@ def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: Score
     learned = first_held - HORIZON
     taught = table.select(view.rows(0, first_held))
     mix = view.probabilities @ taught.shares  # [T, P]
-    teacher = np.column_stack([mix, np.maximum(1.0 - mix.sum(axis=1), 0.0)])
+    teacher = with_cash(mix)
+    known = table.mixes(view, view.sessions, every=windows.step)
     after = np.zeros((view.sessions, view.grid.size + 1))
     after[:-1, :-1] = view.returns[:, 1:].T
     stream = (teacher * after).sum(axis=1)
@@ -243,6 +253,7 @@ def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: Score
     return Lessons(
         inputs=inputs.of(view),
         teacher=teacher.astype(np.float32),
+        table=with_cash(known).astype(np.float32),
         outcome=((outcome - outcome[:learned].mean(axis=0)) / unit).astype(np.float32),
         regime=regime.astype(np.float32),
         returns=after.astype(np.float32),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from backtest.params import ParamGrid
 from ml.fitter.extractor import EXTRACTORS
-from ml.fitter.heads import OutcomeHead, ParameterHeads, RegimeHead, SetSpace
+from ml.fitter.heads import LEAST_SHARE, OutcomeHead, ParameterHeads, RegimeHead, SetSpace, TiltHead
 
 
 class Said(NamedTuple):
@@ -47,6 +47,8 @@ class PolicyNetwork(nn.Module):
     components : int
         Of a mix, beside cash.
     dropout : float
+    beside_table : bool
+        Whether mixes are those of the regime table, tilted; else the heads' own.
     seed : int
         Of the first weights; two networks of one seed are equal.
     """
@@ -59,6 +61,7 @@ class PolicyNetwork(nn.Module):
         extractor: str,
         components: int,
         dropout: float,
+        beside_table: bool,
         seed: int,
     ):
         super().__init__()
@@ -69,8 +72,21 @@ class PolicyNetwork(nn.Module):
             self.parameters_head = ParameterHeads(space, sets=grid.size, components=components)
             self.outcome = OutcomeHead()
             self.regime = RegimeHead()
+            self.tilt = TiltHead() if beside_table else None
 
-    def forward(self, x: Tensor, at: Tensor) -> Said:
-        """Ask about the sessions ``at`` of windows ``x [batch, time, input]``."""
+    def forward(self, x: Tensor, at: Tensor, table: Tensor) -> Said:
+        """Ask about the sessions ``at`` of windows ``x [batch, time, input]``.
+
+        Parameters
+        ----------
+        x : float32, ``[batch, time, input]``
+        at : int64, ``[asked]``
+        table : float32, ``[batch, asked, param + 1]``
+            What the regime table proposes at these sessions, cash last.
+        """
         h = self.extractor(x, at)
-        return Said(self.parameters_head(h), self.outcome(h), self.regime(h))
+        mix = self.parameters_head(h)
+        if self.tilt is not None:
+            known = table.clamp_min(LEAST_SHARE).log()
+            mix = nn.functional.log_softmax(known + self.tilt(h)[..., None] * mix, dim=-1)
+        return Said(mix, self.outcome(h), self.regime(h))

@@ -18,7 +18,7 @@ import torch
 from backtest import seeds
 from backtest.errors import ConfigError
 from backtest.params import ParamGrid
-from ml.fitter.config import WARM_EPOCHS, FitterConfig
+from ml.fitter.config import CLEAR, WARM_EPOCHS, FitterConfig
 from ml.fitter.evolution import evolve
 from ml.fitter.lessons import Lessons
 from ml.fitter.network import PolicyNetwork
@@ -76,6 +76,7 @@ def built(grid: ParamGrid, config: FitterConfig, *, width: int, seed: int) -> Po
         extractor=config.extractor,
         components=config.components,
         dropout=config.dropout,
+        beside_table=config.beside_table,
         seed=seed,
     )
 
@@ -190,7 +191,7 @@ class Run:
         """Stage two; what it found is taken back where it earns no more."""
         before = copy.deepcopy(network.state_dict())
         with torch.no_grad():
-            earned = stages.held_out(network, stage="earned")["loss"]
+            earned = stages.blocks(network)
         if self.config.refinement == "evolution":
             second = self._evolved(network, stages, seed)
             rows += [{"stage": 2, **row} for row in second]
@@ -198,8 +199,9 @@ class Run:
             done = self._stage(network, stages, seed, stage=2, warm=warm)
             rows += [{"stage": 2, **row} for row in done.history]
         with torch.no_grad():
-            after = stages.held_out(network, stage="earned")["loss"]
-        better = after < earned or not self.config.pretrained
+            gained = stages.blocks(network) - earned
+        clear = gained.mean() * len(gained) ** 0.5 > CLEAR * gained.std(ddof=1)
+        better = bool(clear) or not self.config.pretrained
         if not better:
             network.load_state_dict(before)
         logger.info("network %d: stage two %s", self.number, "kept" if better else "taken back")

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +27,8 @@ from ml.train import Parts
 
 _OUTCOME, _REGIME = 0.1, 0.1
 """Weights of the two other heads beside the mix."""
+_PULL = 20.0
+"""Weight, in stage two, of the divergence from what stage one learned from."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class Batch:
     ----------
     inputs : float32, ``[sequence, time, input]``
     at : int64, ``[asked]``
-    teacher, block : float32, ``[sequence, asked, param + 1]``
-        The table's mix, and what each set earns until the next decision.
+    teacher, table, block : float32, ``[sequence, asked, param + 1]``
+        The table's mix as it is known at the end and as it was then, and what each set earns until
+        the next decision.
     outcome : float32, ``[sequence, asked, 3]``
     regime : float32, ``[sequence, asked, 6]``
     """
@@ -45,6 +49,7 @@ class Batch:
     inputs: Tensor
     at: Tensor
     teacher: Tensor
+    table: Tensor
     block: Tensor
     outcome: Tensor
     regime: Tensor
@@ -96,6 +101,7 @@ class Stages:
             put(one.inputs, rows),
             torch.from_numpy(asked).to(self.device),
             put(one.teacher, told),
+            put(one.table, told),
             put(self._block, told),
             put(one.outcome, told),
             put(one.regime, told),
@@ -103,7 +109,7 @@ class Stages:
 
     def supervised(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Parts]:
         """Stage one: divergence from the teacher, beside what the other heads get wrong."""
-        said: Said = network(batch.inputs, batch.at)
+        said: Said = network(batch.inputs, batch.at, batch.table)
         mix = divergence(said.mix, batch.teacher)
         outcome = nn.functional.mse_loss(said.outcome, batch.outcome)
         regime = regime_loss(said.regime, batch.regime)
@@ -112,12 +118,13 @@ class Stages:
 
     def earned(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Parts]:
         """Stage two by gradient: what the network's own mixes earn in the soft book."""
-        said: Said = network(batch.inputs, batch.at)
+        said: Said = network(batch.inputs, batch.at, batch.table)
         weights = said.mix.exp()
         total = self._hybrid(weights, batch)
+        mix = divergence(said.mix, batch.teacher)
         regime = regime_loss(said.regime, batch.regime)
-        whole = total + _REGIME * regime
-        return whole, _parts(loss=whole, earned=total, regime=regime)
+        whole = total + _PULL * mix + _REGIME * regime
+        return whole, _parts(loss=whole, earned=total, mix=mix, regime=regime)
 
     def reinforced(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Parts]:
         """Stage two by REINFORCE: sets are drawn, and what earned more becomes likelier.
@@ -125,7 +132,7 @@ class Stages:
         The baseline is the mix's own expectation, so the advantage of a draw is what it earned
         beyond it.
         """
-        said: Said = network(batch.inputs, batch.at)
+        said: Said = network(batch.inputs, batch.at, batch.table)
         weights = said.mix.exp()
         drawn = _drawn(weights, 8)  # [draw, B, A]
         gained = batch.block.expand(8, *batch.block.shape).gather(-1, drawn[..., None])[..., 0]
@@ -137,10 +144,18 @@ class Stages:
         total = -(advantage * chosen).mean() + 0.1 * change
         return total, _parts(loss=total, earned=self._hybrid(weights.detach(), batch))
 
+    def blocks(self, network: nn.Module) -> npt.NDArray[np.float64]:
+        """What the mixes earned from decision to decision on the sessions kept back."""
+        batch = self._validation()
+        said: Said = network(batch.inputs, batch.at, batch.table)
+        weights = said.mix.exp()[..., :-1]
+        net = soft_mix(weights, batch.block[..., :-1], cost=self.cost)
+        return np.asarray(net[0].detach().cpu().double().numpy())
+
     def held_out(self, network: nn.Module, *, stage: str) -> Parts:
         """Losses on the sessions kept back; ``loss`` is what the stage is judged by."""
         batch = self._validation()
-        said: Said = network(batch.inputs, batch.at)
+        said: Said = network(batch.inputs, batch.at, batch.table)
         mix = divergence(said.mix, batch.teacher)
         outcome = nn.functional.mse_loss(said.outcome, batch.outcome)
         earned = self._hybrid(said.mix.exp(), batch)

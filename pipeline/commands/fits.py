@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pipeline.commands.files import results_folder, write_bytes, write_json, write_parquet
 from pipeline.commands.panels import PanelOptions, load_panel
-from pipeline.fitting import FitOptions, Fitted, Lesson, Progress, fitted
+from pipeline.fitting import FitOptions, Fitted, Lesson, Progress, fitted, view_of
 
 if TYPE_CHECKING:
-    from backtest.market.panel import Panel
-    from ml.learner import LearnerView
     from pipeline.config import Home
 
 CHECKPOINTS = "checkpoints"
@@ -60,10 +58,10 @@ def run_fit(
 
     STRATEGIES.get(strategy)
     asked = asked or FitOptions()
-    config = asked.config(cost_bps=cost_bps)
+    config = asked.config(book=book, cost_bps=cost_bps)
     folder = results_folder(out)
     loaded = load_panel(source, **options)
-    view = _swept(loaded.panel, strategy, book=book, cost_bps=cost_bps)
+    view = view_of(loaded.panel, strategy, config)
     year, revision = loaded.panel.periods_per_year, running_revision()
     lesson = Lesson(strategy, view, config, asked.seed, year, revision)
     checkpoints = CheckpointFolder(folder / CHECKPOINTS, lesson.key)
@@ -76,17 +74,6 @@ def run_fit(
         write_json(folder / FACTS, done.told)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return done
-
-
-def _swept(panel: "Panel", strategy: str, *, book: str, cost_bps: float) -> "LearnerView":
-    """What every candidate set of a strategy earned on a panel, and the state of its market."""
-    from backtest.engine.costs import cost_per_side
-    from backtest.portfolio.book import checked_kind
-    from ml.corpus import WalkSpec, corpus, history_of
-
-    spec = WalkSpec(book=checked_kind(book), cost=cost_per_side(cost_bps))
-    corpora = {strategy: corpus(panel, strategy, spec, progress=None)}
-    return history_of(panel, corpora).view(strategy)
 
 
 def _write(folder: Path, done: Fitted) -> None:

@@ -15,10 +15,7 @@ from pipeline.commands.fits import FACTS
 from pipeline.commands.panels import PanelOptions, load_panel
 
 if TYPE_CHECKING:
-    from backtest.market.panel import Panel
-    from backtest.params import ParamGrid
     from ml.fitter.fitter import NeuralFitter
-    from ml.learner import LearnerView
 
 ALIAS = "challenger"
 
@@ -94,7 +91,8 @@ def suggest(trained: Trained, source: Path, **options: Unpack[PanelOptions]) -> 
     ----------
     trained : Trained
     source : pathlib.Path
-        File or folder of bars, as the fitter was trained on: its market's state is read.
+        File or folder of bars, as the fitter was trained on: its market's state is read, and what
+        every candidate set earned on it, in the book and at the cost of the training.
     **options
         As in ``panels.PanelOptions``.
 
@@ -110,11 +108,11 @@ def suggest(trained: Trained, source: Path, **options: Unpack[PanelOptions]) -> 
         As of :meth:`Trained.load`; ``E_SCHEMA`` also where the market's state lacks a column.
     """
     from backtest.market.world_files import is_synthetic
-    from pipeline.fitting import plain_suggestion
+    from pipeline.fitting import plain_suggestion, view_of
 
     strategy, fitter, model = trained.load()
     panel = load_panel(source, **options).panel
-    said = fitter.suggest(_state_of(panel, fitter.grid))
+    said = fitter.suggest(view_of(panel, strategy, fitter.config))
     return {
         "strategy": strategy,
         "session": str(panel.dates[-1]),
@@ -122,19 +120,6 @@ def suggest(trained: Trained, source: Path, **options: Unpack[PanelOptions]) -> 
         "model": model,
         **plain_suggestion(said, fitter),
     }
-
-
-def _state_of(panel: "Panel", grid: "ParamGrid") -> "LearnerView":
-    """The market's state alone: a suggestion reads nothing else, so no set is backtested."""
-    import numpy as np
-
-    from ml.history import History, StrategyHistory
-    from ml.market_state import market_state, state_matrix
-
-    state, columns = state_matrix(market_state(panel.frame().lazy()))
-    unknown = np.full((grid.size, len(panel.dates)), np.nan)
-    history = History(panel.dates, {"": StrategyHistory(grid, unknown)}, state, columns)
-    return history.view("")
 
 
 def suggestion_lines(told: dict[str, Any]) -> list[str]:

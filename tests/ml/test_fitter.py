@@ -47,6 +47,8 @@ def view_until(stop: int, *, seed: int = 0) -> LearnerView:
 
 VIEW = view_until(600)
 FITTER = NeuralFitter.fit(VIEW, CONFIG_, seed=1)
+ALONE = dataclasses.replace(CONFIG_, seeds=1, refinement="none", beside_table=False)
+HEADS_ALONE = NeuralFitter.fit(VIEW, ALONE, seed=1)
 
 
 def same(one: NeuralFitter, other: NeuralFitter) -> bool:
@@ -68,8 +70,21 @@ class TestFit:
             stages = [row["stage"] for row in rows]
             assert sorted(set(stages)) == [1, 2]
             assert stages == sorted(stages)
-            first = [row["valid_mix"] for row in rows if row["stage"] == 1]
-            assert min(first) < 0.7 * first[0]
+
+    def test_heads_alone_learn_what_the_table_teaches(self):
+        first = [row["valid_mix"] for row in HEADS_ALONE.history[0]]
+        assert min(first) < 0.7 * first[0]
+
+    def test_an_untrained_network_proposes_what_the_table_does(self):
+        still = dataclasses.replace(
+            CONFIG_, seeds=1, refinement="none", training=TrainConfig(epochs=0, batch=8)
+        )
+        begun = NeuralFitter.fit(VIEW, still, seed=1)
+        probabilities = begun.regimes.filter(VIEW.market.state)
+        told = dataclasses.replace(VIEW, probabilities=probabilities, regimes=begun.regimes.names)
+        table = ScoreTable().mixes(told, 40, every=WINDOWS.step)
+        np.testing.assert_allclose(begun.mixes(VIEW, 40)[0], table, atol=1e-4)
+        assert table.max() > 0.1
 
     def test_networks_of_the_ensemble_differ(self):
         mixes = FITTER.mixes(VIEW)[:, -1]
@@ -84,11 +99,11 @@ class TestFit:
 
     def test_a_refit_goes_on_from_the_weights_before(self):
         longer = view_until(680)
-        warm = NeuralFitter.fit(longer, CONFIG_, seed=1, previous=FITTER)
-        first = [row for row in warm.history[0] if row["stage"] == 1]
+        warm = NeuralFitter.fit(longer, ALONE, seed=1, previous=HEADS_ALONE)
+        first = warm.history[0]
         assert len(first) <= 10
-        assert first[0]["valid_mix"] < FITTER.history[0][0]["valid_mix"]
-        assert warm.inputs == FITTER.inputs
+        assert first[0]["valid_mix"] < HEADS_ALONE.history[0][0]["valid_mix"]
+        assert warm.inputs == HEADS_ALONE.inputs
 
     @pytest.mark.parametrize("refinement", ["gradient", "evolution", "reinforce"])
     def test_stage_two_is_taken_back_where_it_earns_no_more(self, refinement: str):

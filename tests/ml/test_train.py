@@ -94,9 +94,18 @@ def test_the_rate_falls_where_validation_stays():
     stuck = {"validate": lambda _net: {"loss": 1.0}}
     config = TrainConfig(epochs=10, batch=16, rate=0.01, patience=20, calm=3, shrink=0.5)
     rates = [row["learning_rate"] for row in run(network(), config, **stuck).history]
-    assert rates[:4] == [0.01] * 4
-    assert rates[4] == rates[6] == 0.005
-    assert rates[7] == 0.0025
+    assert rates[:3] == [0.01] * 3
+    assert rates[3] == rates[5] == 0.005
+    assert rates[6] == 0.0025
+
+
+def test_it_never_ends_worse_than_it_began():
+    before = network()
+    start = {name: value.clone() for name, value in before.state_dict().items()}
+    harmful = {"validate": lambda net: {"loss": float((net[0].weight - start["0.weight"]).norm())}}
+    done = run(before, TrainConfig(epochs=4, batch=16, rate=0.01), **harmful)
+    assert (done.best_epoch, len(done.history)) == (0, 4)
+    assert all(torch.equal(before.state_dict()[name], one) for name, one in start.items())
 
 
 def test_gradients_are_clipped():

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import torch
 
-import ml.market_state
+import ml.corpus
 from ml.fitter.fitter import NeuralFitter
 from ml.learner import LearnerView, Market
 from pipeline.commands.fits import CHECKPOINTS
@@ -286,13 +286,13 @@ class TestSuggest:
         assert "192 of 192 are new to it" in ran.error_line
 
     def test_a_column_that_is_gone_is_named(self, kept: Kept, monkeypatch: pytest.MonkeyPatch):
-        whole = ml.market_state.state_matrix
+        whole = ml.corpus.state_matrix
         gone = json.loads((kept.out / "config.json").read_text())["columns"][1]
 
         def drifted(frame: pl.DataFrame):
             return whole(frame.rename({gone: "newcomer"}))
 
-        monkeypatch.setattr(ml.market_state, "state_matrix", drifted)
+        monkeypatch.setattr(ml.corpus, "state_matrix", drifted)
         ran = weathervane("suggest", "--fit", kept.out, "--data", kept.bars)
         assert ran.code == 1
         assert ran.error_line.startswith(f"E_SCHEMA: the market's state has no {gone}")
