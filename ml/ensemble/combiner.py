@@ -1,11 +1,12 @@
 """Combiners: weights of members from what each earned out of sample.
 
-For: three rules and their registry. Not for: what the members propose, and never for what they
+For: four rules and their registry. Not for: what the members propose, and never for what they
 would have earned on sessions that they had learned from: a member's stream is made of the proposals
 as they were at each close.
 
-Cash is a choice in every rule. In ``softmax`` it takes part as a member that earns nothing; the
-others hold their mix to the degree that its own recent record is above cash's.
+Cash is a choice in every rule. In ``softmax`` it takes part as a member that earns nothing;
+``sharpe`` and ``stacked`` hold their mix to the degree that its own recent record is above cash's;
+``earned`` leaves it to the members.
 """
 
 from __future__ import annotations
@@ -39,12 +40,15 @@ class Earned:
         At these closes.
     outcomes : float64, ``[decision, param]``
         What each set earned after them, as :func:`ml.performance.outcomes`.
+    standing : int
+        Place of the member that the others have to beat, where a rule has one.
     """
 
     streams: Floats
     sessions: Ints
     proposals: Floats
     outcomes: Floats
+    standing: int = 0
 
 
 Combiner = Callable[[Earned], Floats]
@@ -56,6 +60,8 @@ RECENT = 252
 """Sessions over which recent performance is measured."""
 LEAST = 63
 """Sessions of a stream before it is judged."""
+CLEAR = 2.0
+"""Standard errors by which a record must be above that of the standing member."""
 _TEMPERATURE = 0.03
 _FOLDS = 5
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)
@@ -145,6 +151,34 @@ def stacked(known: Earned) -> Floats:
     folds = purged_folds(sessions)
     errors = [_left_out(x, y, penalty, folds) for penalty in _PENALTIES]
     return held(_solved(x, y, _PENALTIES[int(np.argmin(errors))]), known.streams)
+
+
+@COMBINERS.register("earned")
+def earned(known: Earned) -> Floats:
+    """The standing member, and half of it for others whose records are clearly above its own.
+
+    A record is everything since the first proposal, at least ``RECENT`` sessions: each session's
+    return over the stream's deviation less the same of the standing member. Those whose mean is
+    ``CLEAR`` standard errors above 0 share half of the capital alike. It is asked at every
+    selection, so ``CLEAR`` is no level of a test; what a wrong yes costs is bounded by the half.
+    """
+    streams = known.streams
+    shares = np.zeros(len(streams))
+    shares[known.standing] = 1.0
+    if streams.shape[1] < RECENT:
+        return shares
+    deviation = streams.std(axis=1)
+    unit = streams / np.where(deviation > STILL, deviation, np.inf)[:, None]
+    ahead = unit - unit[known.standing]
+    spread = ahead.std(axis=1, ddof=1)
+    errors = np.divide(
+        ahead.mean(axis=1), spread, out=np.zeros(len(streams)), where=spread > STILL
+    ) * np.sqrt(streams.shape[1])
+    clear = errors >= CLEAR
+    if clear.any():
+        shares[known.standing] = 0.5
+        shares[clear] = 0.5 / np.count_nonzero(clear)
+    return shares
 
 
 def purged_folds(sessions: Ints) -> list[tuple[Ints, Ints]]:

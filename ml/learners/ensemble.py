@@ -54,12 +54,15 @@ class Ensemble:
         Names in ``LEARNERS``.
     every : int
         Sessions between two decisions that are stacked on.
+    standing : str
+        The adviser that the others have to beat, where the combiner has one.
     """
 
     combiner: str = "softmax"
     members: int = 16
     advisers: tuple[str, ...] = MEMBERS
     every: int = 5
+    standing: str = "regime_table"
 
     @property
     def name(self) -> str:
@@ -87,7 +90,13 @@ class Ensemble:
         streams = np.einsum("mtp,pt->mt", held, view.returns[:, start + 1 :])
         decisions = np.arange(start, view.sessions - HORIZON, self.every)
         shares = COMBINERS.get(self.combiner)(
-            Earned(streams, decisions, proposals[:, decisions], outcomes(view.returns, decisions))
+            Earned(
+                streams,
+                decisions,
+                proposals[:, decisions],
+                outcomes(view.returns, decisions),
+                self.advisers.index(self.standing) if self.standing in self.advisers else 0,
+            )
         )
         today = proposals[:, -1]
         return EnsembleSelection(
@@ -132,3 +141,11 @@ class StackedEnsemble(Ensemble):
     """Stacked on proposals that were out of sample."""
 
     combiner: str = "stacked"
+
+
+@LEARNERS.register("ensemble_earned")
+@dataclass(frozen=True)
+class EarnedEnsemble(Ensemble):
+    """The regime table, and others as far as their records are clearly above its own."""
+
+    combiner: str = "earned"

@@ -22,6 +22,7 @@ from tests.ml.histories import planted_history, planted_returns, small_grid, spe
 
 NAMES = COMBINERS.names()
 LEARNERS = (SoftmaxEnsemble, SharpeEnsemble, StackedEnsemble)
+WEIGHED = [name for name in NAMES if name != "earned"]  # rules without a member that stands
 
 
 def streams(*sharpes: float, sessions: int = 300, seed: int = 0) -> np.ndarray:
@@ -62,6 +63,13 @@ class TestCombiner:
         assert (found >= 0.0).all()
         assert found.sum() <= 1.0 + 1e-12
 
+    def test_a_single_member_is_all_or_cash(self, name: str):
+        found = weights(name, streams(0.2))
+        assert 0.5 < found[0] <= 1.0
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+class TestWithoutAStandingMember:
     def test_equal_members_get_equal_weights(self, name: str):
         one = streams(0.1)
         proposals, outcomes = told(1)
@@ -72,9 +80,34 @@ class TestCombiner:
         found = weights(name, np.zeros((4, 0)), np.zeros((4, 0, 6)), np.zeros((0, 6)))
         np.testing.assert_allclose(found, 0.25)
 
-    def test_a_single_member_is_all_or_cash(self, name: str):
-        found = weights(name, streams(0.2))
-        assert 0.5 < found[0] <= 1.0
+
+class TestEarned:
+    def asked(self, given: np.ndarray, *, standing: int = 0) -> list[float]:
+        proposals, outcomes = told(len(given))
+        known = Earned(given, 5 * np.arange(60), proposals, outcomes, standing)
+        return COMBINERS.get("earned")(known).tolist()
+
+    def test_the_standing_member_has_all_until_another_is_clearly_above(self):
+        # Uncorrelated streams of deviation 1: the difference has deviation sqrt(2), and 252 of
+        # them a standard error of .0891 (ddof 1), so .17 is 1.9 of them and .19 is 2.1.
+        assert self.asked(apart(0.0, 0.17)) == [1.0, 0.0]
+        assert self.asked(apart(0.0, 0.19)) == [0.5, 0.5]
+        assert self.asked(apart(0.19, 0.0), standing=1) == [0.5, 0.5]
+
+    def test_all_that_are_clear_share_a_half(self):
+        assert self.asked(apart(0.0, 0.3, 0.1, 0.25)) == [0.5, 0.25, 0.0, 0.25]
+
+    def test_a_stream_is_judged_by_its_ratio_and_not_by_its_size(self):
+        given = apart(0.0, 0.19)
+        assert self.asked(given * np.array([[1.0], [0.001]])) == [0.5, 0.5]
+        assert self.asked(given * np.array([[1000.0], [1.0]])) == [0.5, 0.5]
+
+    def test_less_than_a_year_decides_nothing(self):
+        assert self.asked(apart(0.0, 0.5)[:, :251]) == [1.0, 0.0]
+
+    def test_who_repeats_the_standing_member_or_stands_still_gets_nothing(self):
+        one = apart(0.3)
+        assert self.asked(np.concatenate([one, one, np.zeros_like(one)])) == [1.0, 0.0, 0.0]
 
 
 def test_the_ratio_by_hand():
@@ -122,7 +155,7 @@ def test_a_member_that_repeats_a_loser_loses_nothing():
     assert found[1] == pytest.approx(found[2])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WEIGHED)
 def test_a_mix_that_lost_is_mostly_cash(name: str):
     proposals, outcomes = told(2)
     assert weights(name, apart(-0.1, -0.08), proposals, outcomes).sum() < 0.1

@@ -89,7 +89,7 @@ def test_every_simple_learner_is_on_the_card():
     learned = {"bandit", "meta", "neural", "online", "predictor", "student"}
     assert set(LEARNERS.names()) - named == {
         *learned,
-        *("ensemble", "ensemble_sharpe", "ensemble_stacked"),
+        *("ensemble", "ensemble_earned", "ensemble_sharpe", "ensemble_stacked"),
     }
 
 
