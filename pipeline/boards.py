@@ -5,7 +5,7 @@ or the page holds (``ml.proof``).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class Task:
 def run_board(
     out: Path,
     *,
-    seeds: int | None = None,
+    seeds: int | Mapping[str, int] | None = None,
     worlds: Sequence[str] | None = None,
     data: Sequence[Path] = (),
     strategies: Sequence[str] | None = None,
@@ -94,8 +94,8 @@ def run_board(
     ----------
     out : pathlib.Path
         Cells are kept in its folder ``cells``; those that are there already are not made again.
-    seeds : int, optional
-        Of every world; 10 by default, 5 of ``constant``.
+    seeds : int or mapping, optional
+        Of every world, or by world; 10 by default, 5 of ``constant``.
     worlds : sequence of str, optional
         ``clear, murky, null, constant`` by default; none where ``data`` is given and this is not.
     data : sequence of pathlib.Path
@@ -103,7 +103,7 @@ def run_board(
     strategies : sequence of str, optional
         Walked on ``data``; worlds are made for one.
     learners : sequence of str, optional
-        Beside those that are on every board; all by default.
+        Beside those that are on every board; all but those that train networks by default.
     short : bool
         Small markets, two seeds: shows the page, judges nothing.
     first_seed, workers, progress
@@ -129,11 +129,17 @@ def run_board(
     tasks = [
         Task(world, first_seed + k, terms, chosen)
         for world in dict.fromkeys(walked)
-        for k in range(seeds or (2 if short else SEEDS.get(world, 10)))
+        for k in range(_count(seeds, world, short=short))
     ]
     tasks += _handed_in(data, terms, chosen, strategies=strategies)
     made = make_cells(tasks, out / "cells", workers=workers, progress=progress)
     return _show(out, tasks, made, ledger)
+
+
+def _count(seeds: int | Mapping[str, int] | None, world: str, *, short: bool) -> int:
+    """Markets of a world."""
+    asked = seeds if isinstance(seeds, int) else (seeds or {}).get(world)
+    return asked or (2 if short else SEEDS.get(world, 10))
 
 
 def _show(

@@ -24,7 +24,7 @@ from ml.decision import Memo, TruthTrack, regimes_of
 from ml.export.gate import cost_break_even_bps, hac_t, paired_difference
 from ml.export.records import Verdict
 from ml.history import History
-from ml.learner import LEARNERS
+from ml.learner import LEARNERS, needs_of
 from ml.proof.card import STRATEGY, Terms
 from ml.proof.cell import ALL, Cell, Row
 from ml.proof.contest import Contest, Entry, contest, promoted_after
@@ -55,12 +55,18 @@ ALWAYS = (*SIMPLE, "regime_table")
 REFERENCES = ("oracle", "default", "buy_and_hold", "hindsight")
 """Streams that no learner decides, shown beside them."""
 
+NETWORKS = "neural"
+"""The learner that trains networks."""
+
 WALKED = ("rsi_swing", "rsi_reversion", "ma_cross")
 """Strategies walked on bars that somebody hands in."""
 
 
 def learners_of(asked: Sequence[str] | None) -> tuple[str, ...]:
-    """Learners of a board: all, or those asked for beside those that are always on it.
+    """Learners of a board: those asked for beside those that are always on it.
+
+    By default all but those that train networks, or listen to one that does: these take minutes a
+    market, the others seconds.
 
     Raises
     ------
@@ -68,10 +74,15 @@ def learners_of(asked: Sequence[str] | None) -> tuple[str, ...]:
         A name is no learner.
     """
     if asked is None:
-        return LEARNERS.names()
+        return tuple(name for name in LEARNERS.names() if not _trains(name))
     for name in asked:
         LEARNERS.get(name)
     return tuple(sorted({*asked, *ALWAYS}))
+
+
+def _trains(name: str) -> bool:
+    """Whether a learner trains networks, itself or through one that it listens to."""
+    return name == NETWORKS or any(_trains(one) for one in needs_of(LEARNERS.get(name)()))
 
 
 def world_cell(

@@ -151,7 +151,8 @@ def prove(out: Path, as_json: bool, worlds: list[str] | None, **rest: Any) -> No
 @click.option(
     "--learners",
     callback=names_of,
-    help="Names, by comma, beside those that are on every board; all by default.",
+    help="Names, by comma, beside those that are on every board; all but those that train "
+    "networks by default.",
 )
 @click.option("--short", is_flag=True, help="Small markets, two seeds: judges nothing.")
 @click.option(

@@ -14,7 +14,7 @@ from backtest.params import ParamGrid, default_set
 from backtest.result import BookResult
 from backtest.strategy import STRATEGIES
 from ml.corpus import Corpus, WalkSpec, corpus, policy_hash
-from ml.learner import LEARNERS
+from ml.learner import LEARNERS, needs_of
 from ml.policy import PolicyConfig
 from ml.proof import board as board_module
 from ml.proof.board import (
@@ -78,7 +78,7 @@ def made_up(seed: int, sharpes: dict[str, float | None], **changes: object) -> C
 
 def test_every_learner_and_every_reference_has_a_row(cell: Cell):
     assert [one.learner for one in cell.rows] == [
-        *LEARNERS.names(),
+        *learners_of(None),
         *("default", "buy_and_hold", "hindsight", "oracle"),
     ]
     assert {one.learner for one in cell.rows} >= {*SIMPLE, *ALWAYS, *REFERENCES}
@@ -98,7 +98,7 @@ def test_rows_are_what_they_say(cell: Cell):
             assert "observations" in one.failed
             assert one.smallest_gain > 0.0
         if one.learner not in REFERENCES:
-            assert set(one.paired) == set(LEARNERS.names()) - {one.learner}
+            assert set(one.paired) == set(learners_of(None)) - {one.learner}
 
 
 def test_hindsight_is_the_best_of_the_swept_sets(cell: Cell, panel: Panel):
@@ -142,7 +142,7 @@ def test_bars_without_a_truth_have_no_oracle_and_several_strategies(panel: Panel
 def test_every_policy_that_is_looked_at_is_a_trial(cell: Cell):
     """Under the hash that a walk-forward of the same policy would have."""
     trials = board_trials(cell)
-    assert len({one.config_hash for one in trials}) == len(trials) == len(LEARNERS.names()) + 2
+    assert len({one.config_hash for one in trials}) == len(trials) == len(learners_of(None)) + 2
     spec = WalkSpec(policy=TINY.policy, cost=TINY.cost)
     part = STRATEGIES.get("rsi_swing")
     rows = part.candidates().rows()
@@ -166,6 +166,16 @@ def test_a_learner_asked_for_comes_with_those_it_is_compared_with():
     assert set(learners_of(["bandit"])) == {"bandit", "regime_table", *always.split()}
     with pytest.raises(UnknownNameError, match="did you mean 'bandit'"):
         learners_of(["bandid"])
+
+
+def test_those_that_train_networks_are_on_a_board_only_where_asked_for():
+    left = set(LEARNERS.names()) - set(learners_of(None))
+    assert "neural" in left
+    assert "student" in left  # of an ensemble that listens to neural
+    assert not left & {"online", "regime_table", "meta"}
+    for name in learners_of(None):
+        assert not left & set(needs_of(LEARNERS.get(name)()))
+    assert set(learners_of(["neural"])) >= {"neural", "regime_table"}
 
 
 def test_standings_by_hand():
@@ -344,7 +354,7 @@ def test_the_page_shows_every_learner_and_says_what_is_made_up(cell: Cell):
     assert set(files) == {"board.md", "board.html", "board.png"}
     assert files["board.png"].startswith(b"\x89PNG")
     assert "clear (SYNTHETIC)" in page
-    for name in (*LEARNERS.names(), *REFERENCES):
+    for name in (*learners_of(None), *REFERENCES):
         assert f"| {name} |" in page
     for name in REFERENCES:
         assert f"`{name}`: " in page
