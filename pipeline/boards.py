@@ -129,14 +129,14 @@ def run_board(
     tasks = [
         Task(world, first_seed + k, terms, chosen)
         for world in dict.fromkeys(walked)
-        for k in range(_count(seeds, world, short=short))
+        for k in range(_markets(seeds, world, short=short))
     ]
     tasks += _handed_in(data, terms, chosen, strategies=strategies)
     made = make_cells(tasks, out / "cells", workers=workers, progress=progress)
     return _show(out, tasks, made, ledger)
 
 
-def _count(seeds: int | Mapping[str, int] | None, world: str, *, short: bool) -> int:
+def _markets(seeds: int | Mapping[str, int] | None, world: str, *, short: bool) -> int:
     """Markets of a world."""
     asked = seeds if isinstance(seeds, int) else (seeds or {}).get(world)
     return asked or (2 if short else SEEDS.get(world, 10))

@@ -96,7 +96,8 @@ def test_rows_are_what_they_say(cell: Cell):
         else:
             assert one.failed  # 169 sessions are too few for the gate
             assert "observations" in one.failed
-            assert one.smallest_gain > 0.0
+            # 0 only of one that did what its rival did: their streams correlate at 1
+            assert one.smallest_gain >= 0.0
         if one.learner not in REFERENCES:
             assert set(one.paired) == set(learners_of(None)) - {one.learner}
 
