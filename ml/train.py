@@ -13,7 +13,6 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from backtest import seeds
 from backtest.errors import ConfigError
+from ml.gpu import half_width, repeatable
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,10 @@ class TrainConfig:
         The rate is multiplied by ``shrink`` after ``calm`` epochs without a better validation.
     device : str
         ``cpu`` or ``cuda``.
-    bf16, compiled, deterministic : bool
-        On a GPU: half-width arithmetic, a compiled network, and only algorithms that repeat.
+    bf16, compiled : bool
+        Half-width arithmetic, and a compiled network: faster on a GPU, with other last digits.
+    deterministic : bool
+        Whether a GPU may use only algorithms that repeat.
     """
 
     epochs: int = 100
@@ -150,7 +152,10 @@ def train(
         if resume is None
         else _restored(network, optimiser, resume)
     )
-    now = _through(network, optimiser, now, batches, loss, validate, config, seed=seed, keep=keep)
+    with repeatable(config.device, wanted=config.deterministic):
+        now = _through(
+            network, optimiser, now, batches, loss, validate, config, seed=seed, keep=keep
+        )
     network.load_state_dict(now.best)
     network.eval()
     return now
@@ -197,7 +202,7 @@ def _smaller(size: int, error: Exception) -> int:
         raise ConfigError(
             "the GPU's memory does not hold one sample",
             where=str(error).splitlines()[0],
-            fix="give a shorter sequence, or set device = cpu",
+            fix="free its memory, or set device = cpu",
             code="E_DEVICE",
         ) from error
     logger.warning("out of GPU memory: the batch shrinks from %d to %d samples", size, size // 2)
@@ -222,7 +227,7 @@ def _epoch(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         for batch in batches:
-            with _arithmetic(config):
+            with half_width(config.device, wanted=config.bf16):
                 value, parts = loss(step, batch)
             if not math.isfinite(float(value.detach())):
                 return total, norms, "the loss is not finite"
@@ -236,12 +241,6 @@ def _epoch(
             for name, one in parts.items():
                 total[name] = total.get(name, 0.0) + one / len(batches)
     return total, norms, ""
-
-
-def _arithmetic(config: TrainConfig) -> Any:
-    if config.bf16 and config.device != "cpu":
-        return torch.autocast(config.device, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 def _judged(

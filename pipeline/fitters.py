@@ -247,9 +247,7 @@ def fitter_before(tracker: "Tracker", lesson: "Lesson", scope: Scope) -> "Neural
             raise
         logger.warning("%s: begun anew, not from the fit before (%s)", name, error)
         return None
-    market = lesson.view.market
-    known = set() if market is None else set(market.columns)
-    if found.config != lesson.config or not set(found.inputs.columns) <= known:
+    if not found.goes_on(lesson.view, lesson.config):
         logger.warning("%s: begun anew: version %d is of other settings", name, loaded.version)
         return None
     return found

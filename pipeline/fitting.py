@@ -43,6 +43,8 @@ class FitOptions:
     networks, epochs : int
         Of the ensemble, and most of stage one.
     device : str
+    fast : bool
+        On a GPU: bfloat16, compiled networks and algorithms that need not repeat.
     seed : int
     """
 
@@ -51,6 +53,7 @@ class FitOptions:
     networks: int = 2
     epochs: int = 60
     device: str = "cpu"
+    fast: bool = False
     seed: int = 0
 
     def config(self, *, book: str, cost_bps: float) -> "FitterConfig":
@@ -59,11 +62,13 @@ class FitOptions:
         Raises
         ------
         WeathervaneError
-            ``E_UNKNOWN``: no such extractor. ``E_DEVICE``: the device is not there.
+            ``E_UNKNOWN``: no such extractor. ``E_DEVICE``: the device is not there, or ``fast``
+            without a GPU.
         """
         from typing import cast
 
         from backtest.engine.costs import cost_per_side
+        from backtest.errors import ConfigError
         from backtest.portfolio.book import checked_kind
         from ml.fitter.config import FitterConfig, Refinement
         from ml.fitter.extractor import EXTRACTORS
@@ -71,6 +76,13 @@ class FitOptions:
 
         EXTRACTORS.get(self.extractor)
         require_device(self.device)
+        if self.fast and self.device == "cpu":
+            raise ConfigError(
+                "fast training is for a GPU",
+                where="device cpu",
+                fix="leave fast out, or give device cuda",
+                code="E_DEVICE",
+            )
         plain, alone = FitterConfig(), self.refinement == "alone"
         return replace(
             plain,
@@ -80,7 +92,14 @@ class FitOptions:
             refinement=cast("Refinement", "reinforce" if alone else self.refinement),
             book=checked_kind(book),
             cost=cost_per_side(cost_bps),
-            training=replace(plain.training, epochs=self.epochs, device=self.device),
+            training=replace(
+                plain.training,
+                epochs=self.epochs,
+                device=self.device,
+                bf16=self.fast,
+                compiled=self.fast,
+                deterministic=not self.fast,
+            ),
         )
 
 

@@ -43,7 +43,8 @@ def evolve(
     changes, worth = [], []
     with torch.no_grad():
         for _ in range(pairs):
-            change = [torch.randn(w.shape, generator=drawn) for w in before]
+            # drawn on the CPU: the same numbers on every device
+            change = [torch.randn(w.shape, generator=drawn).to(w.device) for w in before]
             for sign in (1.0, -1.0):
                 _set(weights, before, change, [sign * spread * u for u in units])
                 changes.append((sign, change))

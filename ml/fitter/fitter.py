@@ -129,7 +129,7 @@ class NeuralFitter:
         config = config or FitterConfig()
         require_device(config.training.device)
         market = market_of(view)
-        warm = previous if previous is not None and previous._fits(view, config) else None
+        warm = previous if previous is not None and previous.goes_on(view, config) else None
         regimes = REGIMES.get(config.regime_model).fit(
             market.state,
             market.columns,
@@ -151,8 +151,8 @@ class NeuralFitter:
         trained = tuple(networks), tuple(told), tuple(refined)
         return cls(view.grid, config, regimes, inputs, recipe, *trained)
 
-    def _fits(self, view: LearnerView, config: FitterConfig) -> bool:
-        """Whether these weights can be gone on from."""
+    def goes_on(self, view: LearnerView, config: FitterConfig) -> bool:
+        """Whether a fit on a view can go on from these weights."""
         same = self.config == config and self.grid.size == view.grid.size
         columns = set(market_of(view).columns)
         return same and set(self.inputs.columns) <= columns

@@ -143,20 +143,6 @@ class ParameterHeads(nn.Module):
         raw = self.choices[name](h)
         return nn.functional.log_softmax(raw.view(*h.shape[:-1], self.components, -1), dim=-1)
 
-    def direct(self, h: Tensor) -> dict[str, Tensor]:
-        """Place of the weightiest component in each parameter, as heads tell it; each ``[...]``.
-
-        Numbers are between 0 and 1 of the bounds, categories the index of the likeliest value.
-        """
-        h = self.trunk(h)
-        best = self.shares(h)[..., :-1].argmax(dim=-1, keepdim=True)
-        out = {}
-        for name in self.number_names:
-            out[name] = self._place(name, h)[0].gather(-1, best)[..., 0]
-        for name in self.code_names:
-            out[name] = self._choice(name, h).argmax(dim=-1).gather(-1, best)[..., 0]
-        return out
-
 
 def _bias(layers: nn.ModuleDict, name: str) -> Tensor:
     bias: Tensor = layers.get_submodule(name).get_parameter("bias")

@@ -232,7 +232,7 @@ def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: Score
         raise NotFittedError(
             f"{view.sessions} sessions where the fitter needs {windows.least}",
             where="training history",
-            fix="give more history, or a shorter sequence",
+            fix="give more history",
             code="E_TOO_SHORT",
         )
     stop = view.sessions - HORIZON  # the last sessions' outcomes are not over

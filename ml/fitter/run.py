@@ -23,6 +23,7 @@ from ml.fitter.evolution import evolve
 from ml.fitter.lessons import Lessons
 from ml.fitter.network import PolicyNetwork
 from ml.fitter.stages import Stages
+from ml.gpu import Speed
 from ml.learner import LearnerView
 from ml.train import Checkpoint, Parts, train
 
@@ -167,8 +168,11 @@ class Run:
             stages.supervised if stage == 1 else (stages.reinforced if by_draw else stages.earned)
         )
         judged = "mix" if stage == 1 else "earned"
+        speed, asked = Speed(training.device), len(self.lessons.asked)
 
         def keep(done: Checkpoint) -> None:
+            sequences = len(self.lessons.sequences(done.epoch - 1, seed=stages.seed))
+            logger.info("%s epoch %d: %s", name, done.epoch, speed.lap(sequences * asked))
             if self.resume is not None:
                 self.resume.keep(name, done)
             if self.progress is not None:

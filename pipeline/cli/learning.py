@@ -49,6 +49,9 @@ from pipeline.cli.research import (
 @click.option("--networks", type=click.IntRange(min=1, max=16), default=2, show_default=True)
 @click.option("--epochs", type=click.IntRange(min=1, max=10_000), default=60, show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--fast", is_flag=True, help="On a GPU: bfloat16, compiled, algorithms that need not repeat."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @home_option
 @out_option
@@ -63,6 +66,7 @@ def fit(
     networks: int,
     epochs: int,
     device: str,
+    fast: bool,
     seed: int,
     **rest: Any,
 ) -> None:
@@ -74,7 +78,7 @@ def fit(
     from pipeline.config import open_home
     from pipeline.fitting import FitOptions
 
-    asked = FitOptions(extractor, refinement, networks, epochs, device, seed)
+    asked = FitOptions(extractor, refinement, networks, epochs, device, fast, seed)
     kept = None if home is None else open_home(home)
     done = run_fit(strategy, source, asked=asked, home=kept, progress=Stages(), **rest)
     answer(done.told, summary_lines(done.told, rest["out"]), as_json=as_json)

@@ -79,6 +79,8 @@ class LearningConfig(Section):
         Stage two, by what mixes earn: ``gradient``, ``evolution``, ``reinforce`` or ``none``.
     device : str
         ``cpu`` or ``cuda``.
+    fast : bool
+        On a GPU: bfloat16, compiled networks and algorithms that need not repeat.
     """
 
     networks: Annotated[int, Field(ge=1, le=16)] = 2
@@ -86,6 +88,7 @@ class LearningConfig(Section):
     extractor: str = "tcn"
     refinement: Literal["gradient", "evolution", "reinforce", "none"] = "gradient"
     device: Literal["cpu", "cuda"] = "cpu"
+    fast: bool = False
 
 
 class Settings(Section):

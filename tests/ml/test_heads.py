@@ -50,10 +50,14 @@ def test_numbers_are_places_between_the_bounds():
 
 
 def test_heads_stay_within_bounds_however_wild_the_features():
-    told = heads_of(GRID).direct(1000.0 * features(7))
+    heads = heads_of(GRID)
+    wild = heads.trunk(1000.0 * features(7))
     for name in ("period", "width", "smoothing"):
-        assert ((told[name] >= 0.0) & (told[name] <= 1.0)).all()
-    assert set(told["direction"].tolist()) <= {0, 1}
+        place, width = heads._place(name, wild)
+        assert ((place >= 0.0) & (place <= 1.0)).all()
+        assert (width > 0.0).all()
+    told = heads._choice("direction", wild).exp()
+    torch.testing.assert_close(told.sum(dim=-1), torch.ones(told.shape[:-1]))
 
 
 def test_components_begin_apart():

@@ -176,3 +176,21 @@ def test_a_memory_that_holds_no_sample_is_one_line():
 
     with pytest.raises(ConfigError, match="E_DEVICE: the GPU's memory does not hold one sample"):
         run(network(), TrainConfig(epochs=1, batch=2), loss=never)
+
+
+def test_half_width_learns_the_same_thing_less_exactly():
+    plain, half = network(), network()
+    exact = run(plain, TrainConfig(epochs=15, batch=16, rate=0.02))
+    short = run(half, TrainConfig(epochs=15, batch=16, rate=0.02, bf16=True))
+    assert all(one.dtype == torch.float32 for one in half.state_dict().values())
+    assert short.best_loss == pytest.approx(exact.best_loss, rel=0.2)
+    assert not same(exact.weights, short.weights)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same():
+    plain, quick = network(), network()
+    plain[1].p = quick[1].p = 0.0  # what is left out is drawn elsewhere once it is compiled
+    exact = run(plain, TrainConfig(epochs=3, batch=16, rate=0.02))
+    compiled = run(quick, TrainConfig(epochs=3, batch=16, rate=0.02, compiled=True))
+    assert compiled.best_loss == pytest.approx(exact.best_loss, rel=1e-4)

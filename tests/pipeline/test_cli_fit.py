@@ -324,6 +324,11 @@ class TestPoorInput:
         assert ran.code == 1
         assert ran.error_line.startswith("E_DEVICE: device cuda was asked for")
 
+    def test_fast_training_without_a_gpu(self, kept: Kept, tmp_path: Path):
+        ran = fit(kept.bars, tmp_path, "--fast")
+        assert ran.code == 1
+        assert ran.error_line.startswith("E_DEVICE: fast training is for a GPU")
+
     def test_an_unknown_extractor(self, kept: Kept, tmp_path: Path):
         ran = fit(kept.bars, tmp_path, "--extractor", "tnc")
         assert ran.error_line.startswith("E_UNKNOWN: ")
