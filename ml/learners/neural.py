@@ -73,7 +73,8 @@ class Neural:
         own = {"extractor": self.extractor, "least": self.least, "refit": self.refit}
         return {"learner": "neural", **vars(self.table), **own, "seed": self.seed}
 
-    def _fitter_config(self) -> FitterConfig:
+    def fitter_config(self) -> FitterConfig:
+        """What each fit is."""
         from ml.fitter.config import FitterConfig
 
         return FitterConfig(extractor=self.extractor)
@@ -110,7 +111,7 @@ class Neural:
         for stop in stops[start + 1 :]:
             fitter = NeuralFitter.fit(
                 view.rows(first - view.first, stop - view.first),
-                self._fitter_config(),
+                self.fitter_config(),
                 seed=self.seed,
                 table=self.table,
                 previous=fitter,

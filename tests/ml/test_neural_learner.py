@@ -33,7 +33,7 @@ class Quick(Neural):
     least: int = 360
     refit: int = 120
 
-    def _fitter_config(self) -> FitterConfig:
+    def fitter_config(self) -> FitterConfig:
         windows = Windows(sequence=60, overlap=30, step=5, held_out=60, passes=2)
         return FitterConfig(
             components=4,
