@@ -11,31 +11,17 @@ import click
 from pipeline.cli.frame import (
     Stages,
     answer,
-    bars_option,
     cost_option,
     home_option,
     json_option,
     out_option,
 )
-from pipeline.cli.research import (
-    BOOKS,
-    base_option,
-    calendar_option,
-    members_option,
-    path,
-    rates_option,
-    symbols_option,
-)
+from pipeline.cli.panel import BOOKS, panel_options, path
 
 
 @click.command()
 @click.option("--strategy", required=True, help="See `weathervane list strategies`.")
-@bars_option
-@symbols_option
-@calendar_option
-@members_option
-@base_option
-@rates_option
+@panel_options
 @cost_option
 @click.option("--book", type=BOOKS, default="dollar-neutral", show_default=True)
 @click.option("--extractor", default="tcn", show_default=True, help="tcn or conv_lstm.")
@@ -91,12 +77,7 @@ def fit(
 @click.option(
     "--alias", default="challenger", show_default=True, help="Of the model registered in the home."
 )
-@bars_option
-@symbols_option
-@calendar_option
-@members_option
-@base_option
-@rates_option
+@panel_options
 @json_option
 def suggest(
     strategy: str | None,

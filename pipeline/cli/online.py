@@ -8,26 +8,13 @@ from typing import Any
 
 import click
 
-from pipeline.cli.frame import answer, bars_option, cost_option, json_option, out_option
-from pipeline.cli.research import (
-    BOOKS,
-    base_option,
-    calendar_option,
-    members_option,
-    path,
-    rates_option,
-    symbols_option,
-)
+from pipeline.cli.frame import answer, cost_option, json_option, out_option
+from pipeline.cli.panel import BOOKS, panel_options, path
 
 
 @click.command()
 @click.option("--strategy", required=True, help="See `weathervane list strategies`.")
-@bars_option
-@symbols_option
-@calendar_option
-@members_option
-@base_option
-@rates_option
+@panel_options
 @cost_option
 @click.option("--book", type=BOOKS, default="dollar-neutral", show_default=True)
 @click.option(

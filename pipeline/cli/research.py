@@ -21,26 +21,15 @@ from pipeline.cli.frame import (
     names_of,
     out_option,
 )
-
-BOOKS = click.Choice(["long-only", "dollar-neutral", "sector-neutral"])
-
-
-symbols_option = click.option(
-    "--symbols", callback=names_of, help="Only these symbols, separated by commas."
-)
-calendar_option = click.option(
-    "--calendar",
-    help="Exchange calendar of all symbols (XNYS, XETR, ...), or `data` for the dates present.",
-)
-path = click.Path(path_type=Path)
-members_option = click.option(
-    "--members", type=path, help="Table `symbol, valid_from, valid_to`: who belongs when."
-)
-base_option = click.option(
-    "--base-currency", help="Convert prices to it, as `USD`; each stays as it is quoted otherwise."
-)
-rates_option = click.option(
-    "--rates", type=path, help="Exchange rates: bars of pairs (`EURUSD`), `symbol, date, close`."
+from pipeline.cli.panel import (
+    BOOKS,
+    base_option,
+    calendar_option,
+    members_option,
+    panel_options,
+    path,
+    rates_option,
+    symbols_option,
 )
 
 
@@ -83,12 +72,7 @@ _SHOWN = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown", "trade
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the samples."
 )
-@bars_option
-@symbols_option
-@calendar_option
-@members_option
-@base_option
-@rates_option
+@panel_options
 @cost_option
 @click.option(
     "--device",
@@ -132,12 +116,7 @@ def sweep(
 
 
 @click.command("walk-forward")
-@bars_option
-@symbols_option
-@calendar_option
-@members_option
-@base_option
-@rates_option
+@panel_options
 @click.option(
     "--strategies",
     default="rsi_swing",
