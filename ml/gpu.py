@@ -1,4 +1,4 @@
-"""What a training asks of its device: repeatable algorithms, half width, and how fast it was.
+"""What a training asks of its device: repeatable algorithms, half width, memory, and its speed.
 
 For: the training loop and its settings ``deterministic``, ``bf16`` and ``compiled``. Not for:
 choosing a device, or sweeps (``backtest.sweep`` has a socket of its own for those).
@@ -13,6 +13,28 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+
+from backtest.errors import ConfigError
+
+
+@contextmanager
+def told_memory() -> Iterator[None]:
+    """Say in one line that a GPU's memory is exhausted.
+
+    Raises
+    ------
+    ConfigError
+        ``E_DEVICE``.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            "the GPU's memory does not hold what it is asked for",
+            where=str(error).splitlines()[0],
+            fix="free its memory, or set device = cpu",
+            code="E_DEVICE",
+        ) from error
 
 
 @contextmanager
@@ -75,5 +97,5 @@ def _busy() -> str:
     """Share of the last moments in which the GPU worked, where its driver can be asked."""
     try:
         return f"GPU {torch.cuda.utilization()} % busy"
-    except (ImportError, ModuleNotFoundError, RuntimeError) as error:  # without nvidia-ml-py
+    except Exception as error:  # a driver that cannot be asked must not end a training
         return f"GPU's utilisation unknown ({type(error).__name__})"

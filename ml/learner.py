@@ -136,7 +136,8 @@ class Selection(Protocol):
 class Learner(Protocol):
     """Select sets on a schedule, weigh them every session.
 
-    A learner that judges others names them in a tuple ``needs``; see :func:`needs_of`.
+    A learner that judges others names them in a tuple ``needs``; see :func:`needs_of`. One that has
+    nothing to say in a short rolling window has a ``least_window``; see :func:`least_window_of`.
     """
 
     def select(self, view: LearnerView, *, before: Any = None) -> Any:
@@ -162,6 +163,12 @@ class Learner(Protocol):
 def needs_of(learner: Learner) -> tuple[str, ...]:
     """Names of the learners whose past proposals a learner reads; most read none."""
     return tuple(getattr(learner, "needs", ()))
+
+
+def least_window_of(learner: Learner) -> int:
+    """Sessions that a rolling window must have for a learner and those it reads; mostly 0."""
+    needed = (LEARNERS.get(name)() for name in needs_of(learner))
+    return max([getattr(learner, "least_window", 0), *map(least_window_of, needed)])
 
 
 def heaviest(weights: Floats, members: int) -> Floats:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.errors import NotFittedError
-from ml.learner import LEARNERS, Learner
+from backtest.errors import ConfigError, NotFittedError
+from ml.learner import LEARNERS, Learner, least_window_of
 from ml.score_table import ScoreTable
 from ml.trials import config_hash
 
@@ -61,7 +61,13 @@ class PolicyConfig(BaseModel):
         return self.model_copy(update={"learner": learner})
 
     def build(self) -> Learner:
-        """Make the learner, with those of this policy's settings that it has."""
+        """Make the learner, with those of this policy's settings that it has.
+
+        Raises
+        ------
+        ConfigError
+            A rolling window that is too short for it.
+        """
         part: Any = LEARNERS.get(self.learner)
         told = {
             "table": ScoreTable(self.temperature, self.shrinkage, self.smoothing, self.members),
@@ -69,6 +75,12 @@ class PolicyConfig(BaseModel):
         }
         own = part.__dataclass_fields__
         made: Learner = part(**{name: value for name, value in told.items() if name in own})
+        if self.window == "rolling" and self.train < (least := least_window_of(made)):
+            raise ConfigError(
+                f"{self.learner} has nothing to say in a rolling window of {self.train} sessions",
+                where="policy.train",
+                fix=f"give at least {least}, or window = anchored",
+            )
         return made
 
     def selected_at(self, i: int) -> int:

@@ -20,8 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from backtest import seeds
-from backtest.errors import ConfigError
-from ml.gpu import half_width, repeatable
+from ml.gpu import half_width, repeatable, told_memory
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +89,8 @@ class Checkpoint:
         One row per epoch: losses by part, gradient norm, learning rate.
     stopped : str
         Why training ended, empty while it has not.
+    fault : str
+        What was not finite, where that ended it.
     """
 
     epoch: int
@@ -102,6 +103,7 @@ class Checkpoint:
     waited: int
     history: list[dict[str, float]] = field(default_factory=list)
     stopped: str = ""
+    fault: str = ""
 
 
 def train(
@@ -138,8 +140,8 @@ def train(
     Returns
     -------
     Checkpoint
-        The last one. Where a loss or gradient was not finite, ``stopped`` says so and the weights
-        are those before that step's epoch.
+        The last one. Where a loss, gradient or validation was not finite, ``fault`` says so and the
+        weights are those before that epoch.
 
     Raises
     ------
@@ -147,12 +149,12 @@ def train(
         ``E_DEVICE``: the GPU's memory does not hold a single sample.
     """
     optimiser = torch.optim.Adam(network.parameters(), lr=config.rate, weight_decay=config.decay)
-    now = (
-        _begun(network, optimiser, config, validate)
-        if resume is None
-        else _restored(network, optimiser, resume)
-    )
-    with repeatable(config.device, wanted=config.deterministic):
+    with told_memory(), repeatable(config.device, wanted=config.deterministic):
+        now = (
+            _begun(network, optimiser, config, validate)
+            if resume is None
+            else _restored(network, optimiser, resume)
+        )
         now = _through(
             network, optimiser, now, batches, loss, validate, config, seed=seed, keep=keep
         )
@@ -182,31 +184,25 @@ def _through(
             parts, norm, fault = _epoch(
                 network, step, optimiser, batches(now.epoch, size), loss, config, seed=own
             )
-        except torch.OutOfMemoryError as error:
-            size = _smaller(size, error)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            logger.warning(
+                "out of GPU memory: the batch shrinks from %d to %d samples", size, size // 2
+            )
+            size //= 2
             _restored(network, optimiser, now)
             continue
+        if not fault:
+            now = _judged(now, network, optimiser, validate, config, parts=parts, norm=norm)
+            fault = now.fault
         if fault:
             logger.warning("training stopped at epoch %d: %s", now.epoch + 1, fault)
-            now.stopped = fault
+            now.fault = now.stopped = fault
             break
-        now = _judged(now, network, optimiser, validate, config, parts=parts, norm=norm)
         if keep is not None:
             keep(now)
     return now
-
-
-def _smaller(size: int, error: Exception) -> int:
-    """Half the batch, or the end where it is one sample."""
-    if size == 1:
-        raise ConfigError(
-            "the GPU's memory does not hold one sample",
-            where=str(error).splitlines()[0],
-            fix="free its memory, or set device = cpu",
-            code="E_DEVICE",
-        ) from error
-    logger.warning("out of GPU memory: the batch shrinks from %d to %d samples", size, size // 2)
-    return size // 2
 
 
 def _epoch(
@@ -257,6 +253,9 @@ def _judged(
     network.eval()
     with torch.no_grad():
         seen = validate(network)
+    if not all(math.isfinite(one) for one in seen.values()):
+        now.fault = "a validation is not finite"
+        return now
     row = {f"train_{k}": v for k, v in parts.items()} | {f"valid_{k}": v for k, v in seen.items()}
     row |= {"gradient_norm": norm, "learning_rate": now.rate}
     weights = _copied(network)
@@ -322,12 +321,14 @@ def _restored(
 ) -> Checkpoint:
     """Put weights, moments and rate back where they were."""
     network.load_state_dict(given.weights)
+    optimiser.state.clear()  # of an epoch that was not finished
     for name, weight in network.named_parameters():
-        state = {
-            key.rsplit("/", 1)[1]: value.clone()
-            for key, value in given.optimiser.items()
-            if key.rsplit("/", 1)[0] == name
-        }
+        state = {}
+        for key, value in given.optimiser.items():
+            of, part = key.rsplit("/", 1)
+            if of == name:  # Adam counts its steps on the CPU, wherever the weights are
+                at = value.device if part == "step" else weight.device
+                state[part] = value.to(at, copy=True)
         if state:
             optimiser.state[weight] = state
     for group in optimiser.param_groups:

@@ -21,21 +21,39 @@ from safetensors.numpy import save as save_arrays
 from backtest.errors import NotFittedError
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+_NEXT = f".{WEIGHTS}.next"
 
 
 def write_weights(
     folder: Path, arrays: Mapping[str, npt.NDArray[Any]], values: Mapping[str, Any]
 ) -> None:
-    """Write weights and plain values; these come last, so half a folder is never taken for one."""
+    """Write weights and plain values over those that were there, both or neither.
+
+    The plain values name the weights by their hash. So new weights lie beside the old ones until
+    the plain values are replaced, and whoever reads in between finds a pair.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    _settle(folder)
     weights = save_arrays({name: np.ascontiguousarray(one) for name, one in arrays.items()})
-    replace_file(folder / WEIGHTS, weights)
+    replace_file(folder / _NEXT, weights)
     told = {**values, "sha256": _digest(weights, values)}
     replace_file(folder / CONFIG, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+    _settle(folder)
+
+
+def _settle(folder: Path) -> None:
+    """Put new weights in the place of the old ones, where the plain values are theirs already."""
+    try:
+        values = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        written, weights = values.pop("sha256"), (folder / _NEXT).read_bytes()
+    except (OSError, ValueError, TypeError, KeyError):
+        return  # nothing was begun, or nothing is whole: the old pair stands, or is told unreadable
+    if _digest(weights, values) == written:
+        os.replace(folder / _NEXT, folder / WEIGHTS)
 
 
 def read_weights(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Read what :func:`write_weights` wrote.
+    """Read what :func:`write_weights` wrote, also where it was killed on the way.
 
     Raises
     ------
@@ -44,8 +62,9 @@ def read_weights(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, A
     """
     try:
         values = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-        weights = (folder / WEIGHTS).read_bytes()
         written = str(values.pop("sha256"))
+        there = [path for name in (WEIGHTS, _NEXT) if (path := folder / name).is_file()]
+        contents = [path.read_bytes() for path in there] or [(folder / WEIGHTS).read_bytes()]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise NotFittedError(
             f"no weights can be read: {type(error).__name__}",
@@ -53,15 +72,15 @@ def read_weights(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, A
             fix="restore the folder, or train again",
             code="E_WEIGHTS",
         ) from error
-    found = _digest(weights, values)
-    if found != written:
-        raise NotFittedError(
-            "the weights are not those that were saved",
-            where=f"SHA-256 {found[:12]} where {written[:12]} was written",
-            fix="restore the file, or train again",
-            code="E_WEIGHTS",
-        )
-    return load_arrays(weights), values
+    for weights in contents:
+        if _digest(weights, values) == written:
+            return load_arrays(weights), values
+    raise NotFittedError(
+        "the weights are not those that were saved",
+        where=f"SHA-256 {_digest(contents[0], values)[:12]} where {written[:12]} was written",
+        fix="restore the file, or train again",
+        code="E_WEIGHTS",
+    )
 
 
 def _digest(weights: bytes, values: Mapping[str, Any]) -> str:
@@ -72,7 +91,7 @@ def _digest(weights: bytes, values: Mapping[str, Any]) -> str:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole, in place of the one before."""
-    beside = path.with_name(f".{path.name}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     with beside.open("wb") as file:
         file.write(content)
         file.flush()

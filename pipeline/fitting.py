@@ -293,6 +293,7 @@ def fitted(fitter: "NeuralFitter", lesson: Lesson, *, about: dict[str, Any]) -> 
         "confidence": results.confidence,
         "mix": results.mix,
         "refined": list(fitter.refined),
+        "faults": list(fitter.faults),
         "epochs": results.training_history.height,
         "comparison_on_sessions_kept_back": results.comparison,
         "last_epochs": last.to_dicts(),
@@ -303,20 +304,19 @@ def fitted(fitter: "NeuralFitter", lesson: Lesson, *, about: dict[str, Any]) -> 
 
 def plain_suggestion(said: "Suggestion", fitter: "NeuralFitter") -> dict[str, Any]:
     """A suggestion as plain values: what ``weathervane suggest`` prints."""
-    import numpy as np
+    from ml.fitter.results import members_of
 
-    order = [int(p) for p in np.argsort(-said.weights, kind="stable")[:16] if said.weights[p] > 0]
     names = ("mean_return", "sharpe", "turnover")
     return {
         "parameters": said.parameters,
         "confidence": said.confidence,
         "mix": [
             {
-                "weight": float(said.weights[p]),
+                "weight": weight,
                 "spread": float(said.spread[p]),
                 "parameters": fitter.grid.row(p),
             }
-            for p in order
+            for p, weight in members_of(said.weights)
         ],
         "cash": max(1.0 - float(said.weights.sum()), 0.0),
         "expected_in_training_deviations": dict(zip(names, said.outcome.tolist(), strict=True)),

@@ -5,19 +5,12 @@ For: the values that a saved fitter, a policy's hash and the command line share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
+from backtest.errors import NotFittedError
 from ml.fitter.lessons import Windows
 from ml.train import TrainConfig
-
-WARM_EPOCHS: Final = 10
-"""Most epochs of a refit that goes on from earlier weights."""
-
-CLEAR: Final = 3.0
-"""Standard errors by which stage two must earn more than stage one on the sessions kept back.
-
-The epoch is chosen on the same sessions: one chance in twenty, shared by 15 epochs, is 2.9."""
 
 Refinement = Literal["gradient", "evolution", "reinforce", "none"]
 
@@ -41,8 +34,13 @@ class FitterConfig:
         Whether there is a stage one; without it, learning is by reinforcement alone.
     beside_table : bool
         Whether the network tilts the regime table's mix; without, its own heads are all there is.
-    refine_epochs : int
-        Most of stage two.
+    refine_epochs, warm_epochs : int
+        Most of stage two, and of each stage of a refit that goes on from earlier weights.
+    pull : float
+        Weight, in stage two, of the divergence from what stage one learned from.
+    clear : float
+        Standard errors by which stage two must earn more than stage one on the sessions kept back.
+        The epoch is chosen on the same sessions: one chance in twenty, shared by 15, is 2.9.
     book : str
         In which the candidate sets were run; who asks the fitter must run them likewise.
     cost : float
@@ -61,6 +59,9 @@ class FitterConfig:
     pretrained: bool = True
     beside_table: bool = True
     refine_epochs: int = 15
+    warm_epochs: int = 10
+    pull: float = 20.0
+    clear: float = 3.0
     book: str = "dollar-neutral"
     cost: float = 0.0005
     regime_model: str = "hmm"
@@ -69,7 +70,23 @@ class FitterConfig:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> FitterConfig:
-        """Rebuild from :func:`dataclasses.asdict`."""
+        """Rebuild from :func:`dataclasses.asdict`.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_SCHEMA``: of a version with other settings.
+        """
         own = dict(values)
+        unlike = {field.name for field in fields(cls)} ^ set(own)
+        for name, part in (("windows", Windows), ("training", TrainConfig)):
+            unlike |= {field.name for field in fields(part)} ^ set(own.get(name, {}))
+        if unlike:
+            raise NotFittedError(
+                "the fitter was saved by another version",
+                where=f"settings that only one of both has: {', '.join(sorted(unlike))}",
+                fix="train again",
+                code="E_SCHEMA",
+            )
         own["windows"], own["training"] = Windows(**own["windows"]), TrainConfig(**own["training"])
         return cls(**own)

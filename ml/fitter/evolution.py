@@ -49,7 +49,8 @@ def evolve(
                 _set(weights, before, change, [sign * spread * u for u in units])
                 changes.append((sign, change))
                 worth.append(value())
-        ranks = torch.tensor(worth).argsort().argsort().float()
+        known = torch.tensor(worth).nan_to_num(nan=-torch.inf)  # what has no worth is the worst
+        ranks = known.argsort().argsort().float()
         advantage = (ranks / (len(worth) - 1) - 0.5).tolist()
         for k, weight in enumerate(weights):
             step = torch.zeros_like(weight)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load, save
 from torch import Tensor
@@ -39,9 +40,11 @@ class CheckpointFolder:
         head, body = content.split(b"\n", 1) if b"\n" in content else (b"", b"")
         try:
             told = json.loads(head)
-        except ValueError:
+            known = told["key"], told["sha256"]
+            plain = dict(told["plain"])
+        except (ValueError, TypeError, KeyError):
             return None
-        if told.get("key") != self.key or told.get("sha256") != hashlib.sha256(body).hexdigest():
+        if known != (self.key, _digest(plain, body)):
             return None
         tensors = load(body)
 
@@ -49,7 +52,6 @@ class CheckpointFolder:
             start = f"{kind}:"
             return {n[len(start) :]: v for n, v in tensors.items() if n.startswith(start)}
 
-        plain = told["plain"]
         return Checkpoint(
             weights=part("weights"), best=part("best"), optimiser=part("optimiser"), **plain
         )
@@ -66,5 +68,11 @@ class CheckpointFolder:
             }
         )
         plain = {name: value for name, value in vars(checkpoint).items() if name not in groups}
-        told = {"key": self.key, "sha256": hashlib.sha256(body).hexdigest(), "plain": plain}
+        told = {"key": self.key, "sha256": _digest(plain, body), "plain": plain}
         replace_file(self.folder / f"{name}.safetensors", json.dumps(told).encode() + b"\n" + body)
+
+
+def _digest(plain: dict[str, Any], body: bytes) -> str:
+    """SHA-256 of plain values, as they are read back, and tensors."""
+    told = json.dumps(json.loads(json.dumps(plain)), sort_keys=True).encode()
+    return hashlib.sha256(hashlib.sha256(body).digest() + told).hexdigest()

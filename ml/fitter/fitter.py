@@ -20,9 +20,10 @@ from backtest.errors import NotFittedError
 from backtest.params import ParamGrid
 from ml.fitter.config import FitterConfig
 from ml.fitter.heads import REGIME_WORDS
-from ml.fitter.lessons import Inputs, lessons, market_of, with_cash
+from ml.fitter.lessons import Inputs, before_kept_back, lessons, market_of, with_cash
 from ml.fitter.network import PolicyNetwork
 from ml.fitter.run import Progress, Resume, Run, built, one_thread, require_device
+from ml.gpu import told_memory
 from ml.learner import Floats, LearnerView
 from ml.regime import REGIMES, RegimeFit
 from ml.score_table import ScoreTable
@@ -77,7 +78,9 @@ class NeuralFitter:
     history : tuple of list of dict
         Per network, one row per epoch; ``stage`` is 1 or 2.
     refined : tuple of bool
-        Per network, whether stage two earned more than stage one on the sessions kept back.
+        Per network, whether stage two was kept.
+    faults : tuple of str
+        Per network, what was not finite and ended a stage; mostly empty.
     """
 
     grid: ParamGrid
@@ -88,6 +91,7 @@ class NeuralFitter:
     networks: tuple[PolicyNetwork, ...]
     history: tuple[list[dict[str, float]], ...] = ()
     refined: tuple[bool, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -114,21 +118,21 @@ class NeuralFitter:
             Recipe of the teacher.
         periods_per_year : int
         previous : NeuralFitter, optional
-            To go on from, for at most ``WARM_EPOCHS`` epochs; another extractor, other columns or
-            candidates start anew.
+            To go on from, for at most ``warm_epochs`` epochs; other settings, columns or candidates
+            start anew.
         resume : Resume, optional
             Where checkpoints are found and kept.
 
         Raises
         ------
         NotFittedError
-            Too little history, or no market's state.
+            Too little history, no market's state, or a loss that was never finite.
         ConfigError
-            ``E_DEVICE``: the device asked for is not there.
+            ``E_DEVICE``: the device asked for is not there, or its memory is too small.
         """
         config = config or FitterConfig()
         require_device(config.training.device)
-        market = market_of(view)
+        market = market_of(before_kept_back(view, config.windows))
         warm = previous if previous is not None and previous.goes_on(view, config) else None
         regimes = REGIMES.get(config.regime_model).fit(
             market.state,
@@ -138,22 +142,34 @@ class NeuralFitter:
         )
         view = _told(view, regimes)
         inputs = Inputs.fitted(market) if warm is None else warm.inputs
-        recipe, networks, told, refined = table or ScoreTable(), [], [], []
+        recipe, done = table or ScoreTable(), []
         made = lessons(view, inputs=inputs, windows=config.windows, table=recipe)
         with one_thread():
             for k in range(config.seeds):
                 start = None if warm is None else warm.networks[k]
                 run = Run(view, config, made, seed, k, periods_per_year, resume, progress)
-                network, rows, better = run.trained(inputs.width, start)
-                networks.append(network)
-                told.append(rows)
-                refined.append(better)
-        trained = tuple(networks), tuple(told), tuple(refined)
-        return cls(view.grid, config, regimes, inputs, recipe, *trained)
+                done.append(run.trained(inputs.width, start))
+        if not any(one.history for one in done) and any(one.fault for one in done):
+            raise NotFittedError(
+                "no network could be trained",
+                where="; ".join(one.fault for one in done),
+                fix="look for values without measure in the bars, or train on another device",
+            )
+        return cls(
+            view.grid,
+            config,
+            regimes,
+            inputs,
+            recipe,
+            networks=tuple(one.network for one in done),
+            history=tuple(one.history for one in done),
+            refined=tuple(one.refined for one in done),
+            faults=tuple(one.fault for one in done),
+        )
 
     def goes_on(self, view: LearnerView, config: FitterConfig) -> bool:
         """Whether a fit on a view can go on from these weights."""
-        same = self.config == config and self.grid.size == view.grid.size
+        same = self.config == config and self.grid.rows() == view.grid.rows()
         columns = set(market_of(view).columns)
         return same and set(self.inputs.columns) <= columns
 
@@ -165,11 +181,19 @@ class NeuralFitter:
         """
         return self._said(view, sessions)[0]
 
+    def untilted(self, view: LearnerView, sessions: int = 1) -> Floats:
+        """What the table proposes at the last sessions, before networks tilt it.
+
+        Its shape is ``[session, param]``.
+        """
+        seen = _told(view, self.regimes)
+        return self.table.mixes(seen, sessions, every=self.config.windows.step)
+
     def _said(self, view: LearnerView, sessions: int) -> tuple[Floats, Floats, Floats]:
         """Weights, outcomes and regime words ``[network, session, ...]``."""
         length, seen = self.config.windows.sequence, _told(view, self.regimes)
         rows = self.inputs.of(seen.last(length + sessions - 1))
-        proposed = self.table.mixes(seen, sessions, every=self.config.windows.step)
+        proposed = self.untilted(view, sessions)
         short = length + sessions - 1 - len(rows)
         rows = np.concatenate([np.zeros((max(short, 0), rows.shape[1]), np.float32), rows])
         windows = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)
@@ -177,7 +201,7 @@ class NeuralFitter:
         at = torch.tensor([length - 1])
         table = torch.from_numpy(with_cash(proposed).astype(np.float32)[:, None])
         mixes, outcomes, regimes = [], [], []
-        with torch.no_grad(), one_thread():
+        with torch.no_grad(), one_thread(), told_memory():
             for network in self.networks:
                 device = next(network.parameters()).device
                 said = network(x.to(device), at.to(device), table.to(device))
@@ -230,6 +254,7 @@ class NeuralFitter:
             "regimes": self.regimes.config(),
             "table": vars(self.table),
             "refined": list(self.refined),
+            "faults": list(self.faults),
             "history": [list(one) for one in self.history],
         }
 
@@ -242,8 +267,16 @@ class NeuralFitter:
         Raises
         ------
         NotFittedError
-            ``E_SCHEMA``: the candidate sets are not those that it was trained on.
+            ``E_SCHEMA``: another kind of model, of another version, or the candidate sets are not
+            those that it was trained on.
         """
+        if values.get("model") != "neural_fitter":
+            raise NotFittedError(
+                "these are no neural fitter's weights",
+                where=f"model: {values.get('model', 'of no name')}",
+                fix="give what `weathervane fit` wrote",
+                code="E_SCHEMA",
+            )
         known, given = values["sets"], grid.rows()
         if given != known:
             raise NotFittedError(
@@ -264,7 +297,7 @@ class NeuralFitter:
             own = _within(arrays, str(k)).items()
             network.load_state_dict({name: torch.from_numpy(np.array(one)) for name, one in own})
             networks.append(network.eval())
-        told = tuple(values["history"]), tuple(values["refined"])
+        told = tuple(values["history"]), tuple(values["refined"]), tuple(values["faults"])
         recipe = ScoreTable(**values["table"])
         return cls(grid, config, regimes, inputs, recipe, tuple(networks), *told)
 

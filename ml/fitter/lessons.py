@@ -56,6 +56,14 @@ class Windows:
     held_out: int = 126
     passes: int = 8
 
+    def kept_back(self, sessions: int) -> tuple[int, int]:
+        """First of the sessions kept back, and the first after them, of so many that are known.
+
+        The outcomes of the sessions after them are not over.
+        """
+        stop = sessions - HORIZON
+        return stop - self.held_out, stop
+
     @property
     def least(self) -> int:
         """Fewest sessions that can be learned from: two sequences' worth, and validation."""
@@ -71,7 +79,7 @@ class Inputs:
     columns : tuple of str
         Of the market's state, in the order they are read; the regime words follow.
     centre, scale : float64, ``[column]``
-        Of the training sessions.
+        Of the sessions before those kept back.
     """
 
     columns: tuple[str, ...]
@@ -163,7 +171,7 @@ class Lessons:
     teacher : float32, ``[time, param + 1]``
         The table's mix, as it is known at the end; cash last.
     table : float32, ``[time, param + 1]``
-        What the table would have proposed at each close, from what was known then.
+        What the table would have proposed at each close, from the returns known then.
     outcome : float32, ``[time, 3]``
         Mean return, Sharpe ratio and turnover of the teacher's mix over the next ``HORIZON``
         sessions, in training deviations.
@@ -220,8 +228,8 @@ def with_cash(mixes: Floats) -> Floats:
     return np.concatenate([mixes, cash], axis=-1)
 
 
-def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: ScoreTable) -> Lessons:
-    """Turn everything that a view knows into lessons.
+def before_kept_back(view: LearnerView, windows: Windows) -> LearnerView:
+    """The sessions that units, regimes and networks may be fitted on.
 
     Raises
     ------
@@ -235,8 +243,16 @@ def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: Score
             fix="give more history",
             code="E_TOO_SHORT",
         )
-    stop = view.sessions - HORIZON  # the last sessions' outcomes are not over
-    first_held = stop - windows.held_out
+    return view.rows(0, windows.kept_back(view.sessions)[0])
+
+
+def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: ScoreTable) -> Lessons:
+    """Turn everything that a view knows into lessons; at least ``windows.least`` sessions.
+
+    The mixes in ``table`` are causal in the sets' returns. The probabilities behind them are
+    filtered, by a model that was fitted on all sessions before those kept back.
+    """
+    first_held, stop = windows.kept_back(view.sessions)
     learned = first_held - HORIZON
     taught = table.select(view.rows(0, first_held))
     mix = view.probabilities @ taught.shares  # [T, P]

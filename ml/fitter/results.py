@@ -16,8 +16,7 @@ import polars as pl
 from backtest.evidence.sharpe import sharpe_ratio
 from backtest.params import default_set
 from ml.fitter.fitter import NeuralFitter
-from ml.learner import HORIZON, Floats, LearnerView
-from ml.score_table import ScoreTable
+from ml.learner import HORIZON, Floats, LearnerView, heaviest
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,17 @@ class FitResults:
     confidence : dict of str to float
         Per parameter; see :class:`ml.fitter.fitter.Suggestion`.
     mix : list of dict
-        ``weight`` and ``parameters`` of the members at the last close, heaviest first.
+        ``weight`` and ``parameters`` of the ``MEMBERS`` heaviest sets at the last close, which also
+        hold what the others would.
     parameter_history : polars.DataFrame
         ``session`` and, per parameter, the mean over the mix (the heaviest value of a category), on
         the sessions shown.
     training_history : polars.DataFrame
         One row per network and epoch: ``network, stage, epoch``, losses, gradient norm and rate.
     backtest : polars.DataFrame
-        ``session`` and the net return of ``fitter, static, default`` on the sessions kept back.
+        ``session`` and the net return of ``fitter, regime_table, static, default`` on the sessions
+        kept back. The first three decide as they would have: the table with the fitter's regimes,
+        and ``static`` without any, learn from the sets' returns as these go by.
     comparison : dict of str to float
         Annual Sharpe ratio of each of these.
     """
@@ -50,6 +52,17 @@ class FitResults:
     training_history: pl.DataFrame
     backtest: pl.DataFrame
     comparison: dict[str, float]
+
+
+MEMBERS = 16
+"""Most sets of a mix, as in what is exported."""
+
+
+def members_of(weights: Floats) -> list[tuple[int, float]]:
+    """Sets and weights of the mix that is held, heaviest first."""
+    held = heaviest(weights, MEMBERS)
+    order = np.argsort(-held, kind="stable")[:MEMBERS]
+    return [(int(p), float(held[p])) for p in order if held[p] > 0.0]
 
 
 def results_of(
@@ -68,7 +81,6 @@ def results_of(
     said = fitter.suggest(view)
     shown = min(sessions, view.sessions)
     mixes = fitter.mixes(view, shown).mean(axis=0)  # [session, param]
-    order = [int(p) for p in np.argsort(-said.weights, kind="stable")[:16] if said.weights[p] > 0]
     kept = min(fitter.config.windows.held_out + HORIZON, view.sessions - 1)
     streams = _streams(fitter, view, kept)
     yearly = float(np.sqrt(periods_per_year))
@@ -76,7 +88,10 @@ def results_of(
     return FitResults(
         parameters=said.parameters,
         confidence=said.confidence,
-        mix=[{"weight": float(said.weights[p]), "parameters": fitter.grid.row(p)} for p in order],
+        mix=[
+            {"weight": weight, "parameters": fitter.grid.row(p)}
+            for p, weight in members_of(said.weights)
+        ],
         parameter_history=pl.DataFrame(
             {"session": np.arange(first - shown, first), **_moved(fitter, mixes)}
         ),
@@ -89,12 +104,14 @@ def results_of(
 def _streams(fitter: NeuralFitter, view: LearnerView, kept: int) -> dict[str, Floats]:
     """Net returns of the last sessions: of mixes decided the day before, cost of changes paid."""
     after = view.returns[:, -kept:].T
-    mixes = fitter.mixes(view, kept + 1).mean(axis=0)[:-1]
-    table = ScoreTable()
-    early = view.rows(0, view.sessions - kept).blind()
-    static = np.tile(table.weigh(table.select(early), early), (kept, 1))
+    static = fitter.table.mixes(view.blind(), kept + 1, every=fitter.config.windows.step)
+    decided = {
+        "fitter": fitter.mixes(view, kept + 1).mean(axis=0)[:-1],
+        "regime_table": fitter.untilted(view, kept + 1)[:-1],
+        "static": static[:-1],
+    }
     out = {}
-    for name, weights in (("fitter", mixes), ("static", static)):
+    for name, weights in decided.items():
         net = (weights * after).sum(axis=1)
         net[1:] -= fitter.config.cost * np.abs(np.diff(weights, axis=0)).sum(axis=1)
         out[name] = net

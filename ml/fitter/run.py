@@ -18,12 +18,12 @@ import torch
 from backtest import seeds
 from backtest.errors import ConfigError
 from backtest.params import ParamGrid
-from ml.fitter.config import CLEAR, WARM_EPOCHS, FitterConfig
+from ml.fitter.config import FitterConfig
 from ml.fitter.evolution import evolve
 from ml.fitter.lessons import Lessons
 from ml.fitter.network import PolicyNetwork
 from ml.fitter.stages import Stages
-from ml.gpu import Speed
+from ml.gpu import Speed, repeatable, told_memory
 from ml.learner import LearnerView
 from ml.train import Checkpoint, Parts, train
 
@@ -94,6 +94,28 @@ def one_thread() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """One network, and how it came to be.
+
+    Parameters
+    ----------
+    network : PolicyNetwork
+    history : list of dict
+        One row per epoch.
+    refined : bool
+        Whether stage two was kept: it earned clearly more on the sessions kept back, or there was
+        no stage one to compare it with.
+    fault : str
+        What was not finite, where that ended a stage.
+    """
+
+    network: PolicyNetwork
+    history: list[Row]
+    refined: bool
+    fault: str
+
+
+@dataclass(frozen=True)
 class Run:
     """One seed's training.
 
@@ -118,19 +140,13 @@ class Run:
     resume: Resume | None
     progress: Progress | None
 
-    def trained(
-        self, width: int, start: PolicyNetwork | None
-    ) -> tuple[PolicyNetwork, list[Row], bool]:
-        """Train a network of ``width`` inputs, anew or on from ``start``.
+    def trained(self, width: int, start: PolicyNetwork | None) -> Trained:
+        """Train a network of ``width`` inputs, anew or on from ``start``."""
+        asked = self.config.training
+        with told_memory(), repeatable(asked.device, wanted=asked.deterministic):
+            return self._trained(width, start)
 
-        Returns
-        -------
-        network : PolicyNetwork
-        history : list of dict
-            One row per epoch.
-        refined : bool
-            Whether stage two earned more than stage one on the sessions kept back.
-        """
+    def _trained(self, width: int, start: PolicyNetwork | None) -> Trained:
         own = seeds.integer(self.seed, f"fitter/{self.number}")
         network = built(self.view.grid, self.config, width=width, seed=own % 2**32)
         network.to(self.config.training.device)
@@ -139,19 +155,22 @@ class Run:
         stages = Stages(
             self.lessons,
             cost=self.config.cost,
+            pull=self.config.pull,
             periods_per_year=self.periods_per_year,
             device=self.config.training.device,
             seed=own,
         )
         rows: list[Row] = []
+        faults: list[str] = []
         if self.config.pretrained:
             first = self._stage(network, stages, own, stage=1, warm=start is not None)
             rows += [{"stage": 1, **row} for row in first.history]
+            faults += [first.fault] if first.fault else []
         refined = False
         if self.config.refinement != "none":
-            refined = self._refined(network, stages, own, rows, warm=start is not None)
+            refined = self._refined(network, stages, own, rows, faults, warm=start is not None)
         network.eval()
-        return network, rows, refined
+        return Trained(network, rows, refined, "; ".join(faults))
 
     def _stage(
         self, network: PolicyNetwork, stages: Stages, seed: int, *, stage: int, warm: bool
@@ -161,13 +180,12 @@ class Run:
         most = training.epochs if stage == 1 else self.config.refine_epochs
         name = f"network-{self.number}-stage-{stage}"
         if warm:
-            most = min(most, WARM_EPOCHS)
+            most = min(most, self.config.warm_epochs)
         rate = training.rate if stage == 1 else 0.3 * training.rate
         by_draw = self.config.refinement == "reinforce"
         loss = (
             stages.supervised if stage == 1 else (stages.reinforced if by_draw else stages.earned)
         )
-        judged = "mix" if stage == 1 else "earned"
         speed, asked = Speed(training.device), len(self.lessons.asked)
 
         def keep(done: Checkpoint) -> None:
@@ -182,7 +200,7 @@ class Run:
             network,
             stages.batches,
             loss,
-            lambda net: stages.held_out(net, stage=judged),
+            stages.judge(network, stage=stage),
             dataclasses.replace(training, epochs=most, rate=rate),
             seed=seeds.integer(seed, name),
             resume=None if self.resume is None else self.resume.find(name),
@@ -190,21 +208,27 @@ class Run:
         )
 
     def _refined(
-        self, network: PolicyNetwork, stages: Stages, seed: int, rows: list[Row], *, warm: bool
+        self,
+        network: PolicyNetwork,
+        stages: Stages,
+        seed: int,
+        rows: list[Row],
+        faults: list[str],
+        *,
+        warm: bool,
     ) -> bool:
-        """Stage two; what it found is taken back where it earns no more."""
+        """Stage two; what it found is taken back where it does not earn clearly more."""
         before = copy.deepcopy(network.state_dict())
-        with torch.no_grad():
-            earned = stages.blocks(network)
+        earned = stages.blocks(network)
         if self.config.refinement == "evolution":
             second = self._evolved(network, stages, seed)
             rows += [{"stage": 2, **row} for row in second]
         else:
             done = self._stage(network, stages, seed, stage=2, warm=warm)
             rows += [{"stage": 2, **row} for row in done.history]
-        with torch.no_grad():
-            gained = stages.blocks(network) - earned
-        clear = gained.mean() * len(gained) ** 0.5 > CLEAR * gained.std(ddof=1)
+            faults += [done.fault] if done.fault else []
+        gained = stages.blocks(network) - earned
+        clear = gained.mean() * len(gained) ** 0.5 > self.config.clear * gained.std(ddof=1)
         better = bool(clear) or not self.config.pretrained
         if not better:
             network.load_state_dict(before)
@@ -214,8 +238,8 @@ class Run:
     def _evolved(self, network: PolicyNetwork, stages: Stages, seed: int) -> list[Parts]:
         """Evolution strategies on the parameter heads."""
         heads = list(network.parameters_head.parameters())
-        rows, best, kept = [], float("inf"), copy.deepcopy(network.state_dict())
-        network.eval()
+        best = stages.held_out(network, stage=2)["loss"]
+        rows, kept = [], copy.deepcopy(network.state_dict())
         for epoch in range(self.config.refine_epochs):
             batches = stages.batches(epoch, self.config.training.batch)
 
@@ -223,8 +247,7 @@ class Run:
                 return -sum(stages.earned(network, one)[1]["earned"] for one in batches)
 
             evolve(heads, value, seed=seeds.integer(seed, f"evolution/{epoch}"))
-            with torch.no_grad():
-                seen = stages.held_out(network, stage="earned")
+            seen = stages.held_out(network, stage=2)
             rows.append({f"valid_{name}": one for name, one in seen.items()})
             if seen["loss"] < best:
                 best, kept = seen["loss"], copy.deepcopy(network.state_dict())

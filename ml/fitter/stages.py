@@ -11,7 +11,7 @@ were kept back than stage one did.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +27,6 @@ from ml.train import Parts
 
 _OUTCOME, _REGIME = 0.1, 0.1
 """Weights of the two other heads beside the mix."""
-_PULL = 20.0
-"""Weight, in stage two, of the divergence from what stage one learned from."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +61,25 @@ class Stages:
     lessons : Lessons
     cost : float
         Per side, decimal: what stage two pays for a mix that changes.
+    pull : float
+        Weight, in stage two, of the divergence from what stage one learned from.
     periods_per_year : int
     device : str
     seed : int
     """
 
     def __init__(
-        self, lessons: Lessons, *, cost: float, periods_per_year: int, device: str, seed: int
+        self,
+        lessons: Lessons,
+        *,
+        cost: float,
+        pull: float,
+        periods_per_year: int,
+        device: str,
+        seed: int,
     ):
-        self.lessons, self.cost, self.seed, self.device = lessons, cost, seed, device
-        self.periods_per_year = periods_per_year
+        self.lessons, self.seed, self.device = lessons, seed, device
+        self.cost, self.pull, self.periods_per_year = cost, pull, periods_per_year
         step = lessons.windows.step
         total = np.concatenate(
             [np.zeros((1, lessons.returns.shape[1])), lessons.returns.cumsum(axis=0, dtype=float)]
@@ -123,7 +130,7 @@ class Stages:
         total = self._hybrid(weights, batch)
         mix = divergence(said.mix, batch.teacher)
         regime = regime_loss(said.regime, batch.regime)
-        whole = total + _PULL * mix + _REGIME * regime
+        whole = total + self.pull * mix + _REGIME * regime
         return whole, _parts(loss=whole, earned=total, mix=mix, regime=regime)
 
     def reinforced(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Parts]:
@@ -146,21 +153,43 @@ class Stages:
 
     def blocks(self, network: nn.Module) -> npt.NDArray[np.float64]:
         """What the mixes earned from decision to decision on the sessions kept back."""
-        batch = self._validation()
-        said: Said = network(batch.inputs, batch.at, batch.table)
+        said, batch = self._validated(network)
         weights = said.mix.exp()[..., :-1]
         net = soft_mix(weights, batch.block[..., :-1], cost=self.cost)
         return np.asarray(net[0].detach().cpu().double().numpy())
 
-    def held_out(self, network: nn.Module, *, stage: str) -> Parts:
+    def judge(self, network: nn.Module, *, stage: int) -> Callable[[nn.Module], Parts]:
+        """What judges the epochs of a stage that begins with a network as it is now.
+
+        In stage one a better performance head may decide between epochs, but none whose mixes are
+        further from the teacher's than those it began with is ever better than the beginning.
+        """
+        begun = self.held_out(network, stage=stage)
+
+        def judged(now: nn.Module) -> Parts:
+            seen = self.held_out(now, stage=stage)
+            if stage == 1 and seen["mix"] > begun["mix"]:
+                seen["loss"] += _OUTCOME * begun["outcome"]
+            return seen
+
+        return judged
+
+    def held_out(self, network: nn.Module, *, stage: int) -> Parts:
         """Losses on the sessions kept back; ``loss`` is what the stage is judged by."""
-        batch = self._validation()
-        said: Said = network(batch.inputs, batch.at, batch.table)
+        said, batch = self._validated(network)
         mix = divergence(said.mix, batch.teacher)
         outcome = nn.functional.mse_loss(said.outcome, batch.outcome)
         earned = self._hybrid(said.mix.exp(), batch)
-        judged = earned if stage == "earned" else mix + _OUTCOME * outcome
+        judged = mix + _OUTCOME * outcome if stage == 1 else earned
         return _parts(loss=judged, mix=mix, outcome=outcome, earned=earned)
+
+    def _validated(self, network: nn.Module) -> tuple[Said, Batch]:
+        """What a network says of the sessions kept back; nothing is dropped."""
+        batch = self._validation()
+        network.eval()
+        with torch.no_grad():
+            said: Said = network(batch.inputs, batch.at, batch.table)
+        return said, batch
 
     def _validation(self) -> Batch:
         """Every decision of the sessions kept back, as one sequence that ends with them."""

@@ -8,7 +8,7 @@ the one before. Until there is enough history, the regime table speaks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,8 +70,14 @@ class Neural:
 
     def config(self) -> dict[str, Any]:
         """Plain values that define the policy."""
-        own = {"extractor": self.extractor, "least": self.least, "refit": self.refit}
-        return {"learner": "neural", **vars(self.table), **own, "seed": self.seed}
+        own = {"least": self.least, "refit": self.refit, "seed": self.seed}
+        fits = asdict(self.fitter_config())
+        return {"learner": "neural", **vars(self.table), **own, "fitter": fits}
+
+    @property
+    def least_window(self) -> int:
+        """Sessions of a rolling window in which there always is a fit."""
+        return self.least + self.refit - 1
 
     def fitter_config(self) -> FitterConfig:
         """What each fit is."""

@@ -104,6 +104,7 @@ def summary_lines(told: dict[str, Any], out: Path) -> list[str]:
         f"{mark}{told['symbols']} symbols x {told['sessions']} sessions, {told['epochs']} epochs "
         f"of {networks} {'network' if networks == 1 else 'networks'}, stage two kept in "
         f"{sum(told['refined'])}",
+        *(f"a training ended early: {fault}" for fault in told["faults"] if fault),
         "today's heaviest set: " + json.dumps(told["parameters"]),
         "confidence: " + ", ".join(f"{n} {v:.2f}" for n, v in told["confidence"].items()),
         "annual Sharpe ratio on the sessions that chose the epoch (not out of sample): "

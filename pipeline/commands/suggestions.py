@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from backtest.errors import StoreError
+from backtest.errors import DataError, StoreError
 from pipeline.commands.files import read_json
 from pipeline.commands.fits import FACTS
 from pipeline.commands.panels import PanelOptions, load_panel
@@ -59,7 +59,7 @@ class Trained:
         from backtest.strategy import STRATEGIES
         from ml.fitter.fitter import NeuralFitter
 
-        strategy = self.strategy or str(read_json(folder / FACTS)["strategy"])
+        strategy = self.strategy or _strategy_of(folder / FACTS)
         grid = STRATEGIES.get(strategy).candidates()
         return strategy, NeuralFitter.load(folder, grid), {"folder": str(folder)}
 
@@ -82,6 +82,19 @@ class Trained:
         )
         told = {"name": loaded.name, "version": loaded.version, "alias": self.alias}
         return strategy, fitter, {**told, "trained_until": loaded.tags["session"]}
+
+
+def _strategy_of(facts: Path) -> str:
+    """The strategy of a fit, as its folder says it."""
+    told = read_json(facts)
+    if not isinstance(told, dict) or not isinstance(told.get("strategy"), str):
+        raise DataError(
+            "the file does not say which strategy was trained",
+            where=str(facts),
+            fix="give --strategy, or the folder that `weathervane fit` wrote",
+            code="E_JSON",
+        )
+    return str(told["strategy"])
 
 
 def suggest(trained: Trained, source: Path, **options: Unpack[PanelOptions]) -> dict[str, Any]:
