@@ -23,7 +23,7 @@ from ml.decision import Memo
 from ml.export.gate import GateConfig, hac_t, paired_difference
 from ml.fitter.config import FitterConfig
 from ml.fitter.fitter import NeuralFitter
-from ml.learner import LEARNERS, LearnerView
+from ml.learner import LEARNERS, Floats, LearnerView, heaviest
 from ml.learners.neural import Neural
 from ml.proof.card import STRATEGY, Terms
 from ml.proof.contest import contest
@@ -31,12 +31,7 @@ from ml.train import TrainConfig
 from pipeline.cells import cell_key, make_cells
 
 TERMS = Terms()
-MARKETS: tuple[tuple[WorldName, int], ...] = (
-    ("clear", 2101),
-    ("clear", 2102),
-    ("murky", 2101),
-    ("murky", 2102),
-)
+MARKETS: tuple[tuple[WorldName, int], ...] = (("clear", 2101), ("murky", 2101))
 YEAR = float(np.sqrt(252.0))
 EPOCHS = 5
 
@@ -78,6 +73,11 @@ class Variant(Neural):
         """What each fit is."""
         return replace(FitterConfig(), seeds=1, **VARIANTS[self.name][1])
 
+    def weigh(self, selection: Any, view: LearnerView) -> Floats:
+        """Mix of the last session; of what is predicted directly, one set."""
+        mix = super().weigh(selection, view)
+        return heaviest(mix, 1) if self.name == "direct" else mix
+
     def select(self, view: LearnerView, *, before: Any = None) -> Any:
         """Fit where a fit is due, and remember whether its stage two was kept."""
         made = super().select(view, before=before)
@@ -88,10 +88,9 @@ class Variant(Neural):
 
 def _registered(name: str) -> str:
     """Make a learner of a variant, and say its name."""
-    members = {"members": 1} if name == "direct" else {}
     made = dataclasses.make_dataclass(
         f"Variant_{name}",
-        [(k, int, dataclasses.field(default=v)) for k, v in members.items()],
+        [],
         bases=(Variant,),
         frozen=True,
         namespace={"name": name, "kept": {}},
@@ -141,10 +140,16 @@ class Walk:
                 "t": None if name == "regime_table" else _t(net, table),
                 "seconds": held.seconds[name],
             }
-            if name in OWN:
+            if name in OWN and _compared(name):
                 kept = LEARNERS.get(name).kept  # type: ignore[attr-defined]
                 told[name] |= {"fits": len(kept), "kept": sum(kept.values())}
         return Found(told)
+
+
+def _compared(name: str) -> bool:
+    """Whether a variant has a stage two that is compared with a stage one."""
+    changes = VARIANTS[name.removeprefix("neural_")][1]
+    return changes.get("pretrained", True) and changes.get("refinement") != "none"
 
 
 def _t(net: np.ndarray, table: np.ndarray) -> float | None:
@@ -239,7 +244,8 @@ def page(found: list[dict[str, Any]], cost: dict[str, float]) -> str:
             for row in rows
         ]
         mean = np.mean([row["sharpe"] for row in rows])
-        kept = "" if name in PLAIN else f"{_sum(rows, 'kept')} of {_sum(rows, 'fits')}"
+        judged = name not in PLAIN and _compared(name)
+        kept = f"{_sum(rows, 'kept')} of {_sum(rows, 'fits')}" if judged else "-"
         minutes = np.mean([row["seconds"] for row in rows]) / 60.0
         lines.append(f"| {title} | {' | '.join(cells)} | {mean:+.2f} | {kept} | {minutes:.1f} |")
     costs = [

@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import logging
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from backtest.errors import ConfigError, NotFittedError
 from ml.fitter.config import FitterConfig
@@ -15,6 +18,7 @@ from ml.fitter.files import CheckpointFolder
 from ml.fitter.fitter import NeuralFitter
 from ml.fitter.lessons import Inputs, Windows, lessons
 from ml.fitter.results import results_of
+from ml.fitter.stages import Stages
 from ml.learner import HORIZON, LearnerView, Market
 from ml.score_table import ScoreTable
 from ml.train import TrainConfig
@@ -86,6 +90,29 @@ class TestFit:
         np.testing.assert_allclose(begun.mixes(VIEW, 40)[0], table, atol=1e-4)
         assert table.max() > 0.1
 
+    @pytest.mark.parametrize("seed", range(4))
+    def test_stage_one_is_never_further_from_the_teacher_than_it_began(self, seed: int):
+        """Where nothing is planted, a better performance head must not buy worse mixes."""
+        random = np.random.default_rng(seed)
+        noise = dataclasses.replace(VIEW, returns=random.normal(0.0, 0.01, VIEW.returns.shape))
+        quick = dataclasses.replace(
+            CONFIG_, seeds=1, refinement="none", training=TrainConfig(epochs=8, batch=8)
+        )
+        still = dataclasses.replace(quick, training=TrainConfig(epochs=0, batch=8))
+
+        def kept_back(config: FitterConfig) -> float:
+            fitter = NeuralFitter.fit(noise, config, seed=seed)
+            told = dataclasses.replace(
+                noise,
+                probabilities=fitter.regimes.filter(noise.market.state),
+                regimes=fitter.regimes.names,
+            )
+            made = lessons(told, inputs=fitter.inputs, windows=WINDOWS, table=ScoreTable())
+            judge = Stages(made, cost=0.0, pull=0.0, periods_per_year=252, device="cpu", seed=0)
+            return judge.held_out(fitter.networks[0], stage=1)["mix"]
+
+        assert kept_back(quick) <= kept_back(still)
+
     def test_networks_of_the_ensemble_differ(self):
         mixes = FITTER.mixes(VIEW)[:, -1]
         assert np.abs(mixes[0] - mixes[1]).max() > 1e-4
@@ -104,6 +131,13 @@ class TestFit:
         assert len(first) <= 10
         assert first[0]["valid_mix"] < HEADS_ALONE.history[0][0]["valid_mix"]
         assert warm.inputs == HEADS_ALONE.inputs
+
+    def test_other_candidates_or_settings_start_anew(self):
+        shorter = dataclasses.replace(VIEW, grid=small_grid(periods=(5, 14, 28)))
+        assert shorter.grid.size == GRID.size
+        assert FITTER.goes_on(VIEW, CONFIG_)
+        assert not FITTER.goes_on(shorter, CONFIG_)
+        assert not FITTER.goes_on(VIEW, dataclasses.replace(CONFIG_, clear=2.0))
 
     @pytest.mark.parametrize("refinement", ["gradient", "evolution", "reinforce"])
     def test_stage_two_is_taken_back_where_it_earns_no_more(self, refinement: str):
@@ -155,6 +189,20 @@ class TestCausality:
             for start in made.sequences(epoch, seed=0):
                 assert start >= 0
                 assert start + WINDOWS.sequence <= made.learned
+
+    def test_sessions_kept_back_reach_neither_units_nor_regimes(self):
+        first, _ = WINDOWS.kept_back(VIEW.sessions)
+        other = VIEW.market.state.copy()
+        other[first:] = np.random.default_rng(0).normal(size=other[first:].shape)
+        changed = dataclasses.replace(VIEW, market=dataclasses.replace(VIEW.market, state=other))
+        still = dataclasses.replace(
+            CONFIG_, seeds=1, refinement="none", training=TrainConfig(epochs=0, batch=8)
+        )
+        one, two = NeuralFitter.fit(VIEW, still), NeuralFitter.fit(changed, still)
+        np.testing.assert_array_equal(one.inputs.centre, two.inputs.centre)
+        np.testing.assert_array_equal(one.inputs.scale, two.inputs.scale)
+        mine, others = one.regimes.arrays(), two.regimes.arrays()
+        assert all(mine[name].tobytes() == others[name].tobytes() for name in mine)
 
     def test_validation_returns_do_not_reach_what_is_trained_on(self):
         changed = dataclasses.replace(VIEW, returns=VIEW.returns.copy())
@@ -227,6 +275,39 @@ class TestFiles:
         with pytest.raises(NotFittedError, match=r"E_SCHEMA: .*4 of 16 are new to it"):
             NeuralFitter.load(tmp_path, small_grid(periods=(5, 14, 28, 40)))
 
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            ({"model": "online"}, "these are no neural fitter's weights, model: online"),
+            ({"config": {"extractor": "tcn"}}, "saved by another version, .*: .*beside_table"),
+        ],
+    )
+    def test_another_model_or_version_is_told(self, change: dict[str, Any], told: str):
+        with pytest.raises(NotFittedError, match=f"E_SCHEMA: .*{told}"):
+            NeuralFitter.restore(FITTER.arrays(), {**FITTER.plain(), **change}, GRID)
+
+    def test_a_kill_between_both_files_leaves_one_pair(self, tmp_path: Path, monkeypatch):
+        """Whichever moment a writer is killed at, the folder holds the old or the new fitter."""
+        other = dataclasses.replace(FITTER, refined=(True, True))
+        for moment in range(3):
+            FITTER.save(tmp_path)
+            replaced, real = [], os.replace
+
+            def killed(*paths: Path, last: int = moment, done: list = replaced, to=real) -> None:
+                if len(done) == last:
+                    raise KeyboardInterrupt
+                done.append(paths)
+                to(*paths)
+
+            with monkeypatch.context() as patch:
+                patch.setattr("ml.weights.os.replace", killed)
+                with pytest.raises(KeyboardInterrupt):
+                    other.save(tmp_path)
+            found = NeuralFitter.load(tmp_path, GRID)
+            assert same(found, FITTER if moment < 2 else other)
+            other.save(tmp_path)
+            assert same(NeuralFitter.load(tmp_path, GRID), other)
+
     def test_nothing_is_pickled(self, tmp_path: Path):
         FITTER.save(tmp_path)
         assert json.loads((tmp_path / CONFIG).read_text())["model"] == "neural_fitter"
@@ -264,9 +345,14 @@ class TestResume:
         name = path.stem
         assert CheckpointFolder(tmp_path, "one").find(name) is not None
         assert CheckpointFolder(tmp_path, "other").find(name) is None
-        content = bytearray(path.read_bytes())
-        content[-10] ^= 1
-        path.write_bytes(content)
+        whole = path.read_bytes()
+        head = whole.index(b"\n")
+        for place in (-10, whole.index(b'"rate": ') + 10, 0, head):
+            content = bytearray(whole)
+            content[place] ^= 1
+            path.write_bytes(content)
+            assert CheckpointFolder(tmp_path, "one").find(name) is None, place
+        path.write_bytes(b"[]" + whole[head:])
         assert CheckpointFolder(tmp_path, "one").find(name) is None
 
 
@@ -305,6 +391,45 @@ class TestPoorInput:
         with pytest.raises(ConfigError, match="E_DEVICE: no device 'abacus'"):
             NeuralFitter.fit(VIEW, asked)
 
+    def test_a_loss_that_is_never_finite_is_told(self, monkeypatch: pytest.MonkeyPatch):
+        real = Stages.supervised
+
+        def poisoned(self: Stages, network: nn.Module, batch: Any):
+            loss, parts = real(self, network, batch)
+            return loss * float("nan"), parts
+
+        quick = dataclasses.replace(
+            CONFIG_, seeds=1, refinement="none", training=TrainConfig(epochs=2, batch=8)
+        )
+        monkeypatch.setattr(Stages, "supervised", poisoned)
+        with pytest.raises(NotFittedError, match=r"no network .* the loss is not finite"):
+            NeuralFitter.fit(VIEW, quick)
+
+    def test_a_training_that_ends_early_is_told(self, monkeypatch: pytest.MonkeyPatch):
+        real, seen = Stages.supervised, []
+
+        def poisoned(self: Stages, network: nn.Module, batch: Any):
+            loss, parts = real(self, network, batch)
+            seen.append(batch)
+            return loss * (float("nan") if len(seen) > 20 else 1.0), parts
+
+        quick = dataclasses.replace(
+            CONFIG_, seeds=1, refinement="none", training=TrainConfig(epochs=20, batch=8)
+        )
+        monkeypatch.setattr(Stages, "supervised", poisoned)
+        found = NeuralFitter.fit(VIEW, quick)
+        assert found.faults == ("the loss is not finite",)
+        assert 0 < len(found.history[0]) < 20
+        assert np.isfinite(found.suggest(VIEW).weights).all()
+
+    def test_memory_that_is_exhausted_while_judging_is_one_line(self, monkeypatch):
+        def full(*_args: Any, **_rest: Any):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(Stages, "held_out", full)
+        with pytest.raises(ConfigError, match="E_DEVICE: the GPU's memory does not hold"):
+            NeuralFitter.fit(VIEW, CONFIG_)
+
     def test_candidates_that_never_trade_end_in_finite_weights(self, caplog):
         dead = dataclasses.replace(VIEW, returns=np.zeros_like(VIEW.returns))
         quick = dataclasses.replace(CONFIG_, seeds=1, training=TrainConfig(epochs=2, batch=8))
@@ -319,6 +444,7 @@ class TestResults:
     def test_parameters_mix_and_confidence(self):
         assert self.FOUND.parameters == self.FOUND.mix[0]["parameters"]
         weights = [member["weight"] for member in self.FOUND.mix]
+        assert sum(weights) == pytest.approx(FITTER.suggest(VIEW).weights.sum())
         assert weights == sorted(weights, reverse=True)
         assert len(weights) <= 16
         assert set(self.FOUND.confidence) == set(GRID.columns)

@@ -4,11 +4,14 @@ import dataclasses
 from functools import lru_cache
 
 import numpy as np
+import pytest
 
+from backtest.errors import ConfigError
 from ml.fitter.config import FitterConfig
 from ml.fitter.lessons import Windows
 from ml.learner import LearnerView, Market
 from ml.learners.neural import Neural
+from ml.policy import PolicyConfig
 from ml.train import TrainConfig
 from tests.ml.histories import (
     COLUMNS,
@@ -118,8 +121,18 @@ def test_a_rolling_window_moves_in_steps_of_a_refit():
     assert list(late.fitters) == [(240, 600)]
 
 
+@pytest.mark.parametrize("name", ["neural", "ensemble", "ensemble_earned", "student"])
+def test_a_rolling_window_without_a_fit_is_refused(name: str):
+    short = PolicyConfig(learner=name, window="rolling", train=756)
+    with pytest.raises(ConfigError, match=r"E_CONFIG: .* rolling window of 756 .*at least 1259"):
+        short.build()
+    assert short.model_copy(update={"train": 1259}).build()
+    assert PolicyConfig(learner="regime_table", window="rolling").build()
+
+
 def test_the_policy_names_what_defines_it():
     told = Neural().config()
     assert told["learner"] == "neural"
-    assert told["extractor"] == "tcn"
+    assert told["fitter"]["extractor"] == "tcn"
+    assert told["fitter"]["clear"] == 3.0
     assert Neural(refit=252).config() != told

@@ -170,11 +170,41 @@ def test_out_of_memory_halves_the_batch_and_says_so(caplog: pytest.LogCaptureFix
     ]
 
 
+def test_out_of_memory_amid_an_epoch_leaves_nothing_of_it():
+    """What was stepped before the fault is undone, in the first epoch, too."""
+    half, faulty = network(), network()
+    plain = run(half, TrainConfig(epochs=2, batch=8))
+    seen: list[int] = []
+
+    def full(net: nn.Module, rows: torch.Tensor):
+        seen.append(len(rows))
+        if seen.count(16) == 2:
+            seen.append(16)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(net, rows)
+
+    done = run(faulty, TrainConfig(epochs=2, batch=16), loss=full)
+    assert same(done.weights, plain.weights)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_validation_that_is_not_finite_ends_it(epoch: int):
+    asked: list[int] = []
+
+    def lost(net: nn.Module) -> dict[str, float]:
+        asked.append(1)
+        return {"loss": float("nan") if len(asked) == epoch + 1 else validate(net)["loss"]}
+
+    done = run(network(), validate=lost)
+    assert done.fault == done.stopped == "a validation is not finite"
+    assert done.epoch == len(done.history) == epoch - 1
+
+
 def test_a_memory_that_holds_no_sample_is_one_line():
     def never(_net: nn.Module, _rows: torch.Tensor):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(ConfigError, match="E_DEVICE: the GPU's memory does not hold one sample"):
+    with pytest.raises(ConfigError, match="E_DEVICE: the GPU's memory does not hold"):
         run(network(), TrainConfig(epochs=1, batch=2), loss=never)
 
 
