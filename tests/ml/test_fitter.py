@@ -133,10 +133,10 @@ class TestFit:
         assert warm.inputs == HEADS_ALONE.inputs
 
     def test_other_candidates_or_settings_start_anew(self):
-        shorter = dataclasses.replace(VIEW, grid=small_grid(periods=(5, 14, 28)))
-        assert shorter.grid.size == GRID.size
+        other = dataclasses.replace(VIEW, grid=small_grid(periods=(6, 15, 30)))
+        assert other.grid.size == GRID.size
         assert FITTER.goes_on(VIEW, CONFIG_)
-        assert not FITTER.goes_on(shorter, CONFIG_)
+        assert not FITTER.goes_on(other, CONFIG_)
         assert not FITTER.goes_on(VIEW, dataclasses.replace(CONFIG_, clear=2.0))
 
     @pytest.mark.parametrize("refinement", ["gradient", "evolution", "reinforce"])
