@@ -142,30 +142,12 @@ class NeuralFitter:
         )
         view = _told(view, regimes)
         inputs = Inputs.fitted(market) if warm is None else warm.inputs
-        recipe, done = table or ScoreTable(), []
+        recipe = table or ScoreTable()
         made = lessons(view, inputs=inputs, windows=config.windows, table=recipe)
-        with one_thread():
-            for k in range(config.seeds):
-                start = None if warm is None else warm.networks[k]
-                run = Run(view, config, made, seed, k, periods_per_year, resume, progress)
-                done.append(run.trained(inputs.width, start))
-        if not any(one.history for one in done) and any(one.fault for one in done):
-            raise NotFittedError(
-                "no network could be trained",
-                where="; ".join(one.fault for one in done),
-                fix="look for values without measure in the bars, or train on another device",
-            )
-        return cls(
-            view.grid,
-            config,
-            regimes,
-            inputs,
-            recipe,
-            networks=tuple(one.network for one in done),
-            history=tuple(one.history for one in done),
-            refined=tuple(one.refined for one in done),
-            faults=tuple(one.fault for one in done),
-        )
+        run = Run(view, config, made, seed, periods_per_year, resume, progress)
+        done = run.ensemble(inputs.width, None if warm is None else warm.networks)
+        trained = zip(*done, strict=True)  # networks, histories, refined, faults
+        return cls(view.grid, config, regimes, inputs, recipe, *trained)
 
     def goes_on(self, view: LearnerView, config: FitterConfig) -> bool:
         """Whether a fit on a view can go on from these weights."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from backtest import seeds
-from backtest.errors import ConfigError
+from backtest.errors import ConfigError, NotFittedError
 from backtest.params import ParamGrid
 from ml.fitter.config import FitterConfig
 from ml.fitter.evolution import evolve
@@ -93,8 +93,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@dataclass(frozen=True)
-class Trained:
+class Trained(NamedTuple):
     """One network, and how it came to be.
 
     Parameters
@@ -117,15 +116,14 @@ class Trained:
 
 @dataclass(frozen=True)
 class Run:
-    """One seed's training.
+    """The training of an ensemble, one network after the other.
 
     Parameters
     ----------
     view : LearnerView
     config : FitterConfig
     lessons : Lessons
-    seed, number : int
-        Of the ensemble, and the network's place in it.
+    seed : int
     periods_per_year : int
     resume : Resume or None
     progress : callable or None
@@ -135,19 +133,32 @@ class Run:
     config: FitterConfig
     lessons: Lessons
     seed: int
-    number: int
     periods_per_year: int
     resume: Resume | None
     progress: Progress | None
 
-    def trained(self, width: int, start: PolicyNetwork | None) -> Trained:
-        """Train a network of ``width`` inputs, anew or on from ``start``."""
-        asked = self.config.training
-        with told_memory(), repeatable(asked.device, wanted=asked.deterministic):
-            return self._trained(width, start)
+    def ensemble(self, width: int, start: Sequence[PolicyNetwork] | None) -> list[Trained]:
+        """Train networks of ``width`` inputs, anew or on from those of ``start``.
 
-    def _trained(self, width: int, start: PolicyNetwork | None) -> Trained:
-        own = seeds.integer(self.seed, f"fitter/{self.number}")
+        Raises
+        ------
+        NotFittedError
+            None of them got through an epoch: a loss or gradient was not finite.
+        """
+        asked = self.config.training
+        before: list[PolicyNetwork | None] = [*(start or [None] * self.config.seeds)]
+        with one_thread(), told_memory(), repeatable(asked.device, wanted=asked.deterministic):
+            done = [self._trained(k, width, one) for k, one in enumerate(before)]
+        if not any(one.history for one in done) and any(one.fault for one in done):
+            raise NotFittedError(
+                "no network could be trained",
+                where="; ".join(one.fault for one in done),
+                fix="look for values without measure in the bars, or train on another device",
+            )
+        return done
+
+    def _trained(self, number: int, width: int, start: PolicyNetwork | None) -> Trained:
+        own = seeds.integer(self.seed, f"fitter/{number}")
         network = built(self.view.grid, self.config, width=width, seed=own % 2**32)
         network.to(self.config.training.device)
         if start is not None:
@@ -163,22 +174,23 @@ class Run:
         rows: list[Row] = []
         faults: list[str] = []
         if self.config.pretrained:
-            first = self._stage(network, stages, own, stage=1, warm=start is not None)
+            first = self._stage(number, network, stages, stage=1, warm=start is not None)
             rows += [{"stage": 1, **row} for row in first.history]
             faults += [first.fault] if first.fault else []
         refined = False
         if self.config.refinement != "none":
-            refined = self._refined(network, stages, own, rows, faults, warm=start is not None)
+            warm = start is not None
+            refined = self._refined(number, network, stages, rows, faults, warm=warm)
         network.eval()
         return Trained(network, rows, refined, "; ".join(faults))
 
     def _stage(
-        self, network: PolicyNetwork, stages: Stages, seed: int, *, stage: int, warm: bool
+        self, number: int, network: PolicyNetwork, stages: Stages, *, stage: int, warm: bool
     ) -> Checkpoint:
         """One stage of training by gradient."""
         training = self.config.training
         most = training.epochs if stage == 1 else self.config.refine_epochs
-        name = f"network-{self.number}-stage-{stage}"
+        name = f"network-{number}-stage-{stage}"
         if warm:
             most = min(most, self.config.warm_epochs)
         rate = training.rate if stage == 1 else 0.3 * training.rate
@@ -202,16 +214,16 @@ class Run:
             loss,
             stages.judge(network, stage=stage),
             dataclasses.replace(training, epochs=most, rate=rate),
-            seed=seeds.integer(seed, name),
+            seed=seeds.integer(stages.seed, name),
             resume=None if self.resume is None else self.resume.find(name),
             keep=keep,
         )
 
     def _refined(
         self,
+        number: int,
         network: PolicyNetwork,
         stages: Stages,
-        seed: int,
         rows: list[Row],
         faults: list[str],
         *,
@@ -221,10 +233,10 @@ class Run:
         before = copy.deepcopy(network.state_dict())
         earned = stages.blocks(network)
         if self.config.refinement == "evolution":
-            second = self._evolved(network, stages, seed)
+            second = self._evolved(network, stages)
             rows += [{"stage": 2, **row} for row in second]
         else:
-            done = self._stage(network, stages, seed, stage=2, warm=warm)
+            done = self._stage(number, network, stages, stage=2, warm=warm)
             rows += [{"stage": 2, **row} for row in done.history]
             faults += [done.fault] if done.fault else []
         gained = stages.blocks(network) - earned
@@ -232,10 +244,10 @@ class Run:
         better = bool(clear) or not self.config.pretrained
         if not better:
             network.load_state_dict(before)
-        logger.info("network %d: stage two %s", self.number, "kept" if better else "taken back")
+        logger.info("network %d: stage two %s", number, "kept" if better else "taken back")
         return better
 
-    def _evolved(self, network: PolicyNetwork, stages: Stages, seed: int) -> list[Parts]:
+    def _evolved(self, network: PolicyNetwork, stages: Stages) -> list[Parts]:
         """Evolution strategies on the parameter heads."""
         heads = list(network.parameters_head.parameters())
         best = stages.held_out(network, stage=2)["loss"]
@@ -246,7 +258,7 @@ class Run:
             def value(batches: Any = batches) -> float:
                 return -sum(stages.earned(network, one)[1]["earned"] for one in batches)
 
-            evolve(heads, value, seed=seeds.integer(seed, f"evolution/{epoch}"))
+            evolve(heads, value, seed=seeds.integer(stages.seed, f"evolution/{epoch}"))
             seen = stages.held_out(network, stage=2)
             rows.append({f"valid_{name}": one for name, one in seen.items()})
             if seen["loss"] < best:
