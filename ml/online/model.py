@@ -292,6 +292,10 @@ class OnlineModel:
         for state in journal.states[self.observed :]:
             self.observe(state)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Of its journal, from which it is built again; River's own state is not kept."""
+        return self.journal.arrays()
+
     def save(self, folder: Path) -> None:
         """Write the journal and the configuration into a folder; see ``ml.weights``."""
         values = {
@@ -301,7 +305,7 @@ class OnlineModel:
             "sets": self.grid.rows(),
             "about": self.about,
         }
-        write_weights(folder, self.journal.arrays(), values)
+        write_weights(folder, self.arrays(), values)
 
     @classmethod
     def load(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backtest.errors import UnknownNameError
+from ml.distill import size_of
 from ml.learner import HORIZON, LearnerView, Market
 from ml.learners.online import Online, OnlineSelection
 from ml.score_table import ScoreTable
@@ -100,6 +101,17 @@ def test_frozen_where_the_table_spoke_the_table_s_mix_stays():
     assert selection.speaker == "frozen"
     static = ScoreTable().weigh(ScoreTable().select(then.blind()), then.blind())
     assert learner.weigh(selection, view).tobytes() == static.tobytes()
+
+
+def test_what_it_keeps_is_as_large_as_its_journal():
+    """Of a decision: its state, the later one, an outcome of every set, their mean, a count."""
+    model, columns = WHOLE.model, len(Online.columns(WORLD))
+    journal = 8 * (
+        columns * (model.observed + model.decisions) + (GRID.size + 2) * model.decisions
+    )
+    own = WHOLE.scores.nbytes + WHOLE.sessions.nbytes + WHOLE.shares.nbytes + len(WHOLE.speaker)
+    assert size_of(WHOLE) == journal + own
+    assert journal > 50_000
 
 
 def test_detector_and_answer_are_part_of_the_policy():
