@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from backtest.errors import UnknownNameError
 from ml.decision import Memo, decide
 from ml.ensemble.combiner import COMBINERS, Earned, purged_folds, ridge, sharpe_of
 from ml.ensemble.disagreement import disagreement, spread
 from ml.learner import HORIZON
 from ml.learners.ensemble import (
     MEMBERS,
+    EarnedEnsemble,
     Ensemble,
     SharpeEnsemble,
     SoftmaxEnsemble,
@@ -328,6 +330,16 @@ class TestNoLookAhead:
         one = {name: view.proposals["experts"] for name in MEMBERS}
         alike = learner().select(dataclasses.replace(view, proposals=one))
         assert alike.disagreement == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_standing_member_is_one_of_the_advisers():
+    with pytest.raises(UnknownNameError, match=r"'regime_tabel' is no adviser of ensemble_earned"):
+        EarnedEnsemble(standing="regime_tabel")
+    with pytest.raises(UnknownNameError, match=r"'regime_table' .*known: experts, online"):
+        EarnedEnsemble(advisers=("experts", "online"))
+    view = advised(300)  # a year is over, but nothing in it is clear
+    found = EarnedEnsemble(advisers=("experts", "online"), standing="online").select(view)
+    assert found.shares.tolist() == [0.0, 1.0]
 
 
 def advised(sessions: int):

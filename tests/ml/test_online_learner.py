@@ -106,9 +106,7 @@ def test_frozen_where_the_table_spoke_the_table_s_mix_stays():
 def test_what_it_keeps_is_as_large_as_its_journal():
     """Of a decision: its state, the later one, an outcome of every set, their mean, a count."""
     model, columns = WHOLE.model, len(Online.columns(WORLD))
-    journal = 8 * (
-        columns * (model.observed + model.decisions) + (GRID.size + 2) * model.decisions
-    )
+    journal = 8 * (columns * (model.observed + model.decisions) + (GRID.size + 2) * model.decisions)
     own = WHOLE.scores.nbytes + WHOLE.sessions.nbytes + WHOLE.shares.nbytes + len(WHOLE.speaker)
     assert size_of(WHOLE) == journal + own
     assert journal > 50_000
