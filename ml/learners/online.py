@@ -61,7 +61,7 @@ class Taught(Protocol):
         ...
 
     def update_from_backtest(
-        self, outcomes: Floats, *, later: Floats, mix: float | None = None
+        self, outcomes: Floats, *, later: Floats, mean: float | None = None
     ) -> None:
         """Hear the outcome of the oldest decision without one."""
         ...
@@ -243,7 +243,7 @@ class Online:
                 return
             earned = outcomes(view.returns[:, : s + HORIZON + 1], np.array([s]))[0]
             mean = float(np.nanmean(earned)) if np.isfinite(earned).any() else None
-            model.update_from_backtest(earned, later=state[s + AHEAD], mix=mean)
+            model.update_from_backtest(earned, later=state[s + AHEAD], mean=mean)
 
     def weigh(self, selection: OnlineSelection, view: LearnerView) -> Floats:
         """Mix of the last selection; ``[param]``."""
