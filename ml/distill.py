@@ -94,10 +94,17 @@ class Student:
         Raises
         ------
         NotFittedError
-            ``E_WEIGHTS``: a file is missing, cut short or altered. ``E_SCHEMA``: columns or
-            candidate sets are not those that it was taught on.
+            ``E_WEIGHTS``: a file is missing, cut short or altered. ``E_SCHEMA``: the folder holds
+            another model, or columns or candidate sets are not those that it was taught on.
         """
         arrays, told = read_weights(folder)
+        if told.get("model") != "student":
+            raise NotFittedError(
+                "the folder holds no student",
+                where=str(told.get("model", "of no name")),
+                fix="give the folder of a student, or distil one",
+                code="E_SCHEMA",
+            )
         given: dict[str, list[Any]] = {"columns": list(columns), "sets": grid.rows()}
         for what, now in given.items():
             if now != told[what]:
@@ -306,8 +313,8 @@ def seconds_of(student: Student, rows: Floats, *, calls: int = 50) -> float:
 def size_of(part: Any) -> int:
     """Bytes of the arrays and texts that something keeps: a student, or a learner's selection.
 
-    What has ``arrays`` is as large as these; what has none, and is no plain container, counts
-    nothing.
+    What has ``arrays`` is as large as these, an online model as its journal; what has none, and is
+    no plain container, counts nothing.
     """
     if isinstance(part, np.ndarray):
         return int(part.nbytes)

@@ -105,6 +105,13 @@ class LearnerView:
         """Return the view as if history had begun so many sessions ago."""
         return self.rows(max(self.sessions - sessions, 0), self.sessions)
 
+    def stepped(self, every: int) -> int:
+        """First column whose session is a multiple of ``every``; 0 where all history is known.
+
+        What is learned from there on lasts while a rolling window moves on by up to ``every``.
+        """
+        return -self.first % every
+
     def rows(self, start: int, stop: int) -> LearnerView:
         """Return the columns from ``start`` up to and without ``stop``."""
         return dataclasses.replace(

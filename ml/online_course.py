@@ -94,7 +94,7 @@ class Course:
             "confidence": model.get_confidence_score(),
             "best_set": model.predict_optimal_parameters(state),
             "best_set_sharpe_per_session": float(model.predict(state).max()),
-            "mix_sharpe_per_session": model.estimate_performance(state),
+            "mean_set_sharpe_per_session": model.estimate_performance(state),
             "regime": model.predict_regime(state),
             "speaker": selection.speaker,
             "mix": [{"parameters": view.grid.row(p), "weight": float(weights[p])} for p in held],

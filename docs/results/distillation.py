@@ -50,9 +50,9 @@ from 500 draws of sessions in blocks. Free: where changing mixes costs nothing.
 SMALL = """## Size and time
 
 Bytes of the student's weights, and of all arrays and texts that the ensemble and its members keep
-between two closes; the trees of `online`, which are neither, are not counted. Time is processor
-time: of one proposal of the student, and of one close of the teacher on average, with its members'
-selections and refits. Times differ from run to run.
+between two closes; of `online` its journal, from which the model is built again, and not the
+model's own trees. Time is processor time: of one proposal of the student, and of one close of the
+teacher on average, with its members' selections and refits. Times differ from run to run.
 """
 APART = f"""## Disagreement
 

@@ -64,7 +64,8 @@ CLEAR = 2.0
 """Standard errors by which a record must be above that of the standing member."""
 _TEMPERATURE = 0.03
 _FOLDS = 5
-_PENALTIES = (0.01, 0.1, 1.0, 10.0)
+_PENALTIES = (10.0, 1.0, 0.1, 0.01)
+"""The first of equals is chosen: the strongest, where no block can be predicted."""
 
 
 def sharpe_of(streams: Floats) -> Floats:
@@ -150,7 +151,7 @@ def stacked(known: Earned) -> Floats:
     x = _centred(known.proposals[:, rows], judged)
     folds = purged_folds(sessions)
     errors = [_left_out(x, y, penalty, folds) for penalty in _PENALTIES]
-    return held(_solved(x, y, _PENALTIES[int(np.argmin(errors))]), known.streams)
+    return held(ridge(x, y, _PENALTIES[int(np.argmin(errors))]), known.streams)
 
 
 @COMBINERS.register("earned")
@@ -215,20 +216,34 @@ def _left_out(x: Floats, y: Floats, penalty: float, folds: list[tuple[Ints, Ints
     for block, away in folds:
         if len(away) < 2:
             continue
-        found = _solved(x[:, away], y[away], penalty)
+        found = ridge(x[:, away], y[away], penalty)
         total += float(((y[block] - np.tensordot(found, x[:, block], axes=1)) ** 2).mean())
     return total
 
 
-def _solved(x: Floats, y: Floats, penalty: float) -> Floats:
-    """Coefficients ``[member]``: non-negative, pulled towards each other."""
+def ridge(x: Floats, y: Floats, penalty: float) -> Floats:
+    """Non-negative coefficients of the least squared error, pulled towards one common level.
+
+    The minimum over ``w >= 0`` of ``|y - sum of w_i x_i|^2 + penalty m |w - level|^2``, where ``m``
+    is the mean of ``|x_i|^2`` and ``level`` the best coefficient, if all were alike, or 0.
+
+    Parameters
+    ----------
+    x : float64, ``[member, decision, param]``
+    y : float64, ``[decision, param]``
+    penalty : float
+        Above 0.
+
+    Returns
+    -------
+    float64, ``[member]``
+    """
     flat = x.reshape(len(x), -1).T  # [row, member]
-    target = y.reshape(-1)
+    target, summed = y.reshape(-1), flat.sum(axis=1)
     size = max(float((flat**2).sum()) / len(x), 1e-18)
-    plain = max(
-        float(target @ flat.sum(axis=1)) / max(float((flat.sum(axis=1) ** 2).sum()), 1e-18), 0.0
-    )
-    pull = np.sqrt(penalty * size) * np.eye(len(x))
-    both = np.concatenate([flat, pull])
-    wanted = np.concatenate([target, np.sqrt(penalty * size) * np.full(len(x), plain)])
-    return np.asarray(nnls(both.T @ both, both.T @ wanted)[0])
+    level = max(float(target @ summed) / max(float((summed**2).sum()), 1e-18), 0.0)
+    normal = flat.T @ flat / size + penalty * np.eye(len(x))
+    moment = flat.T @ target / size + penalty * level
+    # |root' w - inverse(root) moment|^2 is the same square but for a constant, in few rows.
+    root = np.linalg.cholesky(normal)
+    return np.asarray(nnls(root.T, np.linalg.solve(root, moment))[0])

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from backtest.errors import UnknownNameError
+from backtest.registry import closest
 from ml.learner import HORIZON, LEARNERS, Floats, LearnerView, heaviest
 
 MEMBERS = ("experts", "neural", "online", "regime_table")
@@ -56,6 +58,11 @@ class Ensemble:
         Sessions between two decisions that are stacked on.
     standing : str
         The adviser that the others have to beat, where the combiner has one.
+
+    Raises
+    ------
+    UnknownNameError
+        ``standing`` is no adviser.
     """
 
     combiner: str = "softmax"
@@ -63,6 +70,13 @@ class Ensemble:
     advisers: tuple[str, ...] = MEMBERS
     every: int = 5
     standing: str = "regime_table"
+
+    def __post_init__(self) -> None:
+        if self.standing not in self.advisers:
+            raise UnknownNameError(
+                f"the standing member {self.standing!r} is no adviser of {self.name}",
+                fix=closest(self.standing, self.advisers),
+            )
 
     @property
     def name(self) -> str:
@@ -95,7 +109,7 @@ class Ensemble:
                 decisions,
                 proposals[:, decisions],
                 outcomes(view.returns, decisions),
-                self.advisers.index(self.standing) if self.standing in self.advisers else 0,
+                self.advisers.index(self.standing),
             )
         )
         today = proposals[:, -1]

@@ -41,6 +41,9 @@ COLUMNS = (
 """Columns of the market's state that are read, those that there are; the first is the trend."""
 AHEAD = 5
 """Sessions after which the regime that came is told."""
+ANEW = 63
+"""A rolling window is learned from since its first multiple of so many sessions: the model goes on
+until that moves, and is begun anew then, not at every selection."""
 
 
 class Taught(Protocol):
@@ -61,7 +64,7 @@ class Taught(Protocol):
         ...
 
     def update_from_backtest(
-        self, outcomes: Floats, *, later: Floats, mix: float | None = None
+        self, outcomes: Floats, *, later: Floats, mean: float | None = None
     ) -> None:
         """Hear the outcome of the oldest decision without one."""
         ...
@@ -86,6 +89,7 @@ class OnlineSelection:
     observed, learned : int
         Decisions that it had observed and learned from at this selection.
     first : int
+        Session from which it was taught.
     """
 
     scores: Floats
@@ -192,7 +196,7 @@ class Online:
             model=model,
             observed=model.observed,
             learned=model.decisions,
-            first=view.first,
+            first=view.first + view.stepped(ANEW),
         )
 
     def _smoothed(self, average: Floats, view: LearnerView) -> Floats:
@@ -202,7 +206,7 @@ class Online:
 
     def _begun(self, view: LearnerView, before: Any) -> OnlineModel:
         """The model as of ``before`` if it is still there, else a new one."""
-        if before is not None and before.first == view.first:
+        if before is not None and before.first == view.first + view.stepped(ANEW):
             model: OnlineModel = before.model
             same = (before.observed, before.learned) == (model.observed, model.decisions)
             if same and before.observed <= len(self.decisions(view)):
@@ -210,8 +214,9 @@ class Online:
         return self.begin(view)
 
     def decisions(self, view: LearnerView) -> list[int]:
-        """Sessions of the view at which a decision is observed."""
-        start = self.warm_up + (-(view.first + self.warm_up)) % self.every
+        """Sessions of the view at which a decision is observed; see ``ANEW``."""
+        start = view.stepped(ANEW) + self.warm_up
+        start += -(view.first + start) % self.every
         return list(range(start, view.sessions, self.every))
 
     @staticmethod
@@ -237,13 +242,15 @@ class Online:
         until: int,
     ) -> None:
         """Learn from every observed decision whose outcome is over at the close of ``until``."""
+        begin = view.stepped(ANEW)  # earlier returns would move with the window under a kept model
         while model.decisions < model.observed:
             s = decisions[model.decisions]
             if s + HORIZON > until:
                 return
-            earned = outcomes(view.returns[:, : s + HORIZON + 1], np.array([s]))[0]
+            known = view.returns[:, begin : s + HORIZON + 1]
+            earned = outcomes(known, np.array([s - begin]))[0]
             mean = float(np.nanmean(earned)) if np.isfinite(earned).any() else None
-            model.update_from_backtest(earned, later=state[s + AHEAD], mix=mean)
+            model.update_from_backtest(earned, later=state[s + AHEAD], mean=mean)
 
     def weigh(self, selection: OnlineSelection, view: LearnerView) -> Floats:
         """Mix of the last selection; ``[param]``."""

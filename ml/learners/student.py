@@ -4,8 +4,9 @@ For: what is left of the ensemble where a proposal must be small and quick. Not 
 student (``ml.distill``).
 
 The student is fitted on the ensemble's last ``window`` proposals, up to the last multiple of
-``refit`` sessions: years ago it said other things of the same state. Until there are enough, the
-teacher speaks.
+``refit`` sessions: years ago it said other things of the same state. A rolling window is learned
+from since its first such multiple: it moves in steps, and so a fit outlasts a selection. Until
+there are enough, the teacher speaks.
 """
 
 from __future__ import annotations
@@ -78,11 +79,12 @@ class Student:
     def select(self, view: LearnerView, *, before: Any = None) -> StudentSelection:
         """Fit where a fit is due."""
         stop = (view.first + view.sessions) // self.refit * self.refit
-        fitted = view.first, stop
+        seen = view.rows(view.stepped(self.refit), view.sessions)
+        fitted = seen.first, stop
         if before is not None and before.fitted == fitted:
             network = before.network
         else:
-            network = self._fitted(view, stop - view.first)
+            network = self._fitted(seen, stop - seen.first)
         weights = self._mix(network, view)
         return StudentSelection(weights[None], np.array([float(stop)]), network, fitted)
 

@@ -34,7 +34,7 @@ class Journal:
         self.states: list[Floats] = []
         self.outcomes: list[Floats] = []
         self.later: list[Floats] = []
-        self.mixes: list[float] = []
+        self.means: list[float] = []
         self.seen: list[int] = []
 
     @property
@@ -52,7 +52,7 @@ class Journal:
         self.states.append(np.array(state, dtype=np.float64))
 
     def update_from_backtest(
-        self, outcomes: Floats, *, later: Floats, mix: float | None = None
+        self, outcomes: Floats, *, later: Floats, mean: float | None = None
     ) -> None:
         """Write down an outcome; as :meth:`OnlineModel.update_from_backtest`.
 
@@ -69,7 +69,7 @@ class Journal:
             )
         self.outcomes.append(np.array(outcomes, dtype=np.float64))
         self.later.append(np.array(later, dtype=np.float64))
-        self.mixes.append(np.nan if mix is None else float(mix))
+        self.means.append(np.nan if mean is None else float(mean))
         self.seen.append(self.observed)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -79,23 +79,36 @@ class Journal:
         -------
         dict of str to ndarray
             ``states`` ``[observed, column]``, ``outcomes`` ``[decision, param]``, ``later``
-            ``[decision, column]``, ``mixes`` ``[decision]`` (NaN where none was told) and ``seen``
+            ``[decision, column]``, ``means`` ``[decision]`` (NaN where none was told) and ``seen``
             ``[decision]``: decisions that had been observed when the outcome was told.
         """
         return {
             "states": np.array(self.states).reshape(self.observed, self.columns),
             "outcomes": np.array(self.outcomes).reshape(self.decisions, self.sets),
             "later": np.array(self.later).reshape(self.decisions, self.columns),
-            "mixes": np.array(self.mixes, dtype=np.float64),
+            "means": np.array(self.means, dtype=np.float64),
             "seen": np.array(self.seen, dtype=np.int64),
         }
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Journal:
-        """Read what :meth:`arrays` returned."""
+        """Read what :meth:`arrays` returned.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_SCHEMA``: arrays of other names.
+        """
+        if unlike := set(arrays) ^ set(cls(0, 0).arrays()):
+            raise NotFittedError(
+                "the journal was written by another version",
+                where=", ".join(sorted(unlike)),
+                fix="begin anew",
+                code="E_SCHEMA",
+            )
         made = cls(arrays["outcomes"].shape[1], arrays["states"].shape[1])
         made.states, made.outcomes = list(arrays["states"]), list(arrays["outcomes"])
-        made.later, made.mixes = list(arrays["later"]), arrays["mixes"].tolist()
+        made.later, made.means = list(arrays["later"]), arrays["means"].tolist()
         made.seen = arrays["seen"].tolist()
         return made
 

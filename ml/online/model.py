@@ -157,7 +157,7 @@ class OnlineModel:
         return len(self.scored)
 
     def update_from_backtest(
-        self, outcomes: Floats, *, later: Floats, mix: float | None = None
+        self, outcomes: Floats, *, later: Floats, mean: float | None = None
     ) -> None:
         """Learn from the oldest decision that was observed and has not been learned from.
 
@@ -167,22 +167,22 @@ class OnlineModel:
             What every set earned since, Sharpe per session; NaN where it is not judged.
         later : float64, ``[column]``
             State some sessions on, from which the regime that came is told.
-        mix : float, optional
-            What the mix that was proposed earned, Sharpe per session.
+        mean : float, optional
+            What the sets earned on average, Sharpe per session.
 
         Raises
         ------
         NotFittedError
             No decision waits for its outcome.
         """
-        self.journal.update_from_backtest(outcomes, later=later, mix=mix)
+        self.journal.update_from_backtest(outcomes, later=later, mean=mean)
         then = self._waiting.popleft()
         judged, came = np.isfinite(outcomes), self._named(later)
         self.scored.append(self._score(then, outcomes, judged, came))
         self._learn(then.features, outcomes, judged)
         self._regime.learn_one(then.row, came)
-        if mix is not None and np.isfinite(mix):
-            self._performance.learn_one(then.row, float(mix))
+        if mean is not None and np.isfinite(mean):
+            self._performance.learn_one(then.row, float(mean))
 
     def _linear(self, features: Floats) -> Floats:
         """Predicted outcome of every set; ``[param]``."""
@@ -258,7 +258,7 @@ class OnlineModel:
         return {name: float(told.get(name, 1.0 / 3.0 if not told else 0.0)) for name in REGIMES}
 
     def estimate_performance(self, state: Floats) -> float:
-        """What the proposed mix should earn, Sharpe per session; by the adaptive forest."""
+        """What the sets should earn on average, Sharpe per session; by the adaptive forest."""
         return float(self._performance.predict_one(self._row(state)) or 0.0)
 
     @property
@@ -287,10 +287,14 @@ class OnlineModel:
             for state in journal.states[self.observed : journal.seen[k]]:
                 self.observe(state)
             self.update_from_backtest(
-                journal.outcomes[k], later=journal.later[k], mix=journal.mixes[k]
+                journal.outcomes[k], later=journal.later[k], mean=journal.means[k]
             )
         for state in journal.states[self.observed :]:
             self.observe(state)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Of its journal, from which it is built again; River's own state is not kept."""
+        return self.journal.arrays()
 
     def save(self, folder: Path) -> None:
         """Write the journal and the configuration into a folder; see ``ml.weights``."""
@@ -301,7 +305,7 @@ class OnlineModel:
             "sets": self.grid.rows(),
             "about": self.about,
         }
-        write_weights(folder, self.journal.arrays(), values)
+        write_weights(folder, self.arrays(), values)
 
     @classmethod
     def load(
@@ -320,7 +324,7 @@ class OnlineModel:
         ------
         NotFittedError
             ``E_WEIGHTS``: a file is missing, cut short or altered. ``E_SCHEMA``: the folder holds
-            another model, or one of other columns or candidate sets.
+            another model, one of another version, or one of other columns or candidate sets.
         UnknownNameError
             A detector that is not there.
         """

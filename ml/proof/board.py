@@ -129,7 +129,7 @@ def market_cell(
         Of the market; the walk's own seed is always 0.
     strategies : sequence of str
     learners : sequence of str, optional
-        All by default.
+        As of :func:`learners_of`: by default all but those that train networks.
     truth : TruthTrack, optional
         True states, where they are known.
     synthetic : bool

@@ -7,10 +7,11 @@ import pytest
 
 from backtest.errors import NotFittedError
 from ml.distill import Student, agreement, distil, held, rows_of, size_of
+from ml.online.model import OnlineModel
 from ml.score_table import TableSelection
 from ml.train import TrainConfig
 from ml.weights import CONFIG as CONFIG_FILE
-from ml.weights import WEIGHTS
+from ml.weights import WEIGHTS, read_weights, write_weights
 from tests.ml.histories import small_grid
 
 CONFIG = TrainConfig(epochs=60, batch=64, rate=0.01, patience=60)
@@ -114,6 +115,20 @@ def test_an_altered_file_is_refused(tmp_path: Path):
     (tmp_path / WEIGHTS).write_bytes(content)
     with pytest.raises(NotFittedError, match="E_WEIGHTS"):
         Student.load(tmp_path, columns=COLUMNS, grid=GRID)
+
+
+def test_the_folder_of_another_model_is_refused_with_its_name(tmp_path: Path):
+    OnlineModel(GRID, COLUMNS).save(tmp_path / "online")
+    with pytest.raises(NotFittedError, match=r"^E_SCHEMA: the folder holds no student, online,"):
+        Student.load(tmp_path / "online", columns=COLUMNS, grid=GRID)
+    STUDENT.save(tmp_path / "student", columns=COLUMNS, grid=GRID)
+    with pytest.raises(NotFittedError, match=r"^E_SCHEMA: .*holds no online model, student,"):
+        OnlineModel.load(tmp_path / "student", GRID)
+    arrays, told = read_weights(tmp_path / "student")
+    del told["model"]
+    write_weights(tmp_path / "student", arrays, told)
+    with pytest.raises(NotFittedError, match=r"^E_SCHEMA: the folder holds no student, of no name"):
+        Student.load(tmp_path / "student", columns=COLUMNS, grid=GRID)
 
 
 @pytest.mark.parametrize(

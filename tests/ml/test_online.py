@@ -35,7 +35,7 @@ def taught(decisions: int = 80, *, delay: int = 6, flip: int | None = None, **co
             s = k - delay
             sign = -1.0 if flip is not None and s >= flip else 1.0
             model.update_from_backtest(
-                outcomes(trends[s], sign=sign, noise=0.02, seed=s), later=states[s + 1], mix=0.05
+                outcomes(trends[s], sign=sign, noise=0.02, seed=s), later=states[s + 1], mean=0.05
             )
             scores.append(model.scores()["ranking_accuracy"])
         model.observe(states[k])

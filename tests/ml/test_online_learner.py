@@ -1,13 +1,15 @@
 """The online learner in a world whose good sets swap half way: alarms, and what follows them."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 
 from backtest.errors import UnknownNameError
+from ml.distill import size_of
 from ml.learner import HORIZON, LearnerView, Market
-from ml.learners.online import Online, OnlineSelection
+from ml.learners.online import ANEW, Online, OnlineSelection
 from ml.score_table import ScoreTable
 from tests.ml.histories import COLUMNS, days, planted_state, small_grid, spells
 
@@ -100,6 +102,31 @@ def test_frozen_where_the_table_spoke_the_table_s_mix_stays():
     assert selection.speaker == "frozen"
     static = ScoreTable().weigh(ScoreTable().select(then.blind()), then.blind())
     assert learner.weigh(selection, view).tobytes() == static.tobytes()
+
+
+def test_in_a_rolling_window_the_model_goes_on_until_a_step_is_over():
+    """And says what one says that was begun anew, although the window itself has moved on."""
+    learner, width, models, before = Online(), 400, [], None
+    for stop in range(630, 630 + 2 * ANEW, 7):
+        view = WORLD.rows(stop - width, stop)
+        before = learner.select(view, before=before)
+        anew = learner.select(view)
+        assert before.scores.tobytes() == anew.scores.tobytes()
+        assert before.model.average.tobytes() == anew.model.average.tobytes()
+        assert before.first == anew.first == -(-view.first // ANEW) * ANEW
+        assert 45 <= before.learned <= 62  # five sessions apart; less the warm-up and the horizon
+        models.append(before.model)
+    changes = [a is not b for a, b in itertools.pairwise(models)]
+    assert sum(changes) == 2, "230 to 356 holds the multiples 252 and 315"
+
+
+def test_what_it_keeps_is_as_large_as_its_journal():
+    """Of a decision: its state, the later one, an outcome of every set, their mean, a count."""
+    model, columns = WHOLE.model, len(Online.columns(WORLD))
+    journal = 8 * (columns * (model.observed + model.decisions) + (GRID.size + 2) * model.decisions)
+    own = WHOLE.scores.nbytes + WHOLE.sessions.nbytes + WHOLE.shares.nbytes + len(WHOLE.speaker)
+    assert size_of(WHOLE) == journal + own
+    assert journal > 50_000
 
 
 def test_detector_and_answer_are_part_of_the_policy():

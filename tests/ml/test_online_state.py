@@ -37,8 +37,8 @@ def tell(listener: Journal | OnlineModel, length: int = LENGTH, *, flip: int = 6
             earned = np.where(momentum, trends[s], -trends[s]) * (0.1 if s < flip else -0.1)
             earned = earned + random.normal(0.0, 0.02, GRID.size)
             earned[random.random(GRID.size) < 0.1] = np.nan
-            mix = None if s % 7 == 0 else 0.05
-            listener.update_from_backtest(earned, later=states[s + 1], mix=mix)
+            mean = None if s % 7 == 0 else 0.05
+            listener.update_from_backtest(earned, later=states[s + 1], mean=mean)
         listener.observe(states[k])
 
 
@@ -61,7 +61,7 @@ def until(journal: Journal, events: int) -> Journal:
     for _ in range(events):
         if k < journal.decisions and out.observed >= journal.seen[k]:
             outcome = journal.outcomes[k]
-            out.update_from_backtest(outcome, later=journal.later[k], mix=journal.mixes[k])
+            out.update_from_backtest(outcome, later=journal.later[k], mean=journal.means[k])
             k += 1
         else:
             out.observe(journal.states[out.observed])
@@ -184,6 +184,10 @@ def test_a_drifted_schema_is_refused_with_the_difference(tmp_path: Path):
     arrays, values = read_weights(tmp_path)
     write_weights(tmp_path, arrays, {**values, "config": {**values["config"], "speed": 1}})
     with pytest.raises(NotFittedError, match=r"E_SCHEMA: .*another version, speed,"):
+        OnlineModel.load(tmp_path, GRID)
+    renamed = {"mixes" if name == "means" else name: one for name, one in arrays.items()}
+    write_weights(tmp_path, renamed, values)
+    with pytest.raises(NotFittedError, match=r"E_SCHEMA: the journal .*version, means, mixes,"):
         OnlineModel.load(tmp_path, GRID)
     write_weights(tmp_path, arrays, {**values, "model": "neural_fitter"})
     with pytest.raises(NotFittedError, match=r"E_SCHEMA: .*no online model, neural_fitter,"):

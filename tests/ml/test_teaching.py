@@ -13,6 +13,7 @@ from ml.learner import Market
 from ml.learners.student import Student as Pupil
 from ml.policy import PolicyConfig
 from ml.teaching import comparison, distilled, taught
+from ml.train import TrainConfig
 from tests.ml.histories import days, planted_history, small_grid, view_of
 
 TRAIN = 240
@@ -141,3 +142,32 @@ def test_too_few_proposals_are_one_line(start: int):
     state, returns, teacher = proposals(501, start=start)
     with pytest.raises(NotFittedError, match="E_TOO_SHORT"):
         distilled(state, returns, teacher, seed=0, cost=0.0)
+
+
+def test_in_a_rolling_window_a_student_outlasts_a_selection(monkeypatch: pytest.MonkeyPatch):
+    """Fits are of sessions since a multiple of ``refit``; with and without ``before`` alike."""
+    grid, random, length, width = small_grid(), np.random.default_rng(3), 520, 200
+    state = random.normal(size=(length, 4))
+    market = Market(days(length), state, tuple("abcd"), np.zeros((grid.size, length)))
+    proposals = {"ensemble": random.dirichlet(np.full(grid.size, 0.2), length)}
+    view = dataclasses.replace(
+        view_of(grid, np.zeros((grid.size, length))), market=market, proposals=proposals
+    )
+    fits: list[bytes] = []
+
+    def counted(rows: np.ndarray, teacher: np.ndarray, *, seed: int):
+        fits.append(teacher.tobytes())
+        return distil(rows, teacher, seed=seed, config=TrainConfig(epochs=1, batch=64, rate=0.01))
+
+    monkeypatch.setattr("ml.distill.distil", counted)
+    pupil, before, firsts = Pupil(least=80), None, set()
+    for stop in range(320, 320 + 126, 7):
+        seen = view.rows(stop - width, stop)
+        before = pupil.select(seen, before=before)
+        firsts.add(before.fitted)
+        assert before.network is not None
+        assert before.fitted[0] == -(-seen.first // 63) * 63
+    assert len(fits) == len(set(fits)) == len(firsts) == 4  # a step or a refit: two in 63 sessions
+    anew = pupil.select(seen)
+    assert anew.fitted == before.fitted
+    assert anew.scores.tobytes() == before.scores.tobytes()
