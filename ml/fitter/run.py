@@ -146,9 +146,9 @@ class Run:
             None of them got through an epoch: a loss or gradient was not finite.
         """
         asked = self.config.training
-        before: list[PolicyNetwork | None] = [*(start or [None] * self.config.seeds)]
+        before = start or (None,) * self.config.seeds
         with one_thread(), told_memory(), repeatable(asked.device, wanted=asked.deterministic):
-            done = [self._trained(k, width, one) for k, one in enumerate(before)]
+            done = [self._trained(k, width, before[k]) for k in range(self.config.seeds)]
         if not any(one.history for one in done) and any(one.fault for one in done):
             raise NotFittedError(
                 "no network could be trained",

@@ -86,8 +86,11 @@ class Neural:
         return FitterConfig(extractor=self.extractor)
 
     def _stops(self, view: LearnerView) -> tuple[int, list[int]]:
-        """First session learned from, and the first after those of every fit up to now."""
-        first = -(-view.first // self.refit) * self.refit  # a rolling window moves in such steps
+        """First session learned from, and the first after those of every fit up to now.
+
+        In a rolling window the first moves in steps of ``refit``.
+        """
+        first = view.first + view.stepped(self.refit)
         return first, list(range(first + self.least, view.first + view.sessions + 1, self.refit))
 
     def select(self, view: LearnerView, *, before: Any = None) -> NeuralSelection:
@@ -130,5 +133,6 @@ class Neural:
         if selection.table is not None:
             return self.table.weigh(selection.table, view)
         ((first, _), fitter), *_ = selection.fitters.items()
-        seen = view.rows(first - view.first, view.sessions)
+        # between two selections a rolling window may have left the fit's first sessions behind
+        seen = view.rows(max(first - view.first, 0), view.sessions)
         return heaviest(fitter.mixes(seen)[:, -1].mean(axis=0), self.members)

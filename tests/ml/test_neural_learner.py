@@ -9,7 +9,7 @@ import pytest
 from backtest.errors import ConfigError
 from ml.fitter.config import FitterConfig
 from ml.fitter.lessons import Windows
-from ml.learner import LearnerView, Market
+from ml.learner import LearnerView, Market, heaviest
 from ml.learners.neural import Neural
 from ml.policy import PolicyConfig
 from ml.train import TrainConfig
@@ -119,6 +119,15 @@ def test_a_rolling_window_moves_in_steps_of_a_refit():
     early, late = selected(500, 130), LEARNER.select(view_of(200, 600), before=None)
     assert list(early.fitters) == [(240, 600)] or not early.fitters
     assert list(late.fitters) == [(240, 600)]
+
+
+def test_a_window_that_rolls_on_between_selections_is_read_as_a_whole():
+    chosen, later = LEARNER.select(view_of(240, 600)), view_of(243, 603)
+    ((_, fitter),) = chosen.fitters.items()
+    np.testing.assert_allclose(
+        LEARNER.weigh(chosen, later),
+        heaviest(fitter.mixes(later)[:, -1].mean(axis=0), LEARNER.members),
+    )
 
 
 @pytest.mark.parametrize("name", ["neural", "ensemble", "ensemble_earned", "student"])
