@@ -1,9 +1,9 @@
 """Whether a part sees the future: cut the history, or replace what follows by noise.
 
 For: proving that what was published up to session ``t`` does not depend on any later bar, for
-every registered feature, state feature, strategy, regime model and learner and for ``decide``; and
-that a label looks ahead exactly as far as it declares. Not for: leaks that leave every cut alike,
-such as a fill on the bar of its own signal (``ml.proof.traps``).
+every registered feature, state feature, strategy, regime model and learner, for a network's
+training and for ``decide``; and that a label looks ahead exactly as far as it declares. Not for:
+leaks that leave every cut alike, such as a fill on the bar of its own signal (``ml.proof.traps``).
 
 A part is handed the same market three times: whole, ended at ``t``, and with every bar after
 ``t`` replaced by other prices. What it says of the sessions up to ``t`` must be the same bytes.
@@ -37,6 +37,7 @@ from ml.labels import LABELS, label_plan
 from ml.learner import LEARNERS
 from ml.market_state import market_state, state_matrix
 from ml.policy import PolicyConfig
+from ml.proof.small_networks import SmallNetworks, training
 from ml.regime import REGIMES
 from ml.regime_track import track
 from ml.state_feature import BOOK_FEATURES, STATE_FEATURES
@@ -46,6 +47,10 @@ Progress = Callable[[int, int], None]
 
 DETECTORS = ("truncation", "future noise")
 POLICY = PolicyConfig(train=150, step=5, refit=40)
+SMALL = SmallNetworks(**POLICY.model_dump())
+"""The same with networks that are trained before the sessions end, whoever listens to them."""
+NETWORKS = "neural"
+"""The learner that trains networks; as registered, it needs more sessions than there are."""
 SYMBOLS, SESSIONS = 10, 420
 STRATEGY, OTHER = "rsi_swing", "ma_cross"
 EARLY = (7, 45)
@@ -219,8 +224,10 @@ def suspects() -> list[Suspect]:
     out += [_book_state(name) for name in BOOK_FEATURES.names()]
     out += [_strategy(name) for name in STRATEGIES.names()]
     out += [_regime(name) for name in REGIMES.names()]
-    out += [_decision("learner", name, learner=name) for name in LEARNERS.names()]
-    return [*out, _decision("decision", "decide", learner=POLICY.learner)]
+    for name in LEARNERS.names():
+        policy = POLICY if name == NETWORKS else SMALL
+        out.append(_decision("learner", name, policy.with_learner(name)))
+    return [*out, _network(NETWORKS), _decision("decision", "decide", SMALL)]
 
 
 def named(part: str | None) -> list[Suspect]:
@@ -357,9 +364,8 @@ def _regime(name: str) -> Suspect:
     return Suspect("regime", name, says)
 
 
-def _decision(kind: str, name: str, *, learner: str) -> Suspect:
+def _decision(kind: str, name: str, policy: PolicyConfig) -> Suspect:
     """What is decided at ``t`` for every strategy: weights, probabilities, tables, confidence."""
-    policy = POLICY.with_learner(learner)
 
     def says(scene: Scene, t: int) -> Said:
         if t < POLICY.train:
@@ -377,3 +383,17 @@ def _decision(kind: str, name: str, *, learner: str) -> Suspect:
         return out
 
     return Suspect(kind, name, says)
+
+
+def _network(name: str) -> Suspect:
+    """What trained networks decide, and how they were trained; nothing before the first fit."""
+    policy = SMALL.with_learner(name)
+    decision = _decision("network", name, policy)
+
+    def says(scene: Scene, t: int) -> Said:
+        decided = decision.says(scene, t)
+        kept = [scene.memo.selections[policy, s][1] for s in scene.history.strategies if decided]
+        trained = training(kept)
+        return [*decided, *trained] if trained else []
+
+    return dataclasses.replace(decision, says=says)

@@ -12,6 +12,7 @@ from ml.decision import Memo, decide
 from ml.history import History
 from ml.learner import LEARNERS, LearnerView, Market, needs_of
 from ml.policy import PolicyConfig
+from ml.proof.small_networks import SmallNetworks
 from tests.ml.histories import (
     COLUMNS,
     days,
@@ -71,8 +72,8 @@ def test_the_same_view_gives_the_same_bytes(name: str):
     assert first.tobytes() == again.tobytes()
 
 
-LAST = 266
-"""Last session of the histories' common past; far enough for the predictor to have fitted."""
+LAST = 276
+"""Last session of the histories' common past; far enough for trees and networks to be fitted."""
 
 
 def a_history(*, other: bool) -> History:
@@ -95,7 +96,7 @@ def a_history(*, other: bool) -> History:
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_after_the_decision_matters(name: str):
     """Decisions up to the day on which two histories part, each history whole at hand."""
-    policy = PolicyConfig(learner=name, regime_model="rules", train=240, step=5, refit=20)
+    policy = SmallNetworks(learner=name, regime_model="rules", train=240, step=5, refit=20)
     told: list[list[tuple[object, ...]]] = []
     for other in (False, True):
         history, memo = a_history(other=other), Memo()
@@ -111,9 +112,9 @@ def test_nothing_after_the_decision_matters(name: str):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_earlier_selection_saves_work_and_changes_nothing(name: str):
-    learner, view = learner_of(name), a_view(2)
-    before = learner.select(cut(view, 252))  # one that fits keeps what it fitted there
-    late = cut(view, 258)
+    learner, view = SmallNetworks(learner=name).build(), a_view(2, 290)
+    before = learner.select(cut(view, 272))  # one that fits keeps what it fitted there
+    late = cut(view, 278)
     on, anew = learner.select(late, before=before), learner.select(late)
     assert on.scores.tobytes() == anew.scores.tobytes()
     assert learner.weigh(on, view).tobytes() == learner.weigh(anew, view).tobytes()

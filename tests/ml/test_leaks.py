@@ -161,9 +161,10 @@ def test_a_rank_over_unequal_sessions_is_caught(panel: Panel, monkeypatch: pytes
 def test_every_registered_part_is_causal(panel: Panel):
     found = prove(suspects(), panel, cuts_of(panel, 4))
     assert [one for one in found if one.guilty] == []
-    kinds = {"feature", "label", "state", "strategy", "regime", "learner", "decision"}
+    kinds = {"feature", "label", "state", "strategy", "regime", "learner", "network", "decision"}
     assert {one.kind for one in found} == kinds
     assert len(found) == 2 * len(suspects())
+    assert [one.cuts for one in found if one.kind == "network"] == [3, 3]  # 270, 271 and 418
 
 
 def test_look_backs_are_honest(monkeypatch: pytest.MonkeyPatch):

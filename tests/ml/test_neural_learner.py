@@ -50,11 +50,13 @@ class Quick(Neural):
 LEARNER = Quick()
 
 
-def view_of(start: int, stop: int, *, returns: np.ndarray = RETURNS) -> LearnerView:
+def view_of(
+    start: int, stop: int, *, returns: np.ndarray = RETURNS, state: np.ndarray = STATE
+) -> LearnerView:
     told = np.eye(2)[STATES[start:stop]]
     market = Market(
         days(SESSIONS)[start:stop],
-        STATE[start:stop],
+        state[start:stop],
         COLUMNS,
         np.full((GRID.size, stop - start), 0.1),
     )
@@ -105,13 +107,19 @@ def test_a_mix_is_one_and_moves_with_the_state():
     assert momentum[today == 0].mean() > momentum[today == 1].mean() + 0.2
 
 
-def test_what_comes_later_changes_nothing():
-    """Returns after the fit are not read by it, and a mix reads its own past only."""
-    other = RETURNS.copy()
-    other[:, 480:] = np.random.default_rng(1).normal(0.0, 0.05, other[:, 480:].shape)
-    mine = LEARNER.select(view_of(0, 480, returns=other))
-    one, two = selected(480).fitters[0, 480].arrays(), mine.fitters[0, 480].arrays()
-    assert all(one[name].tobytes() == two[name].tobytes() for name in one)
+def test_what_comes_after_the_fit_does_not_reach_it():
+    """Sessions at hand when a fit is made, but not before its stop, leave its weights alone."""
+    random = np.random.default_rng(1)
+    returns, state = RETURNS.copy(), STATE.copy()
+    returns[:, 480:] = random.normal(0.0, 0.05, returns[:, 480:].shape)
+    state[480:] = random.normal(0.0, 3.0, state[480:].shape)
+    mine = LEARNER.select(view_of(0, 500, returns=returns, state=state))
+    plain = selected(500)
+    one, other = (selection.fitters[0, 480].arrays() for selection in (plain, mine))
+    assert one.keys() == other.keys()
+    assert all(one[name].tobytes() == other[name].tobytes() for name in one)
+    assert plain.fitters[0, 480].plain() == mine.fitters[0, 480].plain()
+    assert not np.array_equal(plain.scores, mine.scores)  # what it is asked about did change
 
 
 def test_a_rolling_window_moves_in_steps_of_a_refit():
