@@ -32,7 +32,7 @@ def told_memory() -> Iterator[None]:
         raise ConfigError(
             "the GPU's memory does not hold what it is asked for",
             where=str(error).splitlines()[0],
-            fix="free its memory, or set device = cpu",
+            fix="free its memory, or give device cpu",
             code="E_DEVICE",
         ) from error
 

@@ -187,6 +187,29 @@ class Distillation:
         return pl.DataFrame({"date": pl.Series(days).cast(pl.Date), **self.earned})
 
 
+def require_teaching(sessions: int, train: int) -> None:
+    """Refuse a history in which no student could be judged, before its teacher walks it.
+
+    Raises
+    ------
+    NotFittedError
+        ``E_TOO_SHORT``.
+    """
+    first = _first_fit(train, Pupil())
+    if sessions < first + 2:
+        raise NotFittedError(
+            f"{sessions} sessions where a student and its teacher need {first + 2}",
+            where=f"the teacher proposes from session {train} on",
+            fix="give more history, or a smaller --train",
+            code="E_TOO_SHORT",
+        )
+
+
+def _first_fit(start: int, pupil: Pupil) -> int:
+    """First session after those of the first fit, where proposals begin at ``start``."""
+    return -(-(start + pupil.least) // pupil.refit) * pupil.refit
+
+
 def distilled(
     state: Floats, returns: Floats, proposals: Floats, *, seed: int, cost: float
 ) -> Distillation:
@@ -211,7 +234,7 @@ def distilled(
     """
     pupil, last = Pupil(seed=seed), len(proposals) - 1  # nothing is known to follow the last
     start = int(proposals.any(axis=1).argmax()) if proposals.any() else last
-    first = -(-(start + pupil.least) // pupil.refit) * pupil.refit
+    first = _first_fit(start, pupil)
     fits = range(first, last, pupil.refit)
     if not fits:
         raise NotFittedError(

@@ -104,13 +104,28 @@ class FitOptions:
 
 
 def view_of(panel: "Panel", strategy: str, config: "FitterConfig") -> "LearnerView":
-    """What every candidate set of a strategy earned on a panel, and the state of its market."""
+    """What every candidate set of a strategy earned on a panel, and the state of its market.
+
+    Raises
+    ------
+    DataError
+        ``E_DATA``: no set ever earned or lost anything.
+    """
+    from backtest.errors import DataError
     from backtest.portfolio.book import checked_kind
     from ml.corpus import WalkSpec, corpus, history_of
+    from ml.learner import STILL
 
     spec = WalkSpec(book=checked_kind(config.book), cost=config.cost)
     corpora = {strategy: corpus(panel, strategy, spec, progress=None)}
-    return history_of(panel, corpora).view(strategy)
+    view = history_of(panel, corpora).view(strategy)
+    if not (view.returns.std(axis=1) > STILL).any():
+        raise DataError(
+            f"no candidate set of {strategy} ever earned or lost anything",
+            where=f"{len(panel.symbols)} symbols in a {config.book} book",
+            fix="give more symbols, or another book",
+        )
+    return view
 
 
 @dataclass(frozen=True)

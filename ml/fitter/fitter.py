@@ -81,6 +81,8 @@ class NeuralFitter:
         Per network, whether stage two was kept.
     faults : tuple of str
         Per network, what was not finite and ended a stage; mostly empty.
+    span : tuple of str
+        First and last date of the history that it was fitted on, kept back or not.
     """
 
     grid: ParamGrid
@@ -92,6 +94,7 @@ class NeuralFitter:
     history: tuple[list[dict[str, float]], ...] = ()
     refined: tuple[bool, ...] = ()
     faults: tuple[str, ...] = ()
+    span: tuple[str, str] = ("", "")
 
     @classmethod
     def fit(
@@ -146,7 +149,10 @@ class NeuralFitter:
         made = lessons(view, inputs=inputs, windows=config.windows, table=recipe)
         run = Run(view, config, made, seed, periods_per_year, resume, progress)
         done = run.ensemble(inputs.width, None if warm is None else warm.networks)
-        trained = zip(*done, strict=True)  # networks, histories, refined, faults
+        networks, histories, refined, faults = zip(*done, strict=True)
+        dates = market_of(view).dates
+        span = str(dates[0]), str(dates[-1])
+        trained = networks, histories, refined, faults, span
         return cls(view.grid, config, regimes, inputs, recipe, *trained)
 
     def goes_on(self, view: LearnerView, config: FitterConfig) -> bool:
@@ -195,7 +201,16 @@ class NeuralFitter:
         return np.stack(mixes), np.stack(outcomes), np.stack(regimes)
 
     def suggest(self, view: LearnerView) -> Suggestion:
-        """Propose a mix after the last close of a view."""
+        """Propose a mix after the last close of a view.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_TOO_SHORT``: fewer sessions than a fit needs. ``E_SCHEMA``: a column of the market's
+            state that it reads is not there, or has no value at all.
+        """
+        before_kept_back(view, self.config.windows)
+        self.inputs.require(market_of(view))
         mixes, outcomes, regimes = (one[:, -1] for one in self._said(view, 1))
         weights, spread = mixes.mean(axis=0), mixes.std(axis=0)
         best = int(weights.argmax())
@@ -237,6 +252,7 @@ class NeuralFitter:
             "table": vars(self.table),
             "refined": list(self.refined),
             "faults": list(self.faults),
+            "span": list(self.span),
             "history": [list(one) for one in self.history],
         }
 
@@ -279,7 +295,7 @@ class NeuralFitter:
             own = _within(arrays, str(k)).items()
             network.load_state_dict({name: torch.from_numpy(np.array(one)) for name, one in own})
             networks.append(network.eval())
-        told = tuple(values["history"]), tuple(values["refined"]), tuple(values["faults"])
+        told = [tuple(values[name]) for name in ("history", "refined", "faults", "span")]
         recipe = ScoreTable(**values["table"])
         return cls(grid, config, regimes, inputs, recipe, tuple(networks), *told)
 

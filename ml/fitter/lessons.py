@@ -127,17 +127,33 @@ class Inputs:
         market = market_of(view)
         missing = [name for name in self.columns if name not in market.columns]
         if missing:
-            added = [name for name in market.columns if name not in self.columns]
-            raise NotFittedError(
-                f"the market's state has no {', '.join(missing)}",
-                where=f"columns added since training: {', '.join(added) or 'none'}",
-                fix="train again on this state",
-                code="E_SCHEMA",
-            )
+            raise self._unlike(market, missing)
         pick = [market.columns.index(name) for name in self.columns]
         raw = np.clip((market.state[:, pick] - self.centre) / self.scale, -LIMIT, LIMIT)
         told = words_of(view)
         return np.concatenate([np.nan_to_num(raw), told - 0.5], axis=1).astype(np.float32)
+
+    def require(self, market: Market) -> None:
+        """Refuse a state in which a column that was trained on is missing or has no value.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_SCHEMA``, with the difference.
+        """
+        known = np.isfinite(market.state)
+        told = {name for k, name in enumerate(market.columns) if known[:, k].any()}
+        if missing := [name for name in self.columns if name not in told]:
+            raise self._unlike(market, missing)
+
+    def _unlike(self, market: Market, missing: list[str]) -> NotFittedError:
+        added = [name for name in market.columns if name not in self.columns]
+        return NotFittedError(
+            f"the market's state has no {', '.join(missing)}",
+            where=f"columns that it does not read: {', '.join(added) or 'none'}",
+            fix="give bars as it was trained on, or train again on these",
+            code="E_SCHEMA",
+        )
 
 
 def market_of(view: LearnerView) -> Market:

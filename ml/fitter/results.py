@@ -16,7 +16,7 @@ import polars as pl
 from backtest.evidence.sharpe import sharpe_ratio
 from backtest.params import default_set
 from ml.fitter.fitter import NeuralFitter
-from ml.learner import HORIZON, Floats, LearnerView, heaviest
+from ml.learner import HORIZON, STILL, Floats, LearnerView, heaviest
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FitResults:
         kept back. The first three decide as they would have: the table with the fitter's regimes,
         and ``static`` without any, learn from the sets' returns as these go by.
     comparison : dict of str to float
-        Annual Sharpe ratio of each of these.
+        Annual Sharpe ratio of each of these; 0 where a stream stands still.
     """
 
     parameters: dict[str, Any]
@@ -97,7 +97,10 @@ def results_of(
         ),
         training_history=training_frame(fitter),
         backtest=pl.DataFrame({"session": np.arange(first - kept, first), **streams}),
-        comparison={name: (sharpe_ratio(net) or 0.0) * yearly for name, net in streams.items()},
+        comparison={
+            name: (sharpe_ratio(net) or 0.0) * yearly if net.std() > STILL else 0.0
+            for name, net in streams.items()
+        },
     )
 
 

@@ -56,15 +56,15 @@ def require_device(device: str) -> None:
     if device not in ("cpu", "cuda"):
         raise ConfigError(
             f"no device {device!r}",
-            where="training.device",
+            where="device",
             fix="give cpu or cuda",
             code="E_DEVICE",
         )
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "device cuda was asked for and Torch finds no GPU",
-            where="training.device",
-            fix="set device = cpu",
+            where="device",
+            fix="give device cpu",
             code="E_DEVICE",
         )
 

@@ -32,8 +32,20 @@ from pipeline.cli.panel import BOOKS, panel_options, path
     show_default=True,
     help="Stage two; alone: reinforcement without a stage one.",
 )
-@click.option("--networks", type=click.IntRange(min=1, max=16), default=2, show_default=True)
-@click.option("--epochs", type=click.IntRange(min=1, max=10_000), default=60, show_default=True)
+@click.option(
+    "--networks",
+    type=click.IntRange(min=1, max=16),
+    default=2,
+    show_default=True,
+    help="Trained one after the other; the mix is their mean.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1, max=10_000),
+    default=60,
+    show_default=True,
+    help="Most of stage one, which ends after ten without a better one; stage two has up to 15.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--fast", is_flag=True, help="On a GPU: bfloat16, compiled, algorithms that need not repeat."
@@ -71,7 +83,7 @@ def fit(
 
 
 @click.command()
-@click.option("--strategy", help="Whose fitter; with --fit its folder says so.")
+@click.option("--strategy", help="Whose fitter; the folder of `weathervane fit` says so itself.")
 @click.option("--fit", "folder", type=path, help="Folder that `weathervane fit` wrote.")
 @home_option
 @click.option(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from pipeline.commands.files import results_folder, write_bytes, write_json, write_parquet
+from pipeline.commands.files import model_folder, write_bytes, write_json, write_parquet
 from pipeline.commands.panels import PanelOptions, load_panel
 
 if TYPE_CHECKING:
@@ -86,15 +86,17 @@ def run_distil(
     from backtest.market.world_files import is_synthetic
     from backtest.strategy import STRATEGIES
     from ml.learner import LEARNERS
-    from ml.teaching import distilled
+    from ml.teaching import distilled, require_teaching
     from ml.walkforward import require_history
 
     asked = asked or DistilOptions()
     STRATEGIES.get(strategy)
     LEARNERS.get(asked.teacher)
     spec = _spec(asked, book=book, cost_bps=cost_bps)
-    folder, loaded = results_folder(out), load_panel(source, **options)
-    require_history(len(loaded.panel.dates), spec.policy)
+    folder, loaded = model_folder(out, "student"), load_panel(source, **options)
+    sessions = len(loaded.panel.dates)
+    require_history(sessions, spec.policy)
+    require_teaching(sessions, spec.policy.train)
     history, teaching = _walked(loaded.panel, strategy, spec, progress)
     returns = history.strategies[strategy].returns
     made = distilled(

@@ -74,6 +74,41 @@ def results_folder(path: Path) -> Path:
     return path
 
 
+def model_folder(path: Path, model: str) -> Path:
+    """Make the folder for a trained model, and refuse one that holds a model of another kind.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    model : str
+        What ``config.json`` calls the kind.
+
+    Raises
+    ------
+    DataError
+        ``E_OUT``: the folder cannot be made or written, or what is kept there would be lost.
+    """
+    folder = results_folder(path)
+    held = model_in(folder)
+    if held not in ("", model):
+        raise DataError(
+            f"the folder holds a model of another kind, {held}",
+            where=str(folder),
+            fix="give another folder",
+            code="E_OUT",
+        )
+    return folder
+
+
+def model_in(folder: Path) -> str:
+    """The kind of the model that a folder holds; empty where it says none."""
+    try:
+        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return str(told["model"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
+
 def result_file(path: Path, suffix: str) -> Path:
     """Make the folder of one file of results, before anything is computed.
 

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from pipeline.commands.files import results_folder, write_bytes, write_json, write_parquet
+from pipeline.commands.files import model_folder, write_bytes, write_json, write_parquet
 from pipeline.commands.panels import PanelOptions, load_panel
 from pipeline.fitting import FitOptions, Fitted, Lesson, Progress, fitted, view_of
 
@@ -59,7 +59,7 @@ def run_fit(
     STRATEGIES.get(strategy)
     asked = asked or FitOptions()
     config = asked.config(book=book, cost_bps=cost_bps)
-    folder = results_folder(out)
+    folder = model_folder(out, "neural_fitter")
     loaded = load_panel(source, **options)
     view = view_of(loaded.panel, strategy, config)
     year, revision = loaded.panel.periods_per_year, running_revision()
@@ -69,6 +69,7 @@ def run_fit(
     about = {"synthetic": is_synthetic(Path(source)), **loaded.about()}
     done = fitted(fitter, lesson, about=about)
     _write(folder, done)
+    loaded.write_quarantine(folder)
     if home is not None:
         done.told["tracked"] = _track(home, done, source)
         write_json(folder / FACTS, done.told)
@@ -102,8 +103,8 @@ def summary_lines(told: dict[str, Any], out: Path) -> list[str]:
     networks = len(told["refined"])
     lines = [
         f"{mark}{told['symbols']} symbols x {told['sessions']} sessions, {told['epochs']} epochs "
-        f"of {networks} {'network' if networks == 1 else 'networks'}, stage two kept in "
-        f"{sum(told['refined'])}",
+        f"in both stages of {networks} {'network' if networks == 1 else 'networks'}, stage two "
+        f"kept in {sum(told['refined'])}",
         *(f"a training ended early: {fault}" for fault in told["faults"] if fault),
         "today's heaviest set: " + json.dumps(told["parameters"]),
         "confidence: " + ", ".join(f"{n} {v:.2f}" for n, v in told["confidence"].items()),

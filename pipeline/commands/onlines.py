@@ -8,7 +8,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from pipeline.commands.files import results_folder, write_bytes, write_json, write_parquet
+from pipeline.commands.files import (
+    model_folder,
+    results_folder,
+    write_bytes,
+    write_json,
+    write_parquet,
+)
 from pipeline.commands.panels import Loaded, PanelOptions, load_panel
 
 if TYPE_CHECKING:
@@ -63,7 +69,7 @@ def run_online(
 
     STRATEGIES.get(strategy)
     DETECTORS.get(detector)
-    folder, kept = results_folder(out), results_folder(state)
+    folder, kept = results_folder(out), model_folder(state, "online")
     learner = Online(detector=detector, alarm=alarm)
     loaded = load_panel(source, **options)
     history = _history(loaded, strategy, book=book, cost_bps=cost_bps)
@@ -116,8 +122,9 @@ def summary_lines(told: dict[str, Any], state: Path, out: Path) -> list[str]:
         f"ranking accuracy {scores['ranking_accuracy']:.2f} (0.5 is chance), "
         f"regime accuracy {scores['regime_accuracy']:.2f}, confidence {told['confidence']:.2f}",
         f"alarms of {drift['detector']}: {len(alarms)}{last}",
-        "best set after the last close: " + json.dumps(told["best_set"]),
-        f"in force: {_SPEAKERS[told['speaker']]}",
+        "set predicted to earn most, by itself: " + json.dumps(told["best_set"]),
+        f"in force: {_SPEAKERS[told['speaker']]}; heaviest "
+        + (json.dumps(told["mix"][0]["parameters"]) if told["mix"] else "cash"),
         f"state: {state}",
         f"files: {out}",
     ]

@@ -57,9 +57,16 @@ class Loaded:
             (folder / QUARANTINE).unlink(missing_ok=True)
             return
         write_csv(folder / QUARANTINE, set_aside)
+        self.warn(f": {QUARANTINE}")
+
+    def warn(self, where: str = "") -> None:
+        """Say in one log line how many rows were set aside by which rule, if any were."""
+        set_aside = self.prepared.quarantined
+        if set_aside.is_empty():
+            return
         counts = set_aside["rule"].value_counts(sort=True)
         said = ", ".join(f"{rule} {count}" for rule, count in counts.iter_rows())
-        logger.warning("%d rows set aside (%s): %s", set_aside.height, said, QUARANTINE)
+        logger.warning("%d rows set aside (%s)%s", set_aside.height, said, where)
 
 
 class PanelOptions(TypedDict, total=False):

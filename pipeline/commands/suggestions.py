@@ -5,19 +5,25 @@ training (``fits``), or today's exported parameters (``exports``), which no fitt
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from backtest.errors import DataError, StoreError
-from pipeline.commands.files import read_json
+from backtest.errors import DataError, NotFittedError, StoreError
+from pipeline.commands.files import model_in, read_json
 from pipeline.commands.fits import FACTS
 from pipeline.commands.panels import PanelOptions, load_panel
 
 if TYPE_CHECKING:
     from ml.fitter.fitter import NeuralFitter
 
+logger = logging.getLogger(__name__)
+
 ALIAS = "challenger"
+
+_LISTED = 5
+"""Members of a mix that the terminal shows."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,14 @@ class Trained:
         from backtest.strategy import STRATEGIES
         from ml.fitter.fitter import NeuralFitter
 
-        strategy = self.strategy or _strategy_of(folder / FACTS)
+        if (held := model_in(folder)) not in ("", "neural_fitter"):
+            raise NotFittedError(
+                f"the folder holds no neural fitter but a model of another kind, {held}",
+                where=str(folder),
+                fix="give a folder that `weathervane fit` wrote",
+                code="E_SCHEMA",
+            )
+        strategy = _strategy_of(folder, self.strategy)
         grid = STRATEGIES.get(strategy).candidates()
         return strategy, NeuralFitter.load(folder, grid), {"folder": str(folder)}
 
@@ -84,17 +97,26 @@ class Trained:
         return strategy, fitter, {**told, "trained_until": loaded.tags["session"]}
 
 
-def _strategy_of(facts: Path) -> str:
-    """The strategy of a fit, as its folder says it."""
-    told = read_json(facts)
-    if not isinstance(told, dict) or not isinstance(told.get("strategy"), str):
+def _strategy_of(folder: Path, asked: str | None) -> str:
+    """The strategy of a fit, as its folder says it; what was saved from Python may say none."""
+    facts = folder / FACTS
+    told = read_json(facts) if facts.is_file() else {}
+    held = told.get("strategy") if isinstance(told, dict) else None
+    if asked is None and not isinstance(held, str):
         raise DataError(
-            "the file does not say which strategy was trained",
+            "the folder does not say which strategy was trained",
             where=str(facts),
-            fix="give --strategy, or the folder that `weathervane fit` wrote",
+            fix="give --strategy, or a folder that `weathervane fit` wrote",
             code="E_JSON",
         )
-    return str(told["strategy"])
+    if asked is not None and isinstance(held, str) and held != asked:
+        raise NotFittedError(
+            f"the fitter was trained on {held}, not on {asked}",
+            where=str(folder),
+            fix=f"give --strategy {held}, or leave it out",
+            code="E_SCHEMA",
+        )
+    return asked or str(held)
 
 
 def suggest(trained: Trained, source: Path, **options: Unpack[PanelOptions]) -> dict[str, Any]:
@@ -112,8 +134,9 @@ def suggest(trained: Trained, source: Path, **options: Unpack[PanelOptions]) -> 
     Returns
     -------
     dict
-        ``strategy``, ``session``, ``synthetic``, ``model``, and what
-        :func:`pipeline.fitting.plain_suggestion` tells.
+        ``strategy``, ``session``, ``synthetic``, ``model``, the span that it was ``trained`` on,
+        whether the bars end before that (``hindsight``), what
+        :func:`pipeline.fitting.plain_suggestion` tells, and of the bars.
 
     Raises
     ------
@@ -124,14 +147,23 @@ def suggest(trained: Trained, source: Path, **options: Unpack[PanelOptions]) -> 
     from pipeline.fitting import plain_suggestion, view_of
 
     strategy, fitter, model = trained.load()
-    panel = load_panel(source, **options).panel
-    said = fitter.suggest(view_of(panel, strategy, fitter.config))
+    loaded = load_panel(source, **options)
+    said = fitter.suggest(view_of(loaded.panel, strategy, fitter.config))
+    loaded.warn()
+    about, (first, last) = loaded.about(), fitter.span
+    if hindsight := about["last"] < last:
+        logger.warning(
+            "hindsight: the fitter was trained until %s, these bars end on %s", last, about["last"]
+        )
     return {
         "strategy": strategy,
-        "session": str(panel.dates[-1]),
+        "session": about["last"],
         "synthetic": is_synthetic(Path(source)),
         "model": model,
+        "trained": {"first": first, "last": last},
+        "hindsight": hindsight,
         **plain_suggestion(said, fitter),
+        **about,
     }
 
 
@@ -139,15 +171,20 @@ def suggestion_lines(told: dict[str, Any]) -> list[str]:
     """Say what the fitter proposes."""
     mark, model = "SYNTHETIC market, " if told["synthetic"] else "", told["model"]
     named = model.get("folder") or f"{model['name']} version {model['version']} ({model['alias']})"
-    regime = told["regime_five_sessions_later"]
+    regime = dict(told["regime_five_sessions_later"])
+    trend = [f"{name} {regime.pop(name):.0%}" for name in ("bull", "sideways", "bear")]
+    trained, more = told["trained"], len(told["mix"]) - _LISTED
     expected = told["expected_in_training_deviations"]
     return [
-        f"{mark}{told['strategy']} after {told['session']}, by {named}",
+        f"{mark}{told['strategy']} after {told['session']}, by {named}, trained on "
+        f"{trained['first']} to {trained['last']}",
         "heaviest set: " + json.dumps(told["parameters"]),
         "confidence: " + ", ".join(f"{n} {v:.2f}" for n, v in told["confidence"].items()),
         f"mix, {told['cash']:.0%} cash:",
-        *(f"  {m['weight']:.3f}  {json.dumps(m['parameters'])}" for m in told["mix"][:5]),
-        "expected, in training deviations: "
+        *(f"  {m['weight']:.3f}  {json.dumps(m['parameters'])}" for m in told["mix"][:_LISTED]),
+        *([f"  and {more} more, see --json"] if more > 0 else []),
+        "expected over 30 sessions, in deviations of those trained on: "
         + ", ".join(f"{n.replace('_', ' ')} {v:+.2f}" for n, v in expected.items()),
-        "regime in five sessions: " + ", ".join(f"{n} {v:.0%}" for n, v in regime.items()),
+        f"regime in five sessions: {', '.join(trend)}; apart from that "
+        + ", ".join(f"{n} {v:.0%}" for n, v in regime.items()),
     ]

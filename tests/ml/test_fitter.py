@@ -235,7 +235,19 @@ class TestSuggest:
         )
 
     def test_a_short_view_is_read_as_far_as_it_goes(self):
-        assert np.isfinite(FITTER.suggest(VIEW.rows(570, 600)).weights).all()
+        assert np.isfinite(FITTER.mixes(VIEW.rows(570, 600))).all()
+        with pytest.raises(NotFittedError, match=r"E_TOO_SHORT: 209 sessions .* needs 210"):
+            FITTER.suggest(VIEW.rows(391, 600))
+        assert FITTER.suggest(VIEW.rows(390, 600)).parameters
+
+    def test_a_column_without_any_value_is_refused(self):
+        lost = VIEW.market.state.copy()
+        lost[:, 0] = np.nan
+        view = dataclasses.replace(VIEW, market=dataclasses.replace(VIEW.market, state=lost))
+        with pytest.raises(
+            NotFittedError, match=f"E_SCHEMA: the market's state has no {COLUMNS[0]}"
+        ):
+            FITTER.suggest(view)
 
     def test_unknown_state_is_average(self):
         holed = dataclasses.replace(

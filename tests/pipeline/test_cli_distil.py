@@ -123,7 +123,7 @@ def test_a_teacher_without_members_leaves_no_table(market: Path, tmp_path: Path)
     [
         (("--teacher", "nobody"), "E_UNKNOWN: unknown learner 'nobody'"),
         (("--teacher", "cash"), "E_TOO_SHORT: 0 proposals where a student needs"),
-        (("--train", 200, "--teacher", "static"), "E_TOO_SHORT: 139 proposals where a student"),
+        (("--train", 200, "--teacher", "static"), "E_TOO_SHORT: 340 sessions where a student and"),
         (("--train", 340), "E_TOO_SHORT: 340 sessions where a walk-forward needs 342"),
         (("--train", 20), "E_PARAMETER: 20 is not in the range"),
         (("--strategy", "none"), "E_UNKNOWN: unknown strategy 'none'"),

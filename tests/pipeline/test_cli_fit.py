@@ -104,7 +104,9 @@ class TestFiles:
         assert frames["training_history"].height == told["epochs"]
         assert str(frames["backtest"]["date"][-1]) == told["last"]
         assert frames["parameter_history"].height == 252
-        assert set(frames["backtest"].columns) == {"date", "fitter", "static", "default"}
+        streams = {"fitter", "regime_table", "static", "default"}
+        assert set(frames["backtest"].columns) == {"date", *streams}
+        assert told["faults"] == [""] * len(told["refined"])
 
     def test_a_second_run_gives_the_same_bytes_and_one_run(self, kept: Kept, tmp_path: Path):
         ran = fit(kept.bars, tmp_path, "--home", kept.home)
@@ -277,13 +279,51 @@ class TestSuggest:
         assert ran.code == 1
         assert ran.error_line.startswith("E_CORRUPT: SHA-256 ")
 
-    def test_other_candidate_sets_are_named(self, kept: Kept):
+    def test_another_strategy_is_named(self, kept: Kept):
         ran = weathervane(
             "suggest", "--fit", kept.out, "--strategy", "rsi_reversion", "--data", kept.bars
         )
         assert ran.code == 1
+        assert ran.error_line.startswith(f"E_SCHEMA: the fitter was trained on {STRATEGY}, not on")
+
+    def test_a_fit_saved_from_python_needs_the_strategy(self, kept: Kept, tmp_path: Path):
+        for name in ("weights.safetensors", "config.json"):
+            shutil.copy(kept.out / name, tmp_path)
+        asked = ("suggest", "--fit", tmp_path, "--data", kept.bars)
+        ran = weathervane(*asked)
+        assert ran.error_line.startswith("E_JSON: the folder does not say which strategy")
+        assert weathervane(*asked, "--strategy", STRATEGY).code == 0
+        ran = weathervane(*asked, "--strategy", "rsi_reversion")
         assert ran.error_line.startswith("E_SCHEMA: the fitter was trained on 140 candidate sets")
         assert "192 of 192 are new to it" in ran.error_line
+
+    def test_a_model_of_another_kind_is_named_and_not_overwritten(self, kept: Kept, tmp_path: Path):
+        (tmp_path / "config.json").write_text('{"model": "online"}')
+        ran = weathervane("suggest", "--fit", tmp_path, "--data", kept.bars)
+        assert ran.error_line.startswith("E_SCHEMA: the folder holds no neural fitter but")
+        ran = fit(kept.bars, tmp_path)
+        assert ran.error_line.startswith("E_OUT: the folder holds a model of another kind, online")
+        assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+    def test_bars_that_end_before_the_training_did_are_hindsight(
+        self, kept: Kept, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        bars = pl.read_parquet(kept.bars / "bars.parquet")
+        days = bars["date"].unique().sort()
+        for sessions, code in ((len(days) - 5, 0), (200, 1)):
+            bars.filter(pl.col("date") < days[sessions]).write_parquet(tmp_path / "bars.parquet")
+            ran = weathervane(
+                *("suggest", "--fit", kept.out, "--data", tmp_path / "bars.parquet", "--json")
+            )
+            assert ran.code == code
+            if code:
+                assert ran.error_line.startswith("E_TOO_SHORT: 200 sessions where the fitter needs")
+            else:
+                assert "hindsight: the fitter was trained until 2012-05-18" in caplog.text
+                assert json.loads(ran.out)["hindsight"]
+        ran = weathervane("suggest", "--fit", kept.out, "--data", kept.bars, "--json")
+        assert json.loads(ran.out)["hindsight"] is False
+        assert json.loads(ran.out)["trained"]["last"] == "2012-05-18"
 
     def test_a_column_that_is_gone_is_named(self, kept: Kept, monkeypatch: pytest.MonkeyPatch):
         whole = ml.corpus.state_matrix
@@ -348,5 +388,15 @@ class TestPoorInput:
         assert ran.code == 0, ran.err
         told = json.loads(ran.out)
         assert sum(m["weight"] for m in told["mix"]) > 0.0
-        # and what was trained with volume still speaks where it is missing: as if it were average
-        assert weathervane("suggest", "--fit", kept.out, "--data", source).code == 0
+        # and what was trained with volume does not speak where there is none
+        ran = weathervane("suggest", "--fit", kept.out, "--data", source)
+        assert ran.code == 1
+        assert ran.error_line.startswith("E_SCHEMA: the market's state has no market_volume")
+
+    def test_candidates_that_never_trade(self, kept: Kept, tmp_path: Path):
+        bars = pl.read_parquet(kept.bars / "bars.parquet")
+        one = bars.filter(pl.col("symbol") == bars["symbol"].min())
+        one.write_parquet(tmp_path / "bars.parquet")
+        ran = fit(tmp_path / "bars.parquet", tmp_path / "out")
+        assert ran.code == 1
+        assert ran.error_line.startswith(f"E_DATA: no candidate set of {STRATEGY} ever earned")

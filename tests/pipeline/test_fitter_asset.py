@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ml.fitter.config import WARM_EPOCHS
+from ml.fitter.config import FitterConfig
 from pipeline.config import Home, Settings, TrackingConfig, load_settings
 from pipeline.instance import open_instance
 from pipeline.snapshots import Snapshots
@@ -155,7 +155,7 @@ def test_a_later_session_goes_on_from_the_fit_before(learned):
         for one in (first, work)
     ]
     assert units[0]["centre"] == units[1]["centre"]  # the inputs of the fit before
-    assert work.frame("neural_fitter").height <= 2 * WARM_EPOCHS
+    assert work.frame("neural_fitter").height <= 2 * FitterConfig().warm_epochs
     # and its own earlier session, asked for again, does not go on from the later one
     materialise(home, *BASIS, "neural_fitter", settings=settings, session=date(2024, 3, 21))
     assert versions(tracker, MODELS[0]) == [1, 2]
