@@ -36,7 +36,7 @@ def write_weights(
     _settle(folder)
     weights = save_arrays({name: np.ascontiguousarray(one) for name, one in arrays.items()})
     replace_file(folder / _NEXT, weights)
-    told = {**values, "sha256": _digest(weights, values)}
+    told = {**values, "sha256": digest_of(weights, values)}
     replace_file(folder / CONFIG, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
     _settle(folder)
 
@@ -48,7 +48,7 @@ def _settle(folder: Path) -> None:
         written, weights = values.pop("sha256"), (folder / _NEXT).read_bytes()
     except (OSError, ValueError, TypeError, KeyError):
         return  # nothing was begun, or nothing is whole: the old pair stands, or is told unreadable
-    if _digest(weights, values) == written:
+    if digest_of(weights, values) == written:
         os.replace(folder / _NEXT, folder / WEIGHTS)
 
 
@@ -73,18 +73,18 @@ def read_weights(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, A
             code="E_WEIGHTS",
         ) from error
     for weights in contents:
-        if _digest(weights, values) == written:
+        if digest_of(weights, values) == written:
             return load_arrays(weights), values
     raise NotFittedError(
         "the weights are not those that were saved",
-        where=f"SHA-256 {_digest(contents[0], values)[:12]} where {written[:12]} was written",
+        where=f"SHA-256 {digest_of(contents[0], values)[:12]} where {written[:12]} was written",
         fix="restore the file, or train again",
         code="E_WEIGHTS",
     )
 
 
-def _digest(weights: bytes, values: Mapping[str, Any]) -> str:
-    """SHA-256 of both files' content, whatever the layout of the plain values."""
+def digest_of(weights: bytes, values: Mapping[str, Any]) -> str:
+    """SHA-256 of weights and plain values, whatever the layout of these."""
     plain = json.dumps(json.loads(json.dumps(values)), sort_keys=True).encode()  # as read back
     return hashlib.sha256(hashlib.sha256(weights).digest() + plain).hexdigest()
 

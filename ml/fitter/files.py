@@ -6,16 +6,14 @@ For: finding and keeping them, with a hash that a flipped byte fails. Not for: a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ml.train import Checkpoint
-from ml.weights import replace_file
+from ml.weights import digest_of, replace_file
 
 
 class CheckpointFolder:
@@ -44,7 +42,7 @@ class CheckpointFolder:
             plain = dict(told["plain"])
         except (ValueError, TypeError, KeyError):
             return None
-        if known != (self.key, _digest(plain, body)):
+        if known != (self.key, digest_of(body, plain)):
             return None
         tensors = load(body)
 
@@ -68,11 +66,5 @@ class CheckpointFolder:
             }
         )
         plain = {name: value for name, value in vars(checkpoint).items() if name not in groups}
-        told = {"key": self.key, "sha256": _digest(plain, body), "plain": plain}
+        told = {"key": self.key, "sha256": digest_of(body, plain), "plain": plain}
         replace_file(self.folder / f"{name}.safetensors", json.dumps(told).encode() + b"\n" + body)
-
-
-def _digest(plain: dict[str, Any], body: bytes) -> str:
-    """SHA-256 of plain values, as they are read back, and tensors."""
-    told = json.dumps(json.loads(json.dumps(plain)), sort_keys=True).encode()
-    return hashlib.sha256(hashlib.sha256(body).digest() + told).hexdigest()

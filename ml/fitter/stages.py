@@ -164,11 +164,11 @@ class Stages:
         In stage one a better performance head may decide between epochs, but none whose mixes are
         further from the teacher's than those it began with is ever better than the beginning.
         """
-        begun = self.held_out(network, stage=stage)
+        begun = self.held_out(network, stage=stage) if stage == 1 else None
 
         def judged(now: nn.Module) -> Parts:
             seen = self.held_out(now, stage=stage)
-            if stage == 1 and seen["mix"] > begun["mix"]:
+            if begun is not None and seen["mix"] > begun["mix"]:
                 seen["loss"] += _OUTCOME * begun["outcome"]
             return seen
 
