@@ -178,6 +178,11 @@ def least_window_of(learner: Learner) -> int:
     return max([getattr(learner, "least_window", 0), *map(least_window_of, needed)])
 
 
+def held_sets(weights: Floats) -> list[int]:
+    """Sets that have a weight ``[param]``, heaviest first; ties keep the grid's order."""
+    return [int(p) for p in np.argsort(-weights, kind="stable") if weights[p] > 0.0]
+
+
 def heaviest(weights: Floats, members: int) -> Floats:
     """Keep the ``members`` largest weights ``[param]`` and give them what the others held.
 

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from backtest.errors import DataError, WeathervaneError
-from ml.learner import HORIZON, LearnerView, Market
+from ml.learner import HORIZON, LearnerView, Market, held_sets
 from ml.learners.online import Online, OnlineSelection
 from ml.online.journal import Journal
 from ml.online.model import OnlineModel
@@ -79,7 +79,7 @@ class Course:
         model, view, selection = self.model, self.view, self.selection
         state, scores = self.learner.state(view)[-1], self.scores()
         weights = self.learner.weigh(selection, view)
-        held = [int(p) for p in np.argsort(-weights, kind="stable") if weights[p] > 0.0]
+        held = held_sets(weights)
         left = model.config.pause - (model.decisions - model.alarms[-1]) if model.alarmed else 0
         return {
             "decided_after": str(market_of(view).dates[-1]),

@@ -19,6 +19,7 @@ import polars as pl
 from backtest.errors import UnknownNameError
 from ml.decision import Memo, regimes_of, selected
 from ml.history import History
+from ml.learner import held_sets
 from ml.policy import PolicyConfig
 from ml.regime import RegimeFit
 
@@ -153,7 +154,7 @@ class ParameterTable:
         mix, best = [], int(scores.argmax())
         if f"{strategy}/shares" in self.arrays:
             shares = weight @ self.arrays[f"{strategy}/shares"][rows]  # [P]
-            held = [int(p) for p in np.argsort(-shares, kind="stable") if shares[p] > 0.0]
+            held = held_sets(shares)
             mix = [{"weight": float(shares[p]), "parameters": facts["sets"][p]} for p in held]
             best = held[0] if held else best
         known = bool(able[best])

@@ -21,7 +21,7 @@ from ml.decision import Memo, decide
 from ml.distill import Agreement, Student, agreement, distil, earned, held, rows_of, size_of
 from ml.ensemble.disagreement import disagreement
 from ml.history import History
-from ml.learner import needs_of
+from ml.learner import held_sets, needs_of
 from ml.learners.ensemble import EnsembleSelection
 from ml.learners.student import Student as Pupil
 from ml.policy import PolicyConfig
@@ -91,7 +91,7 @@ class Teaching:
             ``members`` (the weight of each) and ``disagreement``, None where there are none.
         """
         weights = self.proposals[-1]
-        held = [int(p) for p in np.argsort(-weights, kind="stable") if weights[p] > 0.0]
+        held = held_sets(weights)
         return {
             "mix": [{"parameters": grid.row(p), "weight": float(weights[p])} for p in held],
             "cash": float(max(1.0 - weights.sum(), 0.0)),

@@ -319,7 +319,7 @@ def fitted(fitter: "NeuralFitter", lesson: Lesson, *, about: dict[str, Any]) -> 
 
 def plain_suggestion(said: "Suggestion", fitter: "NeuralFitter") -> dict[str, Any]:
     """A suggestion as plain values: what ``weathervane suggest`` prints."""
-    from ml.fitter.results import members_of
+    from ml.fitter.results import mix_of
 
     names = ("mean_return", "sharpe", "turnover")
     return {
@@ -331,7 +331,7 @@ def plain_suggestion(said: "Suggestion", fitter: "NeuralFitter") -> dict[str, An
                 "spread": float(said.spread[p]),
                 "parameters": fitter.grid.row(p),
             }
-            for p, weight in members_of(said.weights)
+            for p, weight in mix_of(said.weights)
         ],
         "cash": max(1.0 - float(said.weights.sum()), 0.0),
         "expected_in_training_deviations": dict(zip(names, said.outcome.tolist(), strict=True)),

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.params import ParamGrid
+from ml.learner import held_sets
 
 Floats = npt.NDArray[np.float64]
 
@@ -162,5 +163,4 @@ class ParameterSet:
 
 def members_of(weights: Floats, grid: ParamGrid) -> tuple[Member, ...]:
     """Positive weights as members, heaviest first; ties keep the grid's order."""
-    order = np.argsort(-weights, kind="stable")
-    return tuple(Member(float(weights[p]), grid.row(int(p))) for p in order if weights[p] > 0.0)
+    return tuple(Member(float(weights[p]), grid.row(p)) for p in held_sets(weights))

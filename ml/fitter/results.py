@@ -16,7 +16,7 @@ import polars as pl
 from backtest.evidence.sharpe import sharpe_ratio
 from backtest.params import default_set
 from ml.fitter.fitter import NeuralFitter
-from ml.learner import HORIZON, STILL, Floats, LearnerView, heaviest
+from ml.learner import HORIZON, STILL, Floats, LearnerView, heaviest, held_sets
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,10 @@ MEMBERS = 16
 """Most sets of a mix, as in what is exported."""
 
 
-def members_of(weights: Floats) -> list[tuple[int, float]]:
+def mix_of(weights: Floats) -> list[tuple[int, float]]:
     """Sets and weights of the mix that is held, heaviest first."""
     held = heaviest(weights, MEMBERS)
-    order = np.argsort(-held, kind="stable")[:MEMBERS]
-    return [(int(p), float(held[p])) for p in order if held[p] > 0.0]
+    return [(p, float(held[p])) for p in held_sets(held)]
 
 
 def results_of(
@@ -90,7 +89,7 @@ def results_of(
         confidence=said.confidence,
         mix=[
             {"weight": weight, "parameters": fitter.grid.row(p)}
-            for p, weight in members_of(said.weights)
+            for p, weight in mix_of(said.weights)
         ],
         parameter_history=pl.DataFrame(
             {"session": np.arange(first - shown, first), **_moved(fitter, mixes)}
