@@ -20,7 +20,7 @@ from backtest.errors import NotFittedError
 from backtest.params import ParamGrid
 from ml.fitter.config import FitterConfig
 from ml.fitter.heads import REGIME_WORDS
-from ml.fitter.lessons import Inputs, before_kept_back, lessons, market_of, with_cash
+from ml.fitter.lessons import Inputs, lessons, market_of, with_cash
 from ml.fitter.network import PolicyNetwork
 from ml.fitter.run import Progress, Resume, Run, built, one_thread, require_device
 from ml.gpu import told_memory
@@ -135,7 +135,8 @@ class NeuralFitter:
         """
         config = config or FitterConfig()
         require_device(config.training.device)
-        market = market_of(before_kept_back(view, config.windows))
+        first_kept_back, _ = config.windows.kept_back(view.sessions)
+        market = market_of(view).rows(0, first_kept_back)
         warm = previous if previous is not None and previous.goes_on(view, config) else None
         regimes = REGIMES.get(config.regime_model).fit(
             market.state,
@@ -209,7 +210,7 @@ class NeuralFitter:
             ``E_TOO_SHORT``: fewer sessions than a fit needs. ``E_SCHEMA``: a column of the market's
             state that it reads is not there, or has no value at all.
         """
-        before_kept_back(view, self.config.windows)
+        self.config.windows.require(view.sessions)
         self.inputs.require(market_of(view))
         mixes, outcomes, regimes = (one[:, -1] for one in self._said(view, 1))
         weights, spread = mixes.mean(axis=0), mixes.std(axis=0)

@@ -59,10 +59,33 @@ class Windows:
     def kept_back(self, sessions: int) -> tuple[int, int]:
         """First of the sessions kept back, and the first after them, of so many that are known.
 
-        The outcomes of the sessions after them are not over.
+        The outcomes of the sessions after them are not over. Units, regimes and networks may be
+        fitted on the sessions before them.
+
+        Raises
+        ------
+        NotFittedError
+            As of :meth:`require`.
         """
+        self.require(sessions)
         stop = sessions - HORIZON
         return stop - self.held_out, stop
+
+    def require(self, sessions: int) -> None:
+        """Refuse fewer sessions than ``least``.
+
+        Raises
+        ------
+        NotFittedError
+            ``E_TOO_SHORT``.
+        """
+        if sessions < self.least:
+            raise NotFittedError(
+                f"{sessions} sessions where the fitter needs {self.least}",
+                where="training history",
+                fix="give more history",
+                code="E_TOO_SHORT",
+            )
 
     @property
     def least(self) -> int:
@@ -244,29 +267,16 @@ def with_cash(mixes: Floats) -> Floats:
     return np.concatenate([mixes, cash], axis=-1)
 
 
-def before_kept_back(view: LearnerView, windows: Windows) -> LearnerView:
-    """The sessions that units, regimes and networks may be fitted on.
+def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: ScoreTable) -> Lessons:
+    """Turn everything that a view knows into lessons.
+
+    The mixes in ``table`` are causal in the sets' returns. The probabilities behind them are
+    filtered, by a model that was fitted on all sessions before those kept back.
 
     Raises
     ------
     NotFittedError
         ``E_TOO_SHORT``: fewer sessions than ``windows.least``.
-    """
-    if view.sessions < windows.least:
-        raise NotFittedError(
-            f"{view.sessions} sessions where the fitter needs {windows.least}",
-            where="training history",
-            fix="give more history",
-            code="E_TOO_SHORT",
-        )
-    return view.rows(0, windows.kept_back(view.sessions)[0])
-
-
-def lessons(view: LearnerView, *, inputs: Inputs, windows: Windows, table: ScoreTable) -> Lessons:
-    """Turn everything that a view knows into lessons; at least ``windows.least`` sessions.
-
-    The mixes in ``table`` are causal in the sets' returns. The probabilities behind them are
-    filtered, by a model that was fitted on all sessions before those kept back.
     """
     first_held, stop = windows.kept_back(view.sessions)
     learned = first_held - HORIZON

@@ -172,17 +172,17 @@ class Run:
             seed=own,
         )
         rows: list[Row] = []
-        faults: list[str] = []
+        faults, refined, warm = [], False, start is not None
         if self.config.pretrained:
-            first = self._stage(number, network, stages, stage=1, warm=start is not None)
+            first = self._stage(number, network, stages, stage=1, warm=warm)
             rows += [{"stage": 1, **row} for row in first.history]
-            faults += [first.fault] if first.fault else []
-        refined = False
+            faults.append(first.fault)
         if self.config.refinement != "none":
-            warm = start is not None
-            refined = self._refined(number, network, stages, rows, faults, warm=warm)
+            second, fault, refined = self._refined(number, network, stages, warm=warm)
+            rows += [{"stage": 2, **row} for row in second]
+            faults.append(fault)
         network.eval()
-        return Trained(network, rows, refined, "; ".join(faults))
+        return Trained(network, rows, refined, "; ".join(filter(None, faults)))
 
     def _stage(
         self, number: int, network: PolicyNetwork, stages: Stages, *, stage: int, warm: bool
@@ -220,32 +220,26 @@ class Run:
         )
 
     def _refined(
-        self,
-        number: int,
-        network: PolicyNetwork,
-        stages: Stages,
-        rows: list[Row],
-        faults: list[str],
-        *,
-        warm: bool,
-    ) -> bool:
-        """Stage two; what it found is taken back where it does not earn clearly more."""
+        self, number: int, network: PolicyNetwork, stages: Stages, *, warm: bool
+    ) -> tuple[list[Row], str, bool]:
+        """Stage two; what it found is taken back where it does not earn clearly more.
+
+        Returns its epochs, what was not finite, and whether it was kept.
+        """
         before = copy.deepcopy(network.state_dict())
         earned = stages.blocks(network)
         if self.config.refinement == "evolution":
-            second = self._evolved(network, stages)
-            rows += [{"stage": 2, **row} for row in second]
+            rows, fault = self._evolved(network, stages), ""
         else:
             done = self._stage(number, network, stages, stage=2, warm=warm)
-            rows += [{"stage": 2, **row} for row in done.history]
-            faults += [done.fault] if done.fault else []
+            rows, fault = done.history, done.fault
         gained = stages.blocks(network) - earned
         clear = gained.mean() * len(gained) ** 0.5 > self.config.clear * gained.std(ddof=1)
         better = bool(clear) or not self.config.pretrained
         if not better:
             network.load_state_dict(before)
         logger.info("network %d: stage two %s", number, "kept" if better else "taken back")
-        return better
+        return rows, fault, better
 
     def _evolved(self, network: PolicyNetwork, stages: Stages) -> list[Parts]:
         """Evolution strategies on the parameter heads."""

@@ -102,9 +102,10 @@ def model_folder(path: Path, model: str) -> Path:
 
 def model_in(folder: Path) -> str:
     """The kind of the model that a folder holds; empty where it says none."""
+    from ml.weights import CONFIG
+
     try:
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return str(told["model"])
+        return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
 
