@@ -81,6 +81,8 @@ class RegimeTrack:
     def fit_at(self, i: int) -> RegimeFit:
         """Return the fit in force at the close of ``i``; errors as :meth:`refitted_at`."""
         last = self.refitted_at(i)
+        if last in self.fits:
+            return self.fits[last]
         known = [j for j in range(self.train, last + 1, self.refit) if j in self.fits]
         start = known[-1] + self.refit if known else self.train
         for j in range(start, last + 1, self.refit):
