@@ -32,7 +32,7 @@ def loss(net: nn.Module, rows: torch.Tensor):
 
 
 def validate(net: nn.Module) -> dict[str, float]:
-    return {"loss": float((net(X[48:])[:, 0] - Y[48:]).pow(2).mean())}
+    return {"loss": float((net(X[48:])[:, 0] - Y[48:]).pow(2).mean().detach())}
 
 
 CONFIG = TrainConfig(epochs=30, batch=16, rate=0.02, patience=30)
