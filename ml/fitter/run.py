@@ -189,10 +189,7 @@ class Run:
     ) -> Checkpoint:
         """One stage of training by gradient."""
         training = self.config.training
-        most = training.epochs if stage == 1 else self.config.refine_epochs
-        name = f"network-{number}-stage-{stage}"
-        if warm:
-            most = min(most, self.config.warm_epochs)
+        most, name = self._most(stage, warm=warm), f"network-{number}-stage-{stage}"
         rate = training.rate if stage == 1 else 0.3 * training.rate
         by_draw = self.config.refinement == "reinforce"
         loss = (
@@ -205,10 +202,9 @@ class Run:
             logger.info("%s epoch %d: %s", name, done.epoch, speed.lap(sequences * asked))
             if self.resume is not None:
                 self.resume.keep(name, done)
-            if self.progress is not None:
-                self.progress(name, done.epoch, most)
+            self._tell(name, done.epoch, most)
 
-        return train(
+        last = train(
             network,
             stages.batches,
             loss,
@@ -218,6 +214,19 @@ class Run:
             resume=None if self.resume is None else self.resume.find(name),
             keep=keep,
         )
+        if last.epoch < most:  # it ended early, and is done
+            self._tell(name, last.epoch, last.epoch)
+        return last
+
+    def _most(self, stage: int, *, warm: bool) -> int:
+        """Epochs that a stage may take."""
+        config = self.config
+        most = config.training.epochs if stage == 1 else config.refine_epochs
+        return min(most, config.warm_epochs) if warm else most
+
+    def _tell(self, name: str, done: int, most: int) -> None:
+        if self.progress is not None:
+            self.progress(name, done, most)
 
     def _refined(
         self, number: int, network: PolicyNetwork, stages: Stages, *, warm: bool
@@ -229,7 +238,7 @@ class Run:
         before = copy.deepcopy(network.state_dict())
         earned = stages.blocks(network)
         if self.config.refinement == "evolution":
-            rows, fault = self._evolved(network, stages), ""
+            rows, fault = self._evolved(number, network, stages, warm=warm), ""
         else:
             done = self._stage(number, network, stages, stage=2, warm=warm)
             rows, fault = done.history, done.fault
@@ -241,12 +250,15 @@ class Run:
         logger.info("network %d: stage two %s", number, "kept" if better else "taken back")
         return rows, fault, better
 
-    def _evolved(self, network: PolicyNetwork, stages: Stages) -> list[Parts]:
+    def _evolved(
+        self, number: int, network: PolicyNetwork, stages: Stages, *, warm: bool
+    ) -> list[Parts]:
         """Evolution strategies on the parameter heads."""
         heads = list(network.parameters_head.parameters())
         best = stages.held_out(network, stage=2)["loss"]
         rows, kept = [], copy.deepcopy(network.state_dict())
-        for epoch in range(self.config.refine_epochs):
+        most = self._most(2, warm=warm)
+        for epoch in range(most):
             batches = stages.batches(epoch, self.config.training.batch)
 
             def value(batches: Any = batches) -> float:
@@ -257,5 +269,6 @@ class Run:
             rows.append({f"valid_{name}": one for name, one in seen.items()})
             if seen["loss"] < best:
                 best, kept = seen["loss"], copy.deepcopy(network.state_dict())
+            self._tell(f"network-{number}-stage-2", epoch + 1, most)
         network.load_state_dict(kept)
         return rows

@@ -148,7 +148,10 @@ class TestFit:
             refine_epochs=2,
             training=TrainConfig(epochs=3, batch=8),
         )
-        both = NeuralFitter.fit(VIEW, quick, seed=2)
+        told: dict[str, tuple[int, int]] = {}
+        both = NeuralFitter.fit(
+            VIEW, quick, seed=2, progress=lambda n, d, m: told.update({n: (d, m)})
+        )
         first = NeuralFitter.fit(VIEW, dataclasses.replace(quick, refinement="none"), seed=2)
         pairs = zip(
             both.networks[0].state_dict().values(),
@@ -157,6 +160,20 @@ class TestFit:
         )
         kept = not all(torch.equal(a, b) for a, b in pairs)
         assert kept == both.refined[0]
+        assert told == {"network-0-stage-1": (3, 3), "network-0-stage-2": (2, 2)}
+
+    def test_a_stage_that_ends_early_is_told_as_done(self):
+        quick = dataclasses.replace(
+            CONFIG_,
+            seeds=1,
+            refinement="none",
+            training=TrainConfig(epochs=12, batch=8, rate=1e-9, patience=1),
+        )
+        told = []
+        fit = NeuralFitter.fit(VIEW, quick, seed=2, progress=lambda _n, d, m: told.append((d, m)))
+        epochs = len(fit.history[0])
+        assert epochs < 12
+        assert told[-2:] == [(epochs, 12), (epochs, epochs)]
 
     def test_reinforcement_alone_has_no_first_stage(self):
         alone = dataclasses.replace(
