@@ -104,6 +104,12 @@ class Scene:
         corpora = {name: self.corpus(name) for name in (STRATEGY, OTHER)}
         return history_of(self.panel, corpora, state=self.state)
 
+    @cached_property
+    def alone(self) -> History:
+        """The same of one strategy: all that a learner is ever handed."""
+        one = {STRATEGY: self.history.strategies[STRATEGY]}
+        return dataclasses.replace(self.history, strategies=one)
+
     def rows_until(self, frame: pl.DataFrame, t: int) -> pl.DataFrame:
         """Rows of a long frame up to session ``t``."""
         return frame.filter(pl.col("date") <= pl.lit(self.panel.dates[t]).cast(pl.Date))
@@ -210,9 +216,8 @@ def cuts_of(panel: Panel, count: int, *, seed: int = 0) -> tuple[int, ...]:
     last = len(panel.dates) - 1
     refit = POLICY.train + 3 * POLICY.refit
     special = [last - 1, refit, refit - 1, refit + 1, POLICY.train]
-    source = seeds.generator(seed, "leaks/cuts")
-    others = [int(t) for t in source.permutation(np.arange(POLICY.train, last))]
-    chosen = dict.fromkeys([t for t in special if 0 <= t < last] + others)
+    drawn = seeds.generator(seed, "leaks/cuts").permutation(np.arange(POLICY.train, last))
+    chosen = dict.fromkeys([t for t in special if 0 <= t < last] + [int(t) for t in drawn])
     return (*EARLY, *list(chosen)[: max(count, 1)])
 
 
@@ -241,8 +246,8 @@ def named(part: str | None) -> list[Suspect]:
     every = suspects()
     chosen = [one for one in every if part in (None, one.name)]
     if not chosen:
-        known = [one.name for one in every]
-        raise UnknownNameError(f"no part {part!r} to prove", fix=closest(str(part), known))
+        fix = closest(str(part), [one.name for one in every])
+        raise UnknownNameError(f"no part {part!r} to prove", fix=fix)
     return chosen
 
 
@@ -299,8 +304,6 @@ def _feature(name: str) -> Suspect:
 
 
 def _state(name: str) -> Suspect:
-    """One column of the market's state."""
-
     def says(scene: Scene, t: int) -> Said:
         state, columns = scene.state
         return [state[: t + 1, columns.index(name)]]
@@ -309,8 +312,6 @@ def _state(name: str) -> Suspect:
 
 
 def _book_state(name: str) -> Suspect:
-    """What every group of candidates earned, one kind of column."""
-
     def says(scene: Scene, t: int) -> Said:
         state, columns = scene.book_state
         kind = [k for k, column in enumerate(columns) if column.split("/")[0] == name]
@@ -365,12 +366,13 @@ def _regime(name: str) -> Suspect:
 
 
 def _decision(kind: str, name: str, policy: PolicyConfig) -> Suspect:
-    """What is decided at ``t`` for every strategy: weights, probabilities, tables, confidence."""
+    """What is decided at ``t``, of all strategies; of a learner with one, it knows no other."""
 
     def says(scene: Scene, t: int) -> Said:
         if t < POLICY.train:
             return []
-        decided = decide(t, scene.history, policy, memo=scene.memo)
+        history = scene.history if kind == "decision" else scene.alone
+        decided = decide(t, history, policy, memo=scene.memo)
         out: Said = []
         for one in decided.values():
             rows = [(n, r.score, r.sessions, str(r.parameters)) for n, r in one.by_regime.items()]
@@ -392,8 +394,7 @@ def _network(name: str) -> Suspect:
 
     def says(scene: Scene, t: int) -> Said:
         decided = decision.says(scene, t)
-        kept = [scene.memo.selections[policy, s][1] for s in scene.history.strategies if decided]
-        trained = training(kept)
+        trained = training(scene.memo.selections[policy, STRATEGY][1]) if decided else []
         return [*decided, *trained] if trained else []
 
     return dataclasses.replace(decision, says=says)

@@ -6,7 +6,6 @@ second, for itself and for every learner that listens to it. Not for: judging wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +54,13 @@ class SmallNetworks(PolicyConfig):
         return SmallNeural(table=made.table, members=made.members)
 
 
-def training(selections: Iterable[NeuralSelection]) -> list[npt.NDArray[Any]]:
+def training(selection: NeuralSelection) -> list[npt.NDArray[Any]]:
     """Weights of every fit that was kept, and every loss on the way to them.
 
     The losses count: where no epoch validates better than none, the weights are the first ones,
     which no history could have changed.
     """
     out: list[npt.NDArray[Any]] = []
-    for selection in selections:
-        for fitter in selection.fitters.values():
-            out += [*fitter.arrays().values(), np.array([str(fitter.history)])]
+    for fitter in selection.fitters.values():
+        out += [*fitter.arrays().values(), np.array([str(fitter.history)])]
     return out

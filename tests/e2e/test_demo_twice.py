@@ -77,7 +77,7 @@ def same_from_nothing_and_nothing_again(tmp_path: Path, one: Chain, other: Chain
     assert len(read_ledger(place.exports).entries) == 1
 
 
-@pytest.mark.timeout(600)  # it proves the code causal once, two minutes by themselves
+@pytest.mark.timeout(600)  # two runs from nothing, and a proof that nothing sees the future
 def test_a_small_market_twice(tmp_path: Path):
     told = [part for override in OVERRIDES for part in ("--set", override)]
     alone = in_a_process("--session", str(SESSION), *told)
