@@ -65,10 +65,12 @@ def figure_of(
         Of one panel, inches.
     synthetic : bool
     columns : int
+        At most; fewer panels share the width.
     """
     from matplotlib.figure import Figure
 
     panels = max(panels, 1)
+    columns = min(panels, columns)
     rows = -(-panels // columns)
     figure = Figure(figsize=(_WIDE, height * rows + 0.4), layout="constrained")
     grid: Any = figure.subplots(rows, columns, squeeze=False)

@@ -43,8 +43,7 @@ def findings_plot(
         ``symbol, date, close``, raw.
     synthetic : bool
     """
-    columns = min(max(len(spots), 1), _COLUMNS)
-    figure, made = figure_of(len(spots), 2.0, synthetic=synthetic, columns=columns)
+    figure, made = figure_of(len(spots), 2.0, synthetic=synthetic, columns=_COLUMNS)
     for axes, (symbol, day, rule) in zip(made, spots, strict=False):
         kept = bars.filter(pl.col("symbol") == symbol).select("date", close="close_raw")
         bad = quarantined.filter(pl.col("symbol") == symbol).select("date", "close")

@@ -103,8 +103,7 @@ def sensitivity_plot(
     """
     one = sensitivity.filter(pl.col("strategy") == strategy)
     names = one["parameter"].unique(maintain_order=True).to_list()
-    columns = min(max(len(names), 1), _COLUMNS)
-    figure, made = figure_of(len(names), 2.6, synthetic=synthetic, columns=columns)
+    figure, made = figure_of(len(names), 2.6, synthetic=synthetic, columns=_COLUMNS)
     for axes, name in zip(made, names, strict=False):
         _slice_panel(axes, one.filter(pl.col("parameter") == name), error)
         axes.set_title(f"{strategy}: {name}", loc="left", fontsize=10)
@@ -197,8 +196,7 @@ def reliability_plot(reliability: pl.DataFrame, *, synthetic: bool = False) -> b
     """
     known = reliability.filter(pl.col("regime") == "all")
     names = known["strategy"].unique(maintain_order=True).to_list()
-    columns = min(max(len(names), 1), 2)
-    figure, made = figure_of(len(names), 3.4, synthetic=synthetic, columns=columns)
+    figure, made = figure_of(len(names), 3.4, synthetic=synthetic, columns=2)
     for axes, name in zip(made, names, strict=False):
         axes.plot([0.0, 1.0], [0.0, 1.0], color=_MEAN, linewidth=1.0, label="kept word")
         one = known.filter(pl.col("strategy") == name)

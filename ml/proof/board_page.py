@@ -210,9 +210,7 @@ def board_plot(groups: Mapping[str, Sequence[Cell]], standings: Board) -> bytes:
     synthetic = any(found[0].synthetic for found in groups.values())
     shown = {market: next(iter(tables.values()))[::-1] for market, tables in standings.items()}
     most = max(len(order) for order in shown.values())
-    figure, panels = figure_of(
-        len(groups), 0.6 + 0.2 * most, synthetic=False, columns=min(2, len(groups))
-    )
+    figure, panels = figure_of(len(groups), 0.6 + 0.2 * most, synthetic=False, columns=2)
     for axes, (market, found) in zip(panels, groups.items(), strict=True):
         order = shown[market]
         for row, one in enumerate(order):

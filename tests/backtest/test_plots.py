@@ -6,6 +6,14 @@ import polars as pl
 import pytest
 
 from backtest import plots
+from backtest.canvas import figure_of
+
+
+@pytest.mark.parametrize(("panels", "wide"), [(0, 1), (1, 1), (2, 2), (3, 3), (5, 3)])
+def test_fewer_panels_than_columns_share_the_width(panels: int, wide: int):
+    made = figure_of(panels, 2.0, synthetic=False, columns=3)[1]
+    assert len(made) == max(panels, 1)
+    assert {axes.get_subplotspec().get_gridspec().ncols for axes in made} == {wide}
 
 
 def test_words_that_come_together_are_drawn_apart(monkeypatch: pytest.MonkeyPatch):
