@@ -81,11 +81,10 @@ class RegimeTrack:
     def fit_at(self, i: int) -> RegimeFit:
         """Return the fit in force at the close of ``i``; errors as :meth:`refitted_at`."""
         last = self.refitted_at(i)
-        if last in self.fits:
-            return self.fits[last]
-        known = [j for j in range(self.train, last + 1, self.refit) if j in self.fits]
-        start = known[-1] + self.refit if known else self.train
-        for j in range(start, last + 1, self.refit):
+        known = last  # the latest fit that is there, mostly the one asked for
+        while known >= self.train and known not in self.fits:
+            known -= self.refit
+        for j in range(known + self.refit, last + 1, self.refit):
             self.fits[j] = self.model.fit(
                 self.state[: j + 1],
                 self.columns,
