@@ -189,7 +189,7 @@ class Run:
     ) -> Checkpoint:
         """One stage of training by gradient."""
         training = self.config.training
-        most, name = self._most(stage, warm=warm), f"network-{number}-stage-{stage}"
+        most, name = self._most(stage, warm=warm), _name(number, stage)
         rate = training.rate if stage == 1 else 0.3 * training.rate
         by_draw = self.config.refinement == "reinforce"
         loss = (
@@ -257,7 +257,7 @@ class Run:
         heads = list(network.parameters_head.parameters())
         best = stages.held_out(network, stage=2)["loss"]
         rows, kept = [], copy.deepcopy(network.state_dict())
-        most = self._most(2, warm=warm)
+        most, name = self._most(2, warm=warm), _name(number, 2)
         for epoch in range(most):
             batches = stages.batches(epoch, self.config.training.batch)
 
@@ -266,9 +266,14 @@ class Run:
 
             evolve(heads, value, seed=seeds.integer(stages.seed, f"evolution/{epoch}"))
             seen = stages.held_out(network, stage=2)
-            rows.append({f"valid_{name}": one for name, one in seen.items()})
+            rows.append({f"valid_{part}": one for part, one in seen.items()})
             if seen["loss"] < best:
                 best, kept = seen["loss"], copy.deepcopy(network.state_dict())
-            self._tell(f"network-{number}-stage-2", epoch + 1, most)
+            self._tell(name, epoch + 1, most)
         network.load_state_dict(kept)
         return rows
+
+
+def _name(number: int, stage: int) -> str:
+    """What a stage of one network is called, in checkpoints and in progress."""
+    return f"network-{number}-stage-{stage}"
