@@ -60,7 +60,8 @@ def _version() -> str:
 @functools.cache
 def _prove(code: str) -> list[dict[str, Any]]:
     """Try every part; ``code`` keeps the answers of two versions apart."""
-    from ml.proof.leaks import cuts_of, market, prove, suspects
+    from ml.proof.leak_market import market
+    from ml.proof.leaks import cuts_of, prove, suspects
 
     panel = market()
     return [asdict(one) for one in prove(suspects(), panel, cuts_of(panel, CUTS))]

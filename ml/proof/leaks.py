@@ -25,7 +25,6 @@ from backtest import seeds
 from backtest.engine.plan import Plan
 from backtest.errors import UnknownNameError
 from backtest.market.panel import Panel
-from backtest.market.synthetic import WorldConfig, generate, weekdays
 from backtest.registry import closest
 from backtest.strategy import STRATEGIES
 from ml.book_state import book_state
@@ -37,6 +36,7 @@ from ml.labels import LABELS, label_plan
 from ml.learner import LEARNERS
 from ml.market_state import market_state, state_matrix
 from ml.policy import PolicyConfig
+from ml.proof.leak_market import with_noise_after
 from ml.proof.small_networks import SmallNetworks, training
 from ml.regime import REGIMES
 from ml.regime_track import track
@@ -51,7 +51,6 @@ SMALL = SmallNetworks(**POLICY.model_dump())
 """The same with networks that are trained before the sessions end, whoever listens to them."""
 NETWORKS = "neural"
 """The learner that trains networks; as registered, it needs more sessions than there are."""
-SYMBOLS, SESSIONS = 10, 420
 STRATEGY, OTHER = "rsi_swing", "ma_cross"
 EARLY = (7, 45)
 """Cuts before the first decision: while averages warm up, and after a late listing."""
@@ -172,35 +171,6 @@ class Finding:
     guilty: tuple[str, ...]
 
 
-def market(
-    *, symbols: int = SYMBOLS, sessions: int = SESSIONS, seed: int = 5, whole: bool = False
-) -> Panel:
-    """Make the market of the proof: moves overnight, and bars missing unless it is ``whole``.
-
-    Two sectors, so that one is large enough to be ranked among itself and the other is not
-    where a bar is missing.
-    """
-    config = WorldConfig(symbols=symbols, seed=seed, overnight_share=0.4, sectors=2)
-    made = generate(config, weekdays(sessions))
-    late = (pl.col("symbol") == "SYN002") & (pl.int_range(pl.len()).over("symbol") < 40)
-    holes = (pl.col("symbol") == "SYN003") & (pl.int_range(pl.len()).over("symbol") % 17 == 5)
-    return Panel.from_frame(made.bars if whole else made.bars.filter(~late & ~holes))
-
-
-def with_noise_after(panel: Panel, t: int, *, seed: int = 0) -> Panel:
-    """Move every bar after session ``t`` to other prices and volumes; the same ones are missing."""
-    source = seeds.generator(seed, f"leaks/noise/{t}")
-    shape = panel.close[:, t + 1 :].shape
-    level = np.exp(np.cumsum(0.05 * source.standard_normal(shape), axis=1))
-    out = {}
-    for name in ("open", "high", "low", "close"):
-        out[name] = getattr(panel, name).copy()
-        out[name][:, t + 1 :] *= level
-    out["volume"] = panel.volume.copy()
-    out["volume"][:, t + 1 :] *= np.exp(source.standard_normal(shape))
-    return dataclasses.replace(panel, **out)
-
-
 def cuts_of(panel: Panel, count: int, *, seed: int = 0) -> tuple[int, ...]:
     """Choose where to cut: early, at a refit and beside it, one bar before the end, at random.
 
@@ -216,8 +186,9 @@ def cuts_of(panel: Panel, count: int, *, seed: int = 0) -> tuple[int, ...]:
     last = len(panel.dates) - 1
     refit = POLICY.train + 3 * POLICY.refit
     special = [last - 1, refit, refit - 1, refit + 1, POLICY.train]
-    drawn = seeds.generator(seed, "leaks/cuts").permutation(np.arange(POLICY.train, last))
-    chosen = dict.fromkeys([t for t in special if 0 <= t < last] + [int(t) for t in drawn])
+    source = seeds.generator(seed, "leaks/cuts")
+    others = [int(t) for t in source.permutation(np.arange(POLICY.train, last))]
+    chosen = dict.fromkeys([t for t in special if 0 <= t < last] + others)
     return (*EARLY, *list(chosen)[: max(count, 1)])
 
 
@@ -246,8 +217,8 @@ def named(part: str | None) -> list[Suspect]:
     every = suspects()
     chosen = [one for one in every if part in (None, one.name)]
     if not chosen:
-        fix = closest(str(part), [one.name for one in every])
-        raise UnknownNameError(f"no part {part!r} to prove", fix=fix)
+        known = [one.name for one in every]
+        raise UnknownNameError(f"no part {part!r} to prove", fix=closest(str(part), known))
     return chosen
 
 
@@ -304,6 +275,8 @@ def _feature(name: str) -> Suspect:
 
 
 def _state(name: str) -> Suspect:
+    """One column of the market's state."""
+
     def says(scene: Scene, t: int) -> Said:
         state, columns = scene.state
         return [state[: t + 1, columns.index(name)]]
@@ -312,6 +285,8 @@ def _state(name: str) -> Suspect:
 
 
 def _book_state(name: str) -> Suspect:
+    """What every group of candidates earned, one kind of column."""
+
     def says(scene: Scene, t: int) -> Said:
         state, columns = scene.book_state
         kind = [k for k, column in enumerate(columns) if column.split("/")[0] == name]
@@ -366,7 +341,10 @@ def _regime(name: str) -> Suspect:
 
 
 def _decision(kind: str, name: str, policy: PolicyConfig) -> Suspect:
-    """What is decided at ``t``, of all strategies; of a learner with one, it knows no other."""
+    """What is decided at ``t``: weights, probabilities, tables, confidence.
+
+    The decision itself is tried with both strategies, a learner with one: it knows no other.
+    """
 
     def says(scene: Scene, t: int) -> Said:
         if t < POLICY.train:

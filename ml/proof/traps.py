@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.proof.leaks import alike, with_noise_after
+from ml.proof.leak_market import with_noise_after
+from ml.proof.leaks import alike
 from ml.proof.planted_folds import FITTED
 from ml.proof.planted_regimes import REGIMES
 from ml.proof.planted_series import SERIES

@@ -24,7 +24,8 @@ def prove_parts(
     UnknownNameError
         No part has this name.
     """
-    from ml.proof.leaks import cuts_of, market, named, prove
+    from ml.proof.leak_market import market
+    from ml.proof.leaks import cuts_of, named, prove
     from ml.proof.warm_up import WARM_UPS, prove_warm_up
 
     chosen, panel = named(part), market()

@@ -9,7 +9,7 @@ import pytest
 from backtest.errors import UnknownNameError
 from backtest.seeds import generator
 from ml.labels import BARRIER, HORIZONS, LABELS, SECTOR_MEMBERS, label_plan
-from ml.proof.leaks import market
+from ml.proof.leak_market import market
 
 FIRST = date(2020, 1, 1)
 BARS = market().frame()

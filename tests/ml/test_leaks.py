@@ -11,17 +11,8 @@ from backtest.market.panel import Panel
 from ml.feature import FEATURES, Feature
 from ml.labels import LABELS, Label
 from ml.proof import leaks
-from ml.proof.leaks import (
-    POLICY,
-    Scene,
-    Suspect,
-    cuts_of,
-    market,
-    named,
-    prove,
-    suspects,
-    with_noise_after,
-)
+from ml.proof.leak_market import market, with_noise_after
+from ml.proof.leaks import POLICY, Scene, Suspect, cuts_of, named, prove, suspects
 from ml.proof.warm_up import prove_warm_up
 
 CUTS = (7, 45, 150, 269, 270, 271, 418)

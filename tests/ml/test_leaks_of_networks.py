@@ -9,7 +9,8 @@ from backtest.market.panel import Panel
 from ml.fitter.fitter import NeuralFitter
 from ml.learner import LearnerView
 from ml.proof import leaks
-from ml.proof.leaks import SMALL, Scene, market, named, prove
+from ml.proof.leak_market import market
+from ml.proof.leaks import SMALL, Scene, named, prove
 
 CUT = 271
 """The first fit is on the sessions before 270."""
